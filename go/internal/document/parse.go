@@ -1,0 +1,183 @@
+package document
+
+import (
+	"fmt"
+	"math"
+)
+
+const (
+	// One value in eight bytes is what events hold; a longer text grows its
+	// tape by need, since it may be one long string.
+	bytesPerNode    = 8
+	maxInitialNodes = 1024
+
+	noParent = math.MaxUint32
+)
+
+// Parse reads text, replacing what the document held. The error is a
+// *ParseError; the document is then empty. Depth is limited to MaxDepth.
+func (d *Document) Parse(text []byte) error { return d.ParseWithin(text, MaxDepth) }
+
+// ParseWithin is Parse with a depth limit of the caller's, for a text that
+// wraps a document in an envelope of its own.
+func (d *Document) ParseWithin(text []byte, maxDepth int) error {
+	d.text, d.bigNumber = text, false
+	if d.nodes == nil {
+		d.nodes = make([]node, 0, min(len(text)/bytesPerNode+bytesPerNode, maxInitialNodes))
+	}
+	d.nodes = d.nodes[:0]
+	if err := d.parse(text, maxDepth); err != nil {
+		d.text, d.nodes, d.bigNumber = nil, d.nodes[:0], false
+		return err
+	}
+	return nil
+}
+
+// parse is one loop over the values of text. While a container is open, its
+// next field holds the index of the container around it: that is the whole
+// stack, so that depth costs neither recursion nor memory.
+func (d *Document) parse(text []byte, maxDepth int) error {
+	if uint64(len(text)) >= math.MaxUint32 {
+		return &ParseError{Offset: math.MaxUint32, Detail: "the text goes on", reason: ErrSize}
+	}
+	nodes := d.nodes
+	parent, inObject, depth := uint32(noParent), false, 0
+	i := skipSpace(text, 0)
+
+values:
+	for {
+		if i >= len(text) {
+			return unexpected(text, i, "a value")
+		}
+		here := uint32(len(nodes))
+		switch c := text[i]; c {
+		case '"':
+			end, mark, detail := scanString(text, i+1)
+			if detail != "" {
+				return &ParseError{Offset: end, Detail: detail, reason: ErrSyntax}
+			}
+			nodes = append(nodes, node{uint32(i), uint32(end), here + 1, String, mark})
+			i = end
+		case '{', '[':
+			if depth++; depth > maxDepth {
+				return &ParseError{Offset: i, Detail: fmt.Sprintf("more than %d levels", maxDepth), reason: ErrDepth}
+			}
+			opened := node{start: uint32(i), next: parent, kind: Object}
+			if inObject = c == '{'; !inObject {
+				opened.kind = Array
+			}
+			nodes = append(nodes, opened)
+			parent = here
+			i = skipSpace(text, i+1)
+			if i < len(text) && text[i] == c+2 { // '}' is '{'+2, ']' is '['+2
+				break
+			}
+			if inObject {
+				var err error
+				if nodes, i, err = parseKey(text, i, nodes); err != nil {
+					return err
+				}
+			}
+			continue values
+		case 't':
+			if !literal(text, i, "true") {
+				return unexpected(text, i, "a value")
+			}
+			nodes = append(nodes, node{uint32(i), uint32(i + 4), here + 1, True, 0})
+			i += 4
+		case 'f':
+			if !literal(text, i, "false") {
+				return unexpected(text, i, "a value")
+			}
+			nodes = append(nodes, node{uint32(i), uint32(i + 5), here + 1, False, 0})
+			i += 5
+		case 'n':
+			if !literal(text, i, "null") {
+				return unexpected(text, i, "a value")
+			}
+			nodes = append(nodes, node{uint32(i), uint32(i + 4), here + 1, Null, 0})
+			i += 4
+		default:
+			end, mark, ok := scanNumber(text, i)
+			if !ok {
+				return unexpected(text, end, "a value")
+			}
+			if mark&integral != 0 && end-i > 18 && (end-i > 19 || c != '-') {
+				d.bigNumber = true
+			}
+			nodes = append(nodes, node{uint32(i), uint32(end), here + 1, Number, mark})
+			i = end
+		}
+
+		// A value has ended, or an empty container is about to: close what
+		// closes here, until a comma announces the next value.
+		for parent != noParent {
+			i = skipSpace(text, i)
+			if i >= len(text) {
+				return unexpected(text, i, "a comma or the closing bracket")
+			}
+			switch c := text[i]; {
+			case c == ',':
+				i = skipSpace(text, i+1)
+				if inObject {
+					var err error
+					if nodes, i, err = parseKey(text, i, nodes); err != nil {
+						return err
+					}
+				}
+				continue values
+			case c == '}' && inObject, c == ']' && !inObject:
+				i++
+				closed := &nodes[parent]
+				parent = closed.next
+				closed.end, closed.next = uint32(i), uint32(len(nodes))
+				inObject = parent != noParent && nodes[parent].kind == Object
+				depth--
+			default:
+				return unexpected(text, i, "a comma or the closing bracket")
+			}
+		}
+		if i = skipSpace(text, i); i != len(text) {
+			return unexpected(text, i, "the end of the text")
+		}
+		d.nodes = nodes
+		return nil
+	}
+}
+
+// parseKey reads a member's name and colon; the returned offset is that of the
+// member's value.
+func parseKey(text []byte, i int, nodes []node) ([]node, int, error) {
+	if i >= len(text) || text[i] != '"' {
+		return nodes, i, unexpected(text, i, "a member's name in double quotes")
+	}
+	end, mark, detail := scanString(text, i+1)
+	if detail != "" {
+		return nodes, i, &ParseError{Offset: end, Detail: detail, reason: ErrSyntax}
+	}
+	nodes = append(nodes, node{uint32(i), uint32(end), uint32(len(nodes)) + 1, String, mark})
+	if i = skipSpace(text, end); i >= len(text) || text[i] != ':' {
+		return nodes, i, unexpected(text, i, "a colon")
+	}
+	return nodes, skipSpace(text, i+1), nil
+}
+
+func literal(text []byte, i int, word string) bool {
+	return len(text)-i >= len(word) && string(text[i:i+len(word)]) == word
+}
+
+// skipSpace is the offset of the first byte from i on that is no JSON space.
+func skipSpace(text []byte, i int) int {
+	for i < len(text) && text[i] <= ' ' && (text[i] == ' ' || text[i] == '\n' || text[i] == '\t' || text[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+func unexpected(text []byte, i int, wanted string) error {
+	found := "the text ends"
+	if i < len(text) {
+		found = fmt.Sprintf("found %q", text[i:i+1])
+	}
+	return &ParseError{Offset: i, Detail: found + ", expected " + wanted, reason: ErrSyntax}
+}
