@@ -68,6 +68,7 @@ func (k Kind) String() string { return kindNames[k] }
 type Document struct {
 	text      []byte
 	nodes     []node
+	root      uint32
 	bigNumber bool
 }
 
@@ -95,11 +96,22 @@ func (d *Document) Root() Value {
 	if len(d.nodes) == 0 {
 		return Value{}
 	}
-	return Value{document: d}
+	return Value{document: d, index: d.root}
+}
+
+// Narrow makes v, a value of this document, its root, so that a document that
+// came in an envelope needs no second Parse. Values already taken stay valid.
+// It must not run beside readers.
+func (d *Document) Narrow(v Value) {
+	if v.document != d {
+		panic("document: Narrow to a value of another document")
+	}
+	d.root = v.index
 }
 
 // HasBigNumber tells whether some integer in the text has more than 18 digits,
-// so that a decoder limited to 64 bits could change it.
+// so that a decoder limited to 64 bits could change it. It speaks of all the
+// text, also after Narrow.
 func (d *Document) HasBigNumber() bool { return d.bigNumber }
 
 // Valid tells whether Parse would accept the text.

@@ -262,6 +262,27 @@ func TestTheZeroValueIsMissing(t *testing.T) {
 	}
 }
 
+func TestNarrowMakesAnInnerValueTheRoot(t *testing.T) {
+	var d Document
+	if err := d.Parse([]byte(`{"id":1,"data":{"id":2}}`)); err != nil {
+		t.Fatal(err)
+	}
+	outer := d.Root()
+	d.Narrow(outer.Get("data"))
+	if got := string(d.Root().Get("id").Raw()); got != "2" || string(outer.Get("id").Raw()) != "1" {
+		t.Errorf("the root's id is %s", got)
+	}
+	if err := d.Parse([]byte(`{"id":3}`)); err != nil || string(d.Root().Get("id").Raw()) != "3" {
+		t.Errorf("Parse after Narrow: %v, %s", err, d.Root().Raw())
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("Narrow took a value of another document")
+		}
+	}()
+	d.Narrow(outer.Get("none"))
+}
+
 func TestReadingAndParsingAgainAllocateNothing(t *testing.T) {
 	var d Document
 	text := []byte(event200)

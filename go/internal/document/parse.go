@@ -21,7 +21,7 @@ func (d *Document) Parse(text []byte) error { return d.ParseWithin(text, MaxDept
 // ParseWithin is Parse with a depth limit of the caller's, for a text that
 // wraps a document in an envelope of its own.
 func (d *Document) ParseWithin(text []byte, maxDepth int) error {
-	d.text, d.bigNumber = text, false
+	d.text, d.root, d.bigNumber = text, 0, false
 	if d.nodes == nil {
 		d.nodes = make([]node, 0, min(len(text)/bytesPerNode+bytesPerNode, maxInitialNodes))
 	}

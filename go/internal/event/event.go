@@ -1,0 +1,98 @@
+// Package event is what travels from a publisher to the subscriptions: the
+// event itself, its JSON form on every bus, its id and its position.
+package event
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/document"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
+)
+
+// Event is one published event. It is made by New or Decode, given its Offset
+// by the bus that accepts it, and not changed afterwards: any number of
+// goroutines may then read it.
+type Event struct {
+	ID            string
+	Type          string
+	Channel       string
+	CorrelationID string
+	// Data is a JSON object. Its bytes are never changed.
+	Data []byte
+	// Timestamp is in unix seconds, whole milliseconds.
+	Timestamp float64
+	// Offset is the event's place in its bus's order.
+	Offset uint64
+
+	document atomic.Pointer[document.Document]
+}
+
+// New makes an event that happens now. An empty id becomes a new one, an empty
+// correlationID the id. The event keeps data, which the caller must not change.
+// The error has the code InvalidValue: an empty eventType or channel, or data
+// that is not one JSON object.
+func New(eventType, channel string, data []byte, correlationID, id string) (*Event, error) {
+	d := new(document.Document)
+	if err := d.Parse(data); err != nil {
+		return nil, fault.New(fault.InvalidValue, "an event's data cannot be read (%w); give one JSON object", err)
+	}
+	e, err := assemble(eventType, channel, d)
+	if err != nil {
+		return nil, err
+	}
+	if id == "" {
+		var milliseconds int64
+		id, milliseconds = newID()
+		e.Timestamp = float64(milliseconds) / 1000
+	} else {
+		e.Timestamp = now()
+	}
+	e.identify(id, correlationID)
+	return e, nil
+}
+
+// assemble is what New and Decode share: d's root is the event's data.
+func assemble(eventType, channel string, d *document.Document) (*Event, error) {
+	root := d.Root()
+	switch {
+	case eventType == "":
+		return nil, fault.New(fault.InvalidValue, "an event's event_type is missing or empty; name the kind of event, such as orderUpdated")
+	case channel == "":
+		return nil, fault.New(fault.InvalidValue, "an event's channel is missing or empty; name the channel, such as orders")
+	case root.Kind() != document.Object:
+		return nil, fault.New(fault.InvalidValue, "an event's data is of type %v; give one JSON object", root.Kind())
+	}
+	e := &Event{Type: eventType, Channel: channel, Data: root.Raw()}
+	e.document.Store(d)
+	return e, nil
+}
+
+func (e *Event) identify(id, correlationID string) {
+	e.ID, e.CorrelationID = id, correlationID
+	if correlationID == "" {
+		e.CorrelationID = id
+	}
+}
+
+// Document is the parsed Data. It is parsed once and kept until
+// ReleaseDocument; callers only read it.
+func (e *Event) Document() *document.Document {
+	if d := e.document.Load(); d != nil {
+		return d
+	}
+	d := new(document.Document)
+	// Data was valid when the event was made. Had someone changed it since, the
+	// document would be empty: rules that look for a value then find none.
+	_ = d.Parse(e.Data)
+	e.document.Store(d)
+	return d
+}
+
+// ReleaseDocument lets the parsed form go, which is larger than the event
+// itself, once the event is dispatched and only a history keeps it. It is safe
+// at any time: who reads the document keeps it, who asks again gets a new one.
+func (e *Event) ReleaseDocument() { e.document.Store(nil) }
+
+// now is the present in a timestamp's unit and resolution.
+func now() float64 { return float64(time.Now().UnixMilli()) / 1000 }

@@ -1,0 +1,103 @@
+package event
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
+)
+
+// Position is a place in a bus's order. Its text is opaque to users:
+// "epoch:offset", or "epoch:offset!m1,m2" with the offsets below it that had
+// not been dispatched then.
+type Position struct {
+	// Epoch names one unbroken history: letters, digits, '-', '_' and '.'.
+	Epoch  string
+	Offset uint64
+	// Missing ascends strictly and stays below Offset.
+	Missing []uint64
+}
+
+// ParsePosition reads what String wrote and nothing else; the error has the
+// code InvalidValue.
+func ParsePosition(text string) (Position, error) {
+	if p, ok := parsePosition(text); ok {
+		return p, nil
+	}
+	return Position{}, fault.New(fault.InvalidValue, "%q is no position; give one that publish_event or a response returned", abridge(text))
+}
+
+func parsePosition(text string) (p Position, ok bool) {
+	epoch, rest, ok := strings.Cut(text, ":")
+	if !ok || !isEpoch(epoch) {
+		return Position{}, false
+	}
+	offset, missing, some := strings.Cut(rest, "!")
+	p = Position{Epoch: epoch}
+	if p.Offset, ok = parseOffset(offset); !ok {
+		return Position{}, false
+	}
+	if !some {
+		return p, true
+	}
+	p.Missing = make([]uint64, 0, strings.Count(missing, ",")+1)
+	for part := range strings.SplitSeq(missing, ",") {
+		m, ok := parseOffset(part)
+		if !ok || m >= p.Offset || len(p.Missing) > 0 && m <= p.Missing[len(p.Missing)-1] {
+			return Position{}, false
+		}
+		p.Missing = append(p.Missing, m)
+	}
+	return p, true
+}
+
+// String is the position's text.
+func (p Position) String() string { return string(p.AppendText(nil)) }
+
+// AppendText appends the position's text to dst.
+func (p Position) AppendText(dst []byte) []byte {
+	dst = append(append(dst, p.Epoch...), ':')
+	dst = strconv.AppendUint(dst, p.Offset, 10)
+	for i, m := range p.Missing {
+		separator := byte(',')
+		if i == 0 {
+			separator = '!'
+		}
+		dst = strconv.AppendUint(append(dst, separator), m, 10)
+	}
+	return dst
+}
+
+// Equal tells whether two positions are the same place.
+func (p Position) Equal(other Position) bool {
+	return p.Epoch == other.Epoch && p.Offset == other.Offset && slices.Equal(p.Missing, other.Missing)
+}
+
+func isEpoch(text string) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return text != ""
+}
+
+// parseOffset reads decimal digits without sign or leading zeros, so that one
+// offset has one text.
+func parseOffset(text string) (offset uint64, ok bool) {
+	if text == "" || text[0] == '0' && len(text) > 1 {
+		return 0, false
+	}
+	for i := range len(text) {
+		digit := uint64(text[i] - '0')
+		if digit > 9 || offset > (math.MaxUint64-digit)/10 {
+			return 0, false
+		}
+		offset = offset*10 + digit
+	}
+	return offset, true
+}
