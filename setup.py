@@ -10,7 +10,7 @@ from setuptools.command.build_ext import build_ext
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from build_native import MODULE, library  # noqa: E402  (the path above comes first)
+from build_native import MODULE, library
 
 
 class BuildNative(build_ext):

@@ -28,8 +28,8 @@ def generate(toolchain: Toolchain) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     raw = folder / "raw"  # gopy's files as they came, to read when a step fails
     raw.mkdir(parents=True)
-    _run([_tool("gopy", toolchain), "gen", f"-vm={sys.executable}", "-name=native"]
-         + [f"-output={raw}", "-rename", "-no-make", GO_PACKAGE], ROOT, toolchain)
+    arguments = [f"-vm={sys.executable}", "-name=native", f"-output={raw}", "-rename", "-no-make"]
+    _run([_tool("gopy", toolchain), "gen", *arguments, GO_PACKAGE], ROOT, toolchain)
 
     functions = rewrite.functions_of((raw / "api.py").read_text(encoding="utf-8"), _facade())
     go_file = folder / "native.go"

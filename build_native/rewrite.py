@@ -3,18 +3,17 @@
 gopy's output compiles as it is, but releases the GIL on every call, carries a handle
 table and wrappers of thirty slice types that the facade never uses, links libpython, and
 needs a Python wrapper module for snake_case names. Each step here removes one of these.
-A step that does not find exactly what it replaces raises `Unexpected`: gopy has changed,
+A step that does not find exactly what it replaces raises `UnexpectedOutput`: gopy has changed,
 and somebody has to look.
 """
 
 from __future__ import annotations
 
-import ast
 import re
 from dataclasses import dataclass
 
 
-class Unexpected(RuntimeError):
+class UnexpectedOutput(RuntimeError):
     """The generated text is not what a step was written for."""
 
 
@@ -34,6 +33,9 @@ class Function:
 
 
 # --- The Go file -----------------------------------------------------------------------
+
+
+_BEFORE_BINDINGS = r"(?=^// --- generated code for package)"
 
 
 def go_source(text: str, functions: list[Function]) -> str:
@@ -65,7 +67,7 @@ def drop_preamble_helpers(text: str) -> str:
     )
     return _remove(
         text,
-        r"^// boolGoToPy converts(?s:.*?)(?=^// --- generated code for package)",
+        r"^// boolGoToPy converts(?s:.*?)" + _BEFORE_BINDINGS,
         expected=1,
         what="Go helpers",
     )
@@ -79,18 +81,22 @@ def drop_handle_table(text: str) -> str:
     text = _remove(text, r'^\s*"github\.com/go-python/gopy/gopyh".*\n', 1, "import of gopyh")
     text = _remove(
         text,
-        r"^// initialization functions -- can be called(?s:.*?)(?=^// --- generated code for package)",
+        r"^// initialization functions -- can be called(?s:.*?)" + _BEFORE_BINDINGS,
         expected=1,
         what="handle functions",
     )
     text = _remove(
         text,
-        r"^// ---- External Types Outside of Targeted Packages ---\n(?s:.*?)(?=^// ---- Package: api ---)",
+        r"^// ---- External Types Outside of Targeted Packages ---\n(?s:.*?)"
+        r"(?=^// ---- Package: api ---)",
         expected=1,
         what="external types",
     )
-    if "gopyh" in text:
-        raise Unexpected("the Go file still uses gopyh: go/api exports more than functions")
+    if "gopyh" in text or "GoHandle" in text:
+        users = re.findall(r"^func (\w+)\(.*GoHandle", text, re.MULTILINE)
+        raise UnexpectedOutput(
+            f"go/api exports more than functions of int and string: {users or 'types or variables'}"
+        )
     return text
 
 
@@ -102,7 +108,7 @@ def keep_gil(text: str, functions: list[Function]) -> str:
     """
     exported = re.findall(r"^//export (\w+)$", text, re.MULTILINE)
     if sorted(exported) != sorted(f.symbol for f in functions):
-        raise Unexpected(f"exported {exported}, bound {[f.symbol for f in functions]}")
+        raise UnexpectedOutput(f"exported {exported}, bound {[f.symbol for f in functions]}")
     text = _remove(
         text,
         r"^\s*_saved_thread := C\.PyEval_SaveThread\(\)\n",
@@ -116,7 +122,7 @@ def keep_gil(text: str, functions: list[Function]) -> str:
         what="return of the GIL",
     )
     if "_saved_thread" in text:
-        raise Unexpected("the Go file still releases the GIL somewhere")
+        raise UnexpectedOutput("the Go file still releases the GIL somewhere")
     return text
 
 
@@ -143,7 +149,7 @@ def build_script(text: str, functions: list[Function]) -> str:
         found = _BINDING.match(line)
         if found is None:
             if line.startswith("add_"):
-                raise Unexpected(f"facade functions take and return int and str only: {line}")
+                raise UnexpectedOutput(f"facade functions take and return int and str only: {line}")
             lines.append(line)
             continue
         function = by_symbol.pop(found["symbol"])
@@ -155,12 +161,12 @@ def build_script(text: str, functions: list[Function]) -> str:
             f"custom_name='{function.name}', docstring={_c_text(function.docstring)!r})"
         )
     if by_symbol:
-        raise Unexpected(f"the pybindgen script does not bind {sorted(by_symbol)}")
+        raise UnexpectedOutput(f"the pybindgen script does not bind {sorted(by_symbol)}")
     script = "\n".join(lines) + "\n"
     # The header that cgo writes for the package the C file is compiled in.
     old, new = "mod.add_include('\"native_go.h\"')", "mod.add_include('\"_cgo_export.h\"')"
     if script.count(old) != 1:
-        raise Unexpected("the pybindgen script does not include native_go.h")
+        raise UnexpectedOutput("the pybindgen script does not include native_go.h")
     return script.replace(old, new)
 
 
@@ -172,28 +178,28 @@ def functions_of(wrapper: str, facade: str) -> list[Function]:
 
     gopy leaves out a function that it cannot bind without a word; here that is an error.
     """
-    found: list[Function] = []
-    for node in ast.parse(wrapper).body:
-        if not isinstance(node, ast.FunctionDef):
-            continue
-        result = node.body[-1]
-        if not (
-            isinstance(result, ast.Return)
-            and isinstance(result.value, ast.Call)
-            and isinstance(result.value.func, ast.Attribute)
-        ):
-            raise Unexpected(f"facade functions return a value; {node.name} does not")
-        # gopy's docstring: the Go signature, then a blank line and the Go comment if any.
-        doc = (ast.get_docstring(node) or "").partition("\n")[2].strip()
-        parameters = tuple(snake_case(argument.arg) for argument in node.args.args)
-        found.append(Function(result.value.func.attr, node.name, parameters, doc))
-    declared = set(re.findall(r"^func ([A-Z]\w*)\(", facade, re.MULTILINE))
-    bound = {function.symbol.removeprefix("api_") for function in found}
-    if declared != bound:
-        raise Unexpected(f"gopy did not bind {sorted(declared - bound)} of go/api")
-    if not found:
-        raise Unexpected("go/api exports no function")
-    return found
+    declared = {
+        found["name"]: re.sub(r"^// ?", "", found["comment"], flags=re.MULTILINE).strip()
+        for found in _DECLARATION.finditer(facade)
+    }
+    functions: list[Function] = []
+    for block in re.split(r"^def ", wrapper, flags=re.MULTILINE)[1:]:
+        head = re.match(r"(\w+)\(([^)]*)\):\n", block)
+        result = re.search(r"^\treturn _native\.(\w+)\(", block, re.MULTILINE)
+        if head is None or result is None:
+            name = block.partition("(")[0]
+            raise UnexpectedOutput(f"facade functions return a value; {name} does not")
+        parameters = tuple(map(snake_case, filter(None, head[2].split(", "))))
+        doc = declared.pop(result[1].removeprefix("api_"), "")
+        functions.append(Function(result[1], head[1], parameters, doc))
+    if declared:
+        raise UnexpectedOutput(f"gopy did not bind {sorted(declared)} of go/api")
+    if not functions:
+        raise UnexpectedOutput("go/api exports no function")
+    return functions
+
+
+_DECLARATION = re.compile(r"(?P<comment>(?:^//.*\n)*)^func (?P<name>[A-Z]\w*)\(", re.MULTILINE)
 
 
 def snake_case(name: str) -> str:
@@ -205,7 +211,7 @@ def snake_case(name: str) -> str:
 def _remove(text: str, pattern: str, expected: int, what: str) -> str:
     text, count = re.subn(pattern, "", text, flags=re.MULTILINE)
     if count != expected:
-        raise Unexpected(f"gopy's output has {count} × {what}, expected {expected}")
+        raise UnexpectedOutput(f"gopy's output has {count} times: {what}, expected {expected}")
     return text
 
 

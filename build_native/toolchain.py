@@ -104,7 +104,8 @@ def _find_go() -> tuple[str, str]:
     go = shutil.which("go")
     if go is None:
         raise BuildRefused(
-            f"fraiseql-subscriptions is compiled with Go and found no `go` on PATH: install {wanted}."
+            "fraiseql-subscriptions is compiled with Go and found no `go` on PATH: "
+            f"install {wanted}."
         )
     environment = {"GOTOOLCHAIN": "local", **os.environ}
     # Asked outside the module: inside it, an old Go answers with an error about go.mod.
@@ -121,9 +122,7 @@ def _find_go() -> tuple[str, str]:
     found = re.match(r"(?:devel )?go(\d+)\.(\d+)", version)
     if answer.returncode != 0 or found is None:
         said = (answer.stderr or answer.stdout).strip() or "nothing"
-        raise BuildRefused(
-            f"{go} does not tell its version (it said: {said}): install {wanted}."
-        )
+        raise BuildRefused(f"{go} does not tell its version (it said: {said}): install {wanted}.")
     if (int(found[1]), int(found[2])) < oldest:
         raise BuildRefused(f"fraiseql-subscriptions needs {wanted}; {go} is {version}.")
     return go, version
@@ -161,8 +160,8 @@ def _environment(include: str) -> dict[str, str]:
     # A checkout owned by another user makes git refuse, and with it `go build`.
     environment["GOFLAGS"] = f"{os.environ.get('GOFLAGS', '')} -buildvcs=false".strip()
     # -O2 and never -Ofast, which would change floating point in the whole process.
-    flags = ["-O2", f"-I{include}"]
-    environment["CGO_CFLAGS"] = " ".join([shlex.join(flags), os.environ.get("CGO_CFLAGS", "")]).strip()
+    flags = shlex.join(["-O2", f"-I{include}"])
+    environment["CGO_CFLAGS"] = f"{flags} {os.environ.get('CGO_CFLAGS', '')}".strip()
     # Python's symbols come from the interpreter that loads the module, so they stay undefined.
     # ELF allows that in a shared object by itself; Mach-O has to be told.
     if sys.platform == "darwin":

@@ -1,0 +1,63 @@
+# Everything a contributor runs. Each target sets up what it needs by itself: virtual
+# environments are in .venvs/, generated sources and wheels in build/.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+ARGS ?=
+
+# The developer's environment with these extras; see scripts/develop.sh.
+develop = ./scripts/prerequisites.sh && python=$$(./scripts/develop.sh $(1))
+
+.PHONY: help
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@echo
+	@echo '  PYTHONS="3.12 3.13" limits the interpreters; ARGS="…" goes to demo, bench, gotest, pytest.'
+
+.PHONY: demo
+demo: ## replay a day of flights through the engine (ARGS="--speed 600 --json")
+	@$(call develop,demo) && "$$python" -m fraiseql_subscriptions demo $(ARGS)
+
+.PHONY: test
+test: ## every check and test, on every CPython (3.10 or newer) of this machine
+	@./scripts/test.sh
+
+.PHONY: build
+build: ## build the native module into python/ and install it editable in .venvs/dev
+	@$(call develop,dev test) && echo "ready: $$python"
+
+.PHONY: pytest
+pytest: ## the Python tests alone, in .venvs/dev (ARGS="-k drain -x")
+	@$(call develop,dev test) && "$$python" -m pytest $(ARGS)
+
+.PHONY: gotest
+gotest: ## the Go tests alone, race detector on (ARGS="-run Queue")
+	@packages=$$(./scripts/go_packages.sh) && go test -race -shuffle=on $(ARGS) $$packages
+
+.PHONY: fuzz
+fuzz: ## every Go fuzz target for FUZZTIME (1m)
+	@./scripts/fuzz.sh $(or $(FUZZTIME),1m)
+
+.PHONY: lint
+lint: ## gofumpt, go vet, staticcheck, ruff, mypy, stubtest
+	@$(call develop,dev test) && ./scripts/lint.sh
+
+.PHONY: format
+format: ## format Go and Python
+	@$(call develop,dev test) && \
+	CGO_ENABLED=0 go tool gofumpt -w go && \
+	"$$python" -m ruff check -q --fix-only . && "$$python" -m ruff format -q .
+
+.PHONY: bench
+bench: ## run benchmarks/ and print one table (BRIEF=1: short)
+	@$(call develop,bench) && "$$python" benchmarks/run.py $(if $(BRIEF),--brief) $(ARGS)
+
+.PHONY: wheel
+wheel: ## a wheel for every CPython of this machine, in dist/
+	@./scripts/prerequisites.sh && ./scripts/wheels.sh
+
+.PHONY: clean
+clean: ## remove everything that was built or installed here
+	@rm -rf build dist .venvs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf python/*.egg-info python/fraiseql_subscriptions/_native*.so
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# usage: fuzz.sh [TIME]
+# Runs every Go fuzz target for TIME (5s). Targets are found, not listed; none is an error.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+time=${1:-5s}
+
+packages=$(./scripts/go_packages.sh 2>/dev/null)
+listing=$(xargs go list -f '{{.ImportPath}} {{.Dir}}' <<<"$packages")
+count=0
+while read -r package folder; do
+    targets=$(cat "$folder"/*_test.go 2>/dev/null | sed -nE 's/^func (Fuzz\w+)\(.*/\1/p')
+    for target in $targets; do
+        echo "--- ${package##*/}.$target, $time"
+        go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$package" </dev/null |
+            sed '/^fuzz: elapsed/d'
+        count=$((count + 1))
+    done
+done <<<"$listing"
+if ((count == 0)); then
+    echo "error: no fuzz target was found, and every parser has one" >&2
+    exit 1
+fi
+echo "$count fuzz targets passed"

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Makes sure that Go, a C compiler and a CPython are here. What Debian packages is installed
+# when that is possible (root on Debian or Ubuntu); anything else missing is named, at once.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=()
+packages=()
+need() { missing+=("$1") && packages+=("${@:2}"); }
+
+wanted=$(awk '$1 == "go" { split($2, v, "."); print v[1] "." v[2] }' go.mod)
+go_missing="Go $wanted or newer (from Go's own download page)"
+if ! command -v go >/dev/null; then
+    need "$go_missing"
+else
+    found=$(cd / && GOTOOLCHAIN=${GOTOOLCHAIN:-local} go env GOVERSION)
+    oldest=$(printf '%s\n%s\n' "$wanted" "${found#go}" | sort -V | head -n 1)
+    [[ $oldest == "$wanted" ]] || need "$go_missing; $(command -v go) is $found"
+fi
+compiler=${CC:-gcc}
+command -v "${compiler%% *}" >/dev/null || need "a C compiler (${compiler%% *})" gcc libc6-dev
+./scripts/interpreters.sh >/dev/null 2>&1 ||
+    need "CPython 3.10 or newer with headers and venv" python3 python3-dev python3-venv
+
+if ((${#packages[@]})) && [[ $EUID == 0 ]] && command -v apt-get >/dev/null; then
+    echo "==> apt-get install ${packages[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -q
+    apt-get install -qy --no-install-recommends "${packages[@]}"
+    exec "$0"
+fi
+if ((${#missing[@]})); then
+    echo "This machine misses what the project is built with:" >&2
+    printf '  - %s\n' "${missing[@]}" >&2
+    if ((${#packages[@]})); then
+        echo "On Debian or Ubuntu: apt-get install ${packages[*]}" >&2
+    fi
+    exit 1
+fi

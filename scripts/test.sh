@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# The whole test run, on whatever interpreters this machine has: see `make help`.
+# FUZZTIME (5s) is how long each fuzz target runs; PYTHONS="3.12 3.13" limits the interpreters.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export GOFLAGS="${GOFLAGS:-} -buildvcs=false"
+unset PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
+
+phases=()
+phase() {
+    local now=$SECONDS
+    if ((${#phases[@]})); then
+        phases[-1]+=" $((now - started)) s"
+    fi
+    started=$now
+    phases+=("$1:")
+    echo
+    echo "==> $1"
+}
+
+phase "set-up"
+./scripts/prerequisites.sh
+interpreters=$(./scripts/interpreters.sh)
+printf '%s\n' "$interpreters"
+newest=$(tail -n 1 <<<"$interpreters" | cut -d' ' -f1)
+./scripts/develop.sh dev test
+
+phase "lint"
+./scripts/lint.sh
+
+phase "Go tests, race detector on"
+packages=$(./scripts/go_packages.sh)
+xargs go test -race -shuffle=on -count=1 <<<"$packages"
+
+phase "Go fuzzing"
+./scripts/fuzz.sh "${FUZZTIME:-5s}"
+
+ran=()
+while read -r version path; do
+    phase "Python tests, CPython $version"
+    python=$(./scripts/environment.sh "$version" "$path" test </dev/null)
+    ./scripts/install_wheel.sh "$version" "$python" </dev/null
+    "$python" -m pytest -q --ignore=tests/build </dev/null
+    ran+=("$("$python" -c 'import platform; print(platform.python_version())')")
+done <<<"$interpreters"
+
+phase "Python tests again, CPython $newest in development mode with asyncio's debug mode"
+PYTHONASYNCIODEBUG=1 "$python" -X dev -m pytest -q --ignore=tests/build
+
+phase "packaging tests, CPython $newest"
+./scripts/environment.sh "$newest" "$(tail -n 1 <<<"$interpreters" | cut -d' ' -f2-)" dev >/dev/null
+"$python" -m pytest -q tests/build
+
+phase "done"
+printf '  %s\n' "${phases[@]::${#phases[@]}-1}"
+if ((${#ran[@]} == 0)); then
+    echo "error: the Python suite ran on no interpreter" >&2
+    exit 1
+fi
+echo "The Python suite passed on CPython ${ran[*]}."

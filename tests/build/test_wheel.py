@@ -1,0 +1,102 @@
+"""`pip wheel .` as a user types it: the wheel, and a fresh environment that runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from copies import ROOT, clean_environment, copy_project, path_of
+
+
+def run(command: list[str], **options: object) -> str:
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source = copy_project(tmp_path_factory.mktemp("source"))
+    target = tmp_path_factory.mktemp("wheels")
+    run([sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", str(target), str(source)])
+    (found,) = target.glob("*.whl")
+    return found
+
+
+def test_a_manylinux_tag_fits_the_wheel(wheel: Path) -> None:
+    output = run([sys.executable, "-m", "auditwheel", "show", str(wheel)])
+    assert 'platform tag: "manylinux_2_' in output.replace("\n", " ")
+
+
+def test_the_wheel_has_the_package_one_library_and_nothing_of_the_build(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if ".dist-info/" not in name]
+    assert all(name.startswith("fraiseql_subscriptions/") for name in names)
+    assert len([name for name in names if name.endswith(".so")]) == 1
+    assert not [name for name in names if name.endswith((".go", ".c", ".h"))]
+    packaged = {name.removeprefix("fraiseql_subscriptions/") for name in names}
+    package = ROOT / "python" / "fraiseql_subscriptions"
+    wanted = {
+        str(file.relative_to(package))
+        for pattern in ("**/*.py", "**/*.pyi", "**/py.typed", "demo/data/*")
+        for file in package.glob(pattern)
+    }
+    assert "py.typed" in wanted
+    assert wanted <= packaged
+
+
+def test_the_library_links_no_libpython_and_has_no_search_path(wheel: Path, tmp_path: Path) -> None:
+    from elftools.elf.elffile import ELFFile
+
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".so"))
+        path = Path(archive.extract(name, tmp_path))
+    with path.open("rb") as file:
+        tags = list(ELFFile(file).get_section_by_name(".dynamic").iter_tags())
+    needed = [tag.needed for tag in tags if tag.entry.d_tag == "DT_NEEDED"]
+    assert not [name for name in needed if "python" in name]
+    assert not [tag for tag in tags if tag.entry.d_tag in ("DT_RPATH", "DT_RUNPATH")]
+    # Nothing tells where it was built.
+    assert str(ROOT).encode() not in path.read_bytes()
+
+
+def test_the_wheel_runs_in_a_fresh_environment_without_go(wheel: Path, tmp_path: Path) -> None:
+    run([sys.executable, "-m", "venv", str(tmp_path / "fresh")])
+    python = str(tmp_path / "fresh" / "bin" / "python")
+    run([python, "-m", "pip", "install", "-q", str(wheel)])
+    code = (
+        "import importlib.metadata, shutil\n"
+        "import fraiseql_subscriptions\n"
+        "from fraiseql_subscriptions import _native\n"
+        "assert shutil.which('go') is None\n"
+        "assert _native.version() == importlib.metadata.version('fraiseql-subscriptions')\n"
+        "print(fraiseql_subscriptions.__file__)\n"
+    )
+    path = path_of("sh", folder=tmp_path / "bin")
+    output = run([python, "-c", code], cwd=tmp_path, env=clean_environment(PATH=path))
+    assert output.startswith(str(tmp_path / "fresh"))
+
+
+def test_a_source_distribution_builds_the_same_package(wheel: Path, tmp_path: Path) -> None:
+    source = copy_project(tmp_path / "source")
+    made = tmp_path / "made"
+    options = ["--sdist", "--no-isolation", "-o", str(made)]
+    run([sys.executable, "-m", "build", *options, str(source)])
+    (archive,) = made.glob("*.tar.gz")
+    options = ["--no-deps", "--no-build-isolation", "-w", str(made)]
+    run([sys.executable, "-m", "pip", "wheel", *options, str(archive)])
+    (again,) = made.glob("*.whl")
+    with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(again) as other:
+        assert sorted(one.namelist()) == sorted(other.namelist())
+
+
+def test_an_editable_install_loads_from_the_source_tree(tmp_path: Path) -> None:
+    source = copy_project(tmp_path / "source")
+    run([sys.executable, "-m", "venv", str(tmp_path / "fresh")])
+    python = str(tmp_path / "fresh" / "bin" / "python")
+    run([python, "-m", "pip", "install", "-q", "-e", str(source)])
+    code = "from fraiseql_subscriptions import _native; print(_native.__file__)"
+    assert run([python, "-c", code], cwd=tmp_path).startswith(str(source / "python"))
