@@ -51,7 +51,7 @@ func (w *writer) write(f *field, t *shape, value document.Value, at *step) bool 
 
 func (w *writer) writeList(f *field, t *shape, list document.Value, at *step) bool {
 	if list.Kind() != document.Array {
-		w.problem(CodeInvalidData, "the field "+f.parent+"."+f.name+" is a list, and its value is a "+list.Kind().String(), at)
+		w.problem(CodeInvalidData, "the field "+f.parent+"."+f.name+" is a list, and its value is "+withArticle(list.Kind()), at)
 		return false
 	}
 	w.dst = append(w.dst, '[')
@@ -70,7 +70,7 @@ func (w *writer) writeList(f *field, t *shape, list document.Value, at *step) bo
 
 func (w *writer) writeObject(f *field, t *shape, object document.Value, at *step) bool {
 	if object.Kind() != document.Object {
-		w.problem(CodeInvalidData, "expected an object of type "+t.name+", the value is a "+object.Kind().String(), at)
+		w.problem(CodeInvalidData, "expected an object of type "+t.name+", and the value is "+withArticle(object.Kind()), at)
 		return false
 	}
 	set := f.set
@@ -149,7 +149,7 @@ func (w *writer) writeLeaf(t *shape, value document.Value, at *step) bool {
 	}
 	if !ok {
 		// The value itself stays out of the message: it may be any length.
-		w.problem(CodeInvalidData, t.name+" cannot represent the value, a "+kind.String(), at)
+		w.problem(CodeInvalidData, t.name+" cannot represent the value, which is "+withArticle(kind), at)
 		return false
 	}
 	w.dst = append(w.dst, value.Raw()...)
@@ -182,4 +182,12 @@ func (s *shape) holds(value document.Value) bool {
 	}
 	_, ok := s.values[value.Text()]
 	return ok
+}
+
+// withArticle names a kind in a sentence.
+func withArticle(kind document.Kind) string {
+	if kind == document.Object || kind == document.Array {
+		return "an " + kind.String()
+	}
+	return "a " + kind.String()
 }

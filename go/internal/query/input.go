@@ -102,7 +102,7 @@ func (in *input) appendList(dst []byte, t *ast.Type, value document.Value) ([]by
 
 func (in *input) appendObject(dst []byte, definition *ast.Definition, value document.Value) ([]byte, *inputProblem) {
 	if value.Kind() != document.Object {
-		return dst, wrong("%s is an object, the value is a %s", definition.Name, value.Kind())
+		return dst, wrong("%s is an object, %s is none", definition.Name, describe(value))
 	}
 	for cursor := value.Members(); cursor.Next(); {
 		key := cursor.Key()
@@ -217,7 +217,7 @@ func appendFloat(dst []byte, f float64) []byte {
 func describe(value document.Value) string {
 	switch value.Kind() {
 	case document.Array, document.Object:
-		return "an " + value.Kind().String()
+		return withArticle(value.Kind())
 	case document.String:
 		return quote(value.Text())
 	default:

@@ -73,11 +73,7 @@ func scan(text string, limits Limits) error {
 			depth--
 		case lexer.EOF:
 			if deepest > maxNesting {
-				allowed := maxNesting
-				if limits.Depth > 0 {
-					allowed = min(allowed, limits.Depth)
-				}
-				return exceeded("max_query_depth", allowed, deepest, "the query nests brackets to depth %s")
+				return exceeded("max_query_depth", orElse(limits.Depth, maxNesting), deepest, "the query nests brackets to depth %s")
 			}
 			return nil
 		}
@@ -133,10 +129,14 @@ type meter struct {
 	known     map[string]cost
 	open      map[string]bool // the fragments being measured: meeting one again is a cycle
 	level     int
+	depth     int // what max_query_depth allows
 }
 
-func newMeter(fragments map[string]*ast.FragmentDefinition) *meter {
-	return &meter{fragments: fragments, known: map[string]cost{}, open: map[string]bool{}}
+func newMeter(fragments map[string]*ast.FragmentDefinition, limits Limits) *meter {
+	return &meter{
+		fragments: fragments, known: map[string]cost{}, open: map[string]bool{},
+		depth: orElse(limits.Depth, maxNesting),
+	}
 }
 
 // set measures one selection set. It fails for undefined fragments, for
@@ -144,7 +144,7 @@ func newMeter(fragments map[string]*ast.FragmentDefinition) *meter {
 func (m *meter) set(selections ast.SelectionSet) (cost, error) {
 	var total cost
 	if m.level++; m.level > maxLevels {
-		return total, exceeded("max_query_depth", maxLevels, m.level, "the query nests fields and fragments to depth %s")
+		return total, exceeded("max_query_depth", m.depth, m.level, "the query nests fields and fragments to depth %s")
 	}
 	defer func() { m.level-- }()
 	for _, selection := range selections {

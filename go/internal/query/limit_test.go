@@ -24,40 +24,48 @@ func TestLimitsNameThemselvesTheirValueAndWhatWasAsked(t *testing.T) {
 		sentence string
 	}{
 		{
-			"bytes", Limits{Bytes: 20}, "subscription { a   }", "subscription { a    }",
+			"bytes",
+			Limits{Bytes: 20},
+			"subscription { a   }", "subscription { a    }",
 			"the query has 21 bytes; max_query_bytes is 20",
 		},
 		{"fields", Defaults(), fields(500), fields(501), "the query selects 501 fields; max_query_fields is 500"},
 		{
-			"fields in fragments, counted where they are spread", Limits{Fields: 5},
+			"fields in fragments, counted where they are spread",
+			Limits{Fields: 5},
 			"subscription { a { ...F ... { ...F } } } fragment F on A { b c }",
 			"subscription { a { ...F ... { ...F } c } } fragment F on A { b c }",
 			"selects 6 fields; max_query_fields is 5",
 		},
 		{
-			"fields of all operations together", Limits{Fields: 3},
+			"fields of all operations together",
+			Limits{Fields: 3},
 			"subscription { a { b c } }", "subscription A { a { b } } subscription B { a { b } }",
 			"selects 4 fields; max_query_fields is 3",
 		},
 		{
-			"fragments", Limits{Fields: 3},
+			"fragments",
+			Limits{Fields: 3},
 			"subscription { ... { ... { ... { a } } } }", "subscription { ... { ... { ... { ... { a } } } } }",
 			"spreads 4 fragments; max_query_fields, which bounds them too, is 3",
 		},
 		{"depth", Defaults(), nested(10), nested(11), "nests fields to depth 11; max_query_depth is 10"},
 		{
-			"depth through fragments", Limits{Depth: 3},
+			"depth through fragments",
+			Limits{Depth: 3},
 			"subscription { a { ...F } } fragment F on A { b { c } }",
 			"subscription { a { ...F } } fragment F on A { b { ...G } } fragment G on A { c { d } }",
 			"depth 4; max_query_depth is 3",
 		},
 		{
-			"aliases", Limits{Aliases: 2},
+			"aliases",
+			Limits{Aliases: 2},
 			"subscription { x: a { y: b c: c d } }", "subscription { x: a { y: b z: c } }",
 			"has 3 aliases; max_query_aliases is 2",
 		},
 		{
-			"directives, wherever they stand", Limits{Directives: 3},
+			"directives, wherever they stand",
+			Limits{Directives: 3},
 			"subscription @a { a { b @b ... @c { d } } }",
 			"subscription($x: Int @a) @b { a { b @c ...F } } fragment F on A @d { e @e }",
 			"has 5 directives; max_query_directives is 3",
@@ -116,7 +124,16 @@ func bombs() map[string]string {
 		}
 		mesh += " }"
 	}
+	valid := "subscription { order(id: 1) { ...F0 } }"
+	for i := range 450 {
+		valid += fmt.Sprintf(" fragment F%d on Order { ...F%d }", i, i+1)
+	}
+	valid += " fragment F450 on Order { id }"
+	tree := "customer { friend {" + strings.Repeat("friend { friend { name nickname } friend { name nickname } } ", 70) + "} }"
 	return map[string]string{
+		"a valid chain of fragments":                    valid,
+		"valid fields that all merge":                   "subscription { order(id: 1) {" + strings.Repeat("id ", 499) + "} }",
+		"valid objects that all merge":                  "subscription { order(id: 1) {" + tree + "} }",
 		"fragments that double at each of forty levels": doubling,
 		"a chain of fragments":                          chain,
 		"a mesh of fragments":                           mesh,

@@ -187,7 +187,7 @@ func pickOperation(document *ast.QueryDocument, name string) (*ast.OperationDefi
 
 func measure(document *ast.QueryDocument, fragments map[string]*ast.FragmentDefinition, limits Limits) error {
 	var total cost
-	m := newMeter(fragments)
+	m := newMeter(fragments, limits)
 	for _, operation := range document.Operations {
 		one, err := m.set(operation.SelectionSet)
 		if err != nil {

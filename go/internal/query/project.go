@@ -136,7 +136,7 @@ func (w *writer) project(set *selection, value document.Value, at *step) {
 	case kind == document.Array:
 		w.projectList(set, value, at)
 	default:
-		w.problem(CodeInvalidData, "the query selects fields of a value that is a "+kind.String(), at)
+		w.problem(CodeInvalidData, "the query selects fields of a value that is "+withArticle(kind), at)
 		w.dst = append(w.dst, "null"...)
 	}
 }
