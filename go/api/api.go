@@ -1,4 +1,129 @@
 // Package api is the facade that gopy binds for Python: package-level functions
 // over integer handles, strings and object addresses. It converts and forwards;
 // it decides nothing.
+//
+// Every function is called with the GIL held. A parameter named …Address is
+// id(object) of an object that the caller keeps alive for the call. An error
+// crosses as "CODE: sentence".
 package api
+
+import (
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bridge"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
+)
+
+// engine is an executor with the table it calls.
+type engine struct {
+	*executor.Executor
+	callbacks *bridge.Callbacks
+	released  atomic.Bool
+}
+
+// handles is the one package-level state: the engines by their handles, which
+// are never reused.
+var handles struct {
+	last    atomic.Int64
+	engines sync.Map // of int → *engine; read without a lock
+}
+
+// errForked is made beforehand: a forked child must not allocate more than it has to.
+var errForked = fault.New(fault.ForkedProcess, "this process was forked after the engine had been loaded, and Go does not survive a fork; start workers by spawn, or load the engine after forking")
+
+// open finds an engine and the calling thread.
+func open(handle int) (*engine, *bus.Thread, error) {
+	if bridge.Forked() {
+		return nil, nil, errForked
+	}
+	if found, ok := handles.engines.Load(handle); ok {
+		return found.(*engine), bridge.CurrentThread(), nil
+	}
+	return nil, nil, fault.New(fault.EngineClosed, "the executor is closed; make a new SubscriptionExecutor")
+}
+
+// guard turns a panic into an EngineError, with the stack in the log: nothing may
+// unwind into C.
+func guard(err *error) {
+	if cause := recover(); cause != nil {
+		slog.Error("the engine panicked", "cause", cause, "stack", string(debug.Stack()))
+		*err = fault.New(fault.Engine, "the engine panicked: %v; please report this with the stack from the log", cause)
+	}
+}
+
+// NewExecutor makes an executor from its options (JSON) and the weakref.ref to its
+// table of callbacks, and returns its handle.
+func NewExecutor(options string, callbacksAddress int) (handle int, err error) {
+	defer guard(&err)
+	if bridge.Forked() {
+		return 0, errForked
+	}
+	parsed, err := executor.ParseOptions(options)
+	if err != nil {
+		return 0, err
+	}
+	callbacks := bridge.NewCallbacks(callbacksAddress)
+	handle = int(handles.last.Add(1))
+	made, err := executor.New(handle, parsed, callbacks)
+	if err != nil {
+		callbacks.Close()
+		return 0, err
+	}
+	handles.engines.Store(handle, &engine{Executor: made, callbacks: callbacks})
+	return handle, nil
+}
+
+// CloseExecutor closes an executor and waits at most timeoutMs milliseconds for
+// what it still does: 1 when everything has ended, 0 when it is worth waiting on.
+func CloseExecutor(handle, timeoutMs int) (done int, err error) {
+	defer guard(&err)
+	e, t, err := open(handle)
+	if fault.CodeOf(err) == fault.EngineClosed && err != nil {
+		return 1, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if !e.Close(t, milliseconds(timeoutMs)) {
+		return 0, nil
+	}
+	handles.engines.Delete(handle)
+	if !e.released.Swap(true) {
+		e.callbacks.Close()
+	}
+	return 1, nil
+}
+
+// AbandonExecutor is for the finalizer of an executor that was dropped without
+// being closed: it marks it closed and leaves the rest to a goroutine. It neither
+// waits nor locks.
+func AbandonExecutor(handle int) (_ int, err error) {
+	defer guard(&err)
+	if bridge.Forked() {
+		return 0, nil
+	}
+	if found, ok := handles.engines.Load(handle); ok {
+		go reap(handle, found.(*engine))
+	}
+	return 0, nil
+}
+
+// reap closes an abandoned executor, however long that takes.
+func reap(handle int, e *engine) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			slog.Error("closing an abandoned executor panicked", "cause", cause, "stack", string(debug.Stack()))
+		}
+	}()
+	for !e.Close(&bus.Thread{}, reapPatience) {
+	}
+	handles.engines.Delete(handle)
+	if !e.released.Swap(true) {
+		e.callbacks.CloseDetached()
+	}
+}

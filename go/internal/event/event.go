@@ -24,6 +24,9 @@ type Event struct {
 	Timestamp float64
 	// Offset is the event's place in its bus's order.
 	Offset uint64
+	// ChosenID says that the publisher chose the ID, so that an event published
+	// again with it is recognised.
+	ChosenID bool
 
 	document atomic.Pointer[document.Document]
 }
@@ -46,6 +49,7 @@ func New(eventType, channel string, data []byte, correlationID, id string) (*Eve
 		id, milliseconds = newID()
 		e.Timestamp = float64(milliseconds) / 1000
 	} else {
+		e.ChosenID = true
 		e.Timestamp = now()
 	}
 	e.identify(id, correlationID)

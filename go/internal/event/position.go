@@ -70,6 +70,18 @@ func (p Position) AppendText(dst []byte) []byte {
 	return dst
 }
 
+// After is the position reached from p by receiving the event at offset: one that
+// p was missing, or a later one.
+func (p Position) After(offset uint64) Position {
+	after := Position{Epoch: p.Epoch, Offset: max(p.Offset, offset)}
+	for _, m := range p.Missing {
+		if m != offset {
+			after.Missing = append(after.Missing, m)
+		}
+	}
+	return after
+}
+
 // Equal tells whether two positions are the same place.
 func (p Position) Equal(other Position) bool {
 	return p.Epoch == other.Epoch && p.Offset == other.Offset && slices.Equal(p.Missing, other.Missing)

@@ -1,0 +1,113 @@
+package api
+
+import (
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bridge"
+)
+
+// NextEvent appends the subscription's oldest response to the list at outAddress
+// and returns 1, or 0 when there is none.
+func NextEvent(handle int, id string, outAddress int) (count int, err error) {
+	return NextEvents(handle, id, outAddress, 1)
+}
+
+// NextEvents appends at most maximum responses, oldest first, to the list at
+// outAddress and returns how many. Fewer than maximum re-arm the subscription for
+// its consumer's descriptor.
+func NextEvents(handle int, id string, outAddress, maximum int) (count int, err error) {
+	defer guard(&err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	s, err := e.Find(t, id)
+	if err != nil {
+		return 0, err
+	}
+	messages := e.NextResponses(s, maximum)
+	return len(messages), bridge.ListAt(outAddress).AppendBytes(messages)
+}
+
+// Drain clears a consumer's descriptor and appends to the list at outAddress at
+// most maximum (id, bytes) tuples, fair between ready subscriptions, and a
+// (ticket, None) for every publish that completed. It returns how many it appended.
+func Drain(handle, consumer, outAddress, maximum int) (count int, err error) {
+	defer guard(&err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	messages, tickets, err := e.Drain(t, consumer, maximum)
+	if err != nil {
+		return 0, err
+	}
+	list := bridge.ListAt(outAddress)
+	for _, ticket := range tickets {
+		if err := list.AppendTicket(ticket); err != nil {
+			return 0, err
+		}
+	}
+	return len(messages) + len(tickets), list.AppendPairs(messages)
+}
+
+// OpenConsumer makes a consumer with a descriptor of its own and returns its number.
+func OpenConsumer(handle int) (consumer int, err error) {
+	defer guard(&err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	return e.Executor.OpenConsumer(t)
+}
+
+// CloseConsumer closes a consumer and its descriptor.
+func CloseConsumer(handle, consumer int) (_ int, err error) {
+	defer guard(&err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	e.Executor.CloseConsumer(t, consumer)
+	return 0, nil
+}
+
+// ConsumerFd is the descriptor that is readable while the consumer has something
+// to drain. Consumer 0 is the plain side.
+func ConsumerFd(handle, consumer int) (descriptor int, err error) {
+	defer guard(&err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	return e.Descriptor(t, consumer)
+}
+
+// Attach gives a subscription's responses to a consumer.
+func Attach(handle int, id string, consumer int) (_ int, err error) {
+	defer guard(&err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	return 0, e.Executor.Attach(t, id, consumer)
+}
+
+// SubscriptionsByChannel appends to the list at outAddress the ids of the
+// subscriptions that an event on the channel would reach, and returns how many.
+func SubscriptionsByChannel(handle int, channel string, outAddress int) (count int, err error) {
+	defer guard(&err)
+	e, _, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	ids, err := e.Executor.SubscriptionsByChannel(channel)
+	if err != nil {
+		return 0, err
+	}
+	list := bridge.ListAt(outAddress)
+	for _, id := range ids {
+		if err := list.AppendText(id); err != nil {
+			return 0, err
+		}
+	}
+	return len(ids), nil
+}

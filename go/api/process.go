@@ -1,0 +1,60 @@
+package api
+
+import (
+	"time"
+
+	"github.com/bytedance/sonic"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bridge"
+)
+
+// exitGrace is how long the interpreter's exit waits for the engine's threads.
+const exitGrace = time.Second
+
+// ProcessInit installs the hooks that the engine needs in this process and appends
+// to the list at outAddress a read-only memoryview of one byte, which is 1 in a
+// child that was forked afterwards. Subinterpreters are refused.
+func ProcessInit(outAddress int) (_ int, err error) {
+	defer guard(&err)
+	return 0, bridge.ListAt(outAddress).ProcessInit()
+}
+
+// ProcessExit is the interpreter's exit hook: no new call into Python is made, and
+// those under way get at most one second.
+func ProcessExit() (_ int, err error) {
+	defer guard(&err)
+	if !bridge.Forked() {
+		bridge.Exit(exitGrace)
+	}
+	return 0, nil
+}
+
+// Metrics is the JSON of get_metrics().
+func Metrics(handle int) (text string, err error) {
+	defer guard(&err)
+	e, _, err := open(handle)
+	if err != nil {
+		return "", err
+	}
+	return sonic.MarshalString(e.Executor.Metrics())
+}
+
+// MetricsText is the Prometheus exposition of the same.
+func MetricsText(handle int) (text string, err error) {
+	defer guard(&err)
+	e, _, err := open(handle)
+	if err != nil {
+		return "", err
+	}
+	return e.Executor.MetricsText()
+}
+
+// Health is the JSON of health().
+func Health(handle int) (text string, err error) {
+	defer guard(&err)
+	e, _, err := open(handle)
+	if err != nil {
+		return "", err
+	}
+	return sonic.MarshalString(e.Executor.Health())
+}

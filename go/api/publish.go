@@ -1,0 +1,130 @@
+package api
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bridge"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
+)
+
+// Flags of a publish. The bits above are the number of the consumer that is told
+// of completion.
+const (
+	flagLoop     = 1 // the calling thread runs an event loop: never wait
+	flagAccepted = 2 // wait for acceptance only
+	flagTicket   = 4 // tell the consumer when the event has been dispatched
+	flagBits     = 3
+)
+
+// PublishEvent publishes one event whose data is the bytes object at dataAddress.
+// It returns the position, followed by a space and a ticket when the event is
+// accepted but still to be dispatched and the caller is to wait for that.
+func PublishEvent(handle int, eventType, channel string, dataAddress int, correlationID, eventID string, flags int) (receipt string, err error) {
+	defer guard(&err)
+	e, t, err := open(handle)
+	if err != nil {
+		return "", err
+	}
+	data, err := bridge.Bytes(dataAddress)
+	if err != nil {
+		return "", err
+	}
+	ev, err := event.New(eventType, channel, data, correlationID, eventID)
+	if err != nil {
+		return "", err
+	}
+	return publish(e, t, []*event.Event{ev}, flags)
+}
+
+// PublishEvents publishes the events of the list at eventsAddress, each a tuple
+// (event_type, channel, data bytes, correlation_id, event_id): all or none. It
+// returns their receipts, separated by newlines.
+func PublishEvents(handle, eventsAddress, flags int) (receipts string, err error) {
+	defer guard(&err)
+	e, t, err := open(handle)
+	if err != nil {
+		return "", err
+	}
+	list := bridge.ListAt(eventsAddress)
+	events := make([]*event.Event, list.Len())
+	for i := range events {
+		texts, err := list.Event(i)
+		if err != nil {
+			return "", err
+		}
+		if events[i], err = event.New(texts[0], texts[1], []byte(texts[2]), texts[3], texts[4]); err != nil {
+			return "", err
+		}
+	}
+	return publish(e, t, events, flags)
+}
+
+func publish(e *engine, t *bus.Thread, events []*event.Event, flags int) (string, error) {
+	wait := bus.WaitDispatched
+	if flags&flagAccepted != 0 {
+		wait = bus.WaitAccepted
+	}
+	if !t.Nested() {
+		t.Loop = flags&flagLoop != 0
+		if flags&flagTicket != 0 {
+			t.Finish = e.Completion(flags >> flagBits)
+		}
+	}
+	receipts, err := e.PublishWithExecutor(t, events, wait)
+	if err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	for i, receipt := range receipts {
+		if i > 0 {
+			text.WriteByte('\n')
+		}
+		text.WriteString(receipt.Position.String())
+		if receipt.Ticket != 0 {
+			text.WriteByte(' ')
+			text.WriteString(strconv.FormatUint(receipt.Ticket, 10))
+		}
+	}
+	return text.String(), nil
+}
+
+// AwaitDispatch waits at most timeoutMs milliseconds for the event behind a
+// ticket: 1 when it has been dispatched, 0 when not yet.
+func AwaitDispatch(handle, ticket, timeoutMs int) (dispatched int, err error) {
+	defer guard(&err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	return number(e.Await(t, uint64(ticket), milliseconds(timeoutMs))), nil
+}
+
+// ForsakeDispatch gives up waiting for a ticket; the engine dispatches the event.
+func ForsakeDispatch(handle, ticket int) (_ int, err error) {
+	defer guard(&err)
+	e, _, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	e.Forsake(uint64(ticket))
+	return 0, nil
+}
+
+// Settle brings the answer of an async resolver, the bytes object at valueAddress:
+// 1, or 0 when nobody waits for it any more. kind: 0 data, 1 execution result, 2
+// error message.
+func Settle(handle, ticket, kind, valueAddress int) (taken int, err error) {
+	defer guard(&err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	value, err := bridge.Bytes(valueAddress)
+	if err != nil {
+		return 0, err
+	}
+	return number(e.Executor.Settle(t, uint64(ticket), executor.Result{Kind: executor.Kind(kind), Value: value})), nil
+}

@@ -1,0 +1,81 @@
+package api
+
+import (
+	"time"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
+)
+
+const reapPatience = time.Hour
+
+func milliseconds(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// RegisterSubscription makes a subscription live and returns its id. variables and
+// options are JSON objects or "", since is a position or "".
+func RegisterSubscription(handle int, connectionID, subscriptionID, query, operationName, variables, options, since string) (id string, err error) {
+	defer guard(&err)
+	e, t, err := open(handle)
+	if err != nil {
+		return "", err
+	}
+	s, err := e.Executor.RegisterSubscription(t, executor.Registration{
+		Connection: connectionID, Subscription: subscriptionID,
+		Query: query, Operation: operationName, Variables: variables, Options: options, Since: since,
+	})
+	if err != nil {
+		return "", err
+	}
+	return s.ID(), nil
+}
+
+// Recovered is 0 when the subscription's resume was not exact, otherwise 1.
+func Recovered(handle int, id string) (recovered int, err error) {
+	defer guard(&err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	s, err := e.Find(t, id)
+	if err != nil {
+		return 0, err
+	}
+	return number(s.Recovered()), nil
+}
+
+// SetResolver gives a subscription the resolver with this key, 0 for none. flags:
+// 1 takes variables, 2 takes info, 4 is async.
+func SetResolver(handle int, id string, resolver, flags int) (_ int, err error) {
+	defer guard(&err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	return 0, e.Executor.SetResolver(t, id, resolver, executor.ResolverFlags(flags))
+}
+
+// CompleteSubscription ends a subscription: 1, or 0 when there is none with that id.
+func CompleteSubscription(handle int, id string) (ended int, err error) {
+	defer guard(&err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	return number(e.Executor.CompleteSubscription(t, id)), nil
+}
+
+// CloseConnection ends every subscription of a connection and returns how many.
+func CloseConnection(handle int, connectionID string) (ended int, err error) {
+	defer guard(&err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	return e.Executor.CloseConnection(t, connectionID), nil
+}
+
+func number(truth bool) int {
+	if truth {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,271 @@
+#include "bridge.h"
+
+#include <pthread.h>
+#include <string.h>
+
+static unsigned char forked;
+static __thread uintptr_t current_thread;
+
+/* A new reference to the table behind the weak reference, or NULL. */
+static PyObject *upgrade(PyObject *reference)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+	PyObject *table = NULL;
+	if (PyWeakref_GetRef(reference, &table) < 0)
+		PyErr_Clear();
+	return table;
+#else
+	PyObject *table = PyWeakref_GetObject(reference);
+	if (table == NULL) {
+		PyErr_Clear();
+		return NULL;
+	}
+	if (table == Py_None)
+		return NULL;
+	Py_INCREF(table);
+	return table;
+#endif
+}
+
+static PyObject *optional_bytes(const char *texts, int64_t at, int64_t length)
+{
+	if (length < 0)
+		return Py_NewRef(Py_None);
+	return PyBytes_FromStringAndSize(texts + at, length);
+}
+
+static PyObject *call_tuple(const char *texts, const fsq_call *call)
+{
+	PyObject *variables = optional_bytes(texts, call->variables_at, call->variables_length);
+	PyObject *info = optional_bytes(texts, call->info_at, call->info_length);
+	if (variables == NULL || info == NULL) {
+		Py_XDECREF(variables);
+		Py_XDECREF(info);
+		return NULL;
+	}
+	/* N gives both references to the tuple, also when it cannot be made. */
+	return Py_BuildValue("(LNNL)", (long long)call->resolver, variables, info, (long long)call->ticket);
+}
+
+/* Point result at the value that Python gave: bytes, or (kind, bytes). */
+static int read_result(PyObject *value, fsq_result *result)
+{
+	result->kind = 0;
+	if (PyTuple_Check(value) && PyTuple_GET_SIZE(value) == 2) {
+		result->kind = PyLong_AsLongLong(PyTuple_GET_ITEM(value, 0));
+		value = PyTuple_GET_ITEM(value, 1);
+	}
+	if (!PyBytes_Check(value))
+		return -1;
+	result->value = PyBytes_AS_STRING(value);
+	result->length = PyBytes_GET_SIZE(value);
+	return 0;
+}
+
+PyObject *fsq_resolve(PyObject *reference, const char *data, int64_t length, const char *texts,
+                      const fsq_call *calls, int64_t count, int exact, int engine, uintptr_t thread,
+                      fsq_result *results)
+{
+	PyObject *table = upgrade(reference);
+	if (table == NULL)
+		return NULL;
+	PyObject *answer = NULL;
+	PyObject *list = PyList_New(count);
+	for (int64_t i = 0; list != NULL && i < count; i++) {
+		PyObject *one = call_tuple(texts, &calls[i]);
+		if (one == NULL)
+			Py_CLEAR(list);
+		else
+			PyList_SET_ITEM(list, i, one);
+	}
+	if (list != NULL) {
+		uintptr_t outer = current_thread;
+		current_thread = thread;
+		answer = PyObject_CallMethod(table, "resolve", "y#Oii", data, (Py_ssize_t)length, list, exact, engine);
+		current_thread = outer;
+		Py_DECREF(list);
+	}
+	if (answer != NULL && (!PyList_Check(answer) || PyList_GET_SIZE(answer) != count))
+		Py_CLEAR(answer);
+	for (int64_t i = 0; answer != NULL && i < count; i++)
+		if (read_result(PyList_GET_ITEM(answer, i), &results[i]) < 0)
+			Py_CLEAR(answer);
+	if (PyErr_Occurred())
+		PyErr_WriteUnraisable(table);
+	/* May run the table's destructor, if its executor was dropped meanwhile. */
+	Py_DECREF(table);
+	return answer;
+}
+
+uintptr_t fsq_current_thread(void) { return current_thread; }
+
+static PyObject *integers(const int64_t *values, int64_t count)
+{
+	PyObject *list = PyList_New(count);
+	for (int64_t i = 0; list != NULL && i < count; i++) {
+		PyObject *value = PyLong_FromLongLong(values[i]);
+		if (value == NULL)
+			Py_CLEAR(list);
+		else
+			PyList_SET_ITEM(list, i, value);
+	}
+	return list;
+}
+
+void fsq_call_integers(PyObject *reference, const char *method, const int64_t *first, int64_t first_count,
+                       const int64_t *second, int64_t second_count)
+{
+	PyObject *table = upgrade(reference);
+	if (table == NULL)
+		return;
+	PyObject *one = integers(first, first_count);
+	PyObject *two = second_count < 0 ? NULL : integers(second, second_count);
+	PyObject *name = PyUnicode_FromString(method);
+	if (one != NULL && name != NULL && (two != NULL || second_count < 0))
+		Py_XDECREF(PyObject_CallMethodObjArgs(table, name, one, two, NULL));
+	if (PyErr_Occurred())
+		PyErr_WriteUnraisable(table);
+	Py_XDECREF(one);
+	Py_XDECREF(two);
+	Py_XDECREF(name);
+	Py_DECREF(table);
+}
+
+void fsq_log(PyObject *reference, int level, const char *message, int64_t length)
+{
+	PyObject *table = upgrade(reference);
+	if (table == NULL)
+		return;
+	PyObject *text = PyUnicode_DecodeUTF8(message, length, "replace");
+	if (text != NULL)
+		Py_XDECREF(PyObject_CallMethod(table, "log", "iN", level, text));
+	if (PyErr_Occurred())
+		PyErr_WriteUnraisable(table);
+	Py_DECREF(table);
+}
+
+/* Append a reference that is given away to list. */
+static int give(PyObject *list, PyObject *item)
+{
+	if (item == NULL)
+		return -1;
+	int status = PyList_Append(list, item);
+	Py_DECREF(item);
+	return status;
+}
+
+int64_t fsq_append_bytes(PyObject *list, int64_t count, const int64_t *lengths, void **places)
+{
+	for (int64_t i = 0; i < count; i++) {
+		PyObject *bytes = PyBytes_FromStringAndSize(NULL, lengths[i]);
+		if (bytes != NULL)
+			places[i] = PyBytes_AS_STRING(bytes);
+		if (give(list, bytes) < 0) {
+			PyErr_Clear();
+			return i;
+		}
+	}
+	return count;
+}
+
+int64_t fsq_append_pairs(PyObject *list, int64_t count, const int64_t *name_lengths, void **name_places,
+                         const int64_t *lengths, void **places)
+{
+	PyObject *name = NULL;
+	int64_t made = 0;
+	for (; made < count; made++) {
+		if (name_lengths[made] >= 0) {
+			Py_XDECREF(name);
+			name = PyUnicode_New(name_lengths[made], 127);
+			if (name == NULL)
+				break;
+			name_places[made] = PyUnicode_DATA(name);
+		}
+		PyObject *pair = PyTuple_New(2);
+		PyObject *bytes = PyBytes_FromStringAndSize(NULL, lengths[made]);
+		if (pair == NULL || bytes == NULL) {
+			Py_XDECREF(pair);
+			Py_XDECREF(bytes);
+			break;
+		}
+		places[made] = PyBytes_AS_STRING(bytes);
+		PyTuple_SET_ITEM(pair, 0, Py_NewRef(name));
+		PyTuple_SET_ITEM(pair, 1, bytes);
+		if (give(list, pair) < 0)
+			break;
+	}
+	Py_XDECREF(name);
+	if (made < count)
+		PyErr_Clear();
+	return made;
+}
+
+int fsq_append_ticket(PyObject *list, int64_t ticket)
+{
+	int status = give(list, Py_BuildValue("(LO)", (long long)ticket, Py_None));
+	if (status < 0)
+		PyErr_Clear();
+	return status;
+}
+
+int fsq_append_text(PyObject *list, const char *text, int64_t length)
+{
+	int status = give(list, PyUnicode_DecodeUTF8(text, length, "strict"));
+	if (status < 0)
+		PyErr_Clear();
+	return status;
+}
+
+int fsq_event_at(PyObject *list, int64_t index, fsq_event *event)
+{
+	PyObject *item = PyList_GET_ITEM(list, index);
+	if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) != 5)
+		return -1;
+	for (int i = 0; i < 5; i++) {
+		PyObject *part = PyTuple_GET_ITEM(item, i);
+		if (PyBytes_Check(part)) {
+			event->text[i] = PyBytes_AS_STRING(part);
+			event->length[i] = PyBytes_GET_SIZE(part);
+			continue;
+		}
+		Py_ssize_t length = 0;
+		event->text[i] = PyUnicode_Check(part) ? PyUnicode_AsUTF8AndSize(part, &length) : NULL;
+		event->length[i] = length;
+		if (event->text[i] == NULL) {
+			PyErr_Clear();
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static void mark_forked(void) { forked = 1; }
+
+int fsq_process_init(PyObject *list)
+{
+	static int installed;
+	if (PyInterpreterState_Get() != PyInterpreterState_Main())
+		return 1;
+	if (!installed && pthread_atfork(NULL, NULL, mark_forked) != 0)
+		return -1;
+	installed = 1;
+	if (give(list, PyMemoryView_FromMemory((char *)&forked, 1, PyBUF_READ)) < 0) {
+		PyErr_Clear();
+		return -1;
+	}
+	return 0;
+}
+
+int fsq_forked(void) { return forked; }
+
+void *fsq_attach(int *ensured)
+{
+	*ensured = (int)PyGILState_Ensure();
+	return PyEval_SaveThread();
+}
+
+void fsq_detach(void *state, int ensured)
+{
+	PyEval_RestoreThread(state);
+	PyGILState_Release((PyGILState_STATE)ensured);
+}

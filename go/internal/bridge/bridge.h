@@ -1,0 +1,78 @@
+/* The C side of the bridge: the GIL, references, and the calls. It decides
+ * nothing. Unless a comment says otherwise the caller holds the GIL and a
+ * PyObject* parameter is borrowed. */
+#ifndef FRAISEQL_SUBSCRIPTIONS_BRIDGE_H
+#define FRAISEQL_SUBSCRIPTIONS_BRIDGE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+
+#ifdef Py_GIL_DISABLED
+#error "fraiseql-subscriptions needs a CPython with the GIL"
+#endif
+
+/* One resolver call. The texts lie in one buffer; a length of -1 means None. */
+typedef struct {
+	int64_t resolver, ticket;
+	int64_t variables_at, variables_length;
+	int64_t info_at, info_length;
+} fsq_call;
+
+/* What a call gave. value is borrowed from the list that fsq_resolve returned. */
+typedef struct {
+	int64_t kind;
+	const char *value;
+	int64_t length;
+} fsq_result;
+
+/* One (type, channel, data, correlation_id, event_id) tuple; all borrowed. */
+typedef struct {
+	const char *text[5];
+	int64_t length[5];
+} fsq_event;
+
+/* Calls table.resolve(…) and returns its list, a new reference that keeps the
+ * results alive; NULL when the table is gone or the call failed, with no Python
+ * error left set. `thread` is what fsq_current_thread says meanwhile. */
+PyObject *fsq_resolve(PyObject *reference, const char *data, int64_t length, const char *texts,
+                      const fsq_call *calls, int64_t count, int exact, int engine, uintptr_t thread,
+                      fsq_result *results);
+
+/* The thread handle of the innermost resolver call on this OS thread, or 0. */
+uintptr_t fsq_current_thread(void);
+
+/* table.<method>(list of integers[, second list of integers]). */
+void fsq_call_integers(PyObject *reference, const char *method, const int64_t *first, int64_t first_count,
+                       const int64_t *second, int64_t second_count);
+
+/* table.log(level, message) */
+void fsq_log(PyObject *reference, int level, const char *message, int64_t length);
+
+/* Append `count` new bytes objects of the given lengths to list and say where
+ * their bytes are to be written: the list owns them. Returns how many were made. */
+int64_t fsq_append_bytes(PyObject *list, int64_t count, const int64_t *lengths, void **places);
+
+/* The same with (str, bytes) tuples. A name length of -1 reuses the name before.
+ * Names are ASCII. */
+int64_t fsq_append_pairs(PyObject *list, int64_t count, const int64_t *name_lengths, void **name_places,
+                         const int64_t *lengths, void **places);
+
+/* Append (integer, None); append a str of UTF-8 text. Return 0 or -1. */
+int fsq_append_ticket(PyObject *list, int64_t ticket);
+int fsq_append_text(PyObject *list, const char *text, int64_t length);
+
+/* Read item `index` of a list of event tuples. Returns 0, or -1 when it is none. */
+int fsq_event_at(PyObject *list, int64_t index, fsq_event *event);
+
+/* Append to list a read-only memoryview of the byte that is 1 in a forked child,
+ * and have it set there. Returns 0, 1 in a subinterpreter, -1 on failure. */
+int fsq_process_init(PyObject *list);
+int fsq_forked(void);
+
+/* Make this OS thread one with a Python thread state, which fsq_detach frees. The
+ * GIL is not held before or after. */
+void *fsq_attach(int *ensured);
+void fsq_detach(void *state, int ensured);
+
+#endif

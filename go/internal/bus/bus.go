@@ -1,0 +1,90 @@
+// Package bus is what an event bus must do for the executor, and what it may
+// ask of it. A bus has one ordered path into dispatch for every channel, so
+// that every node sees one order per channel and a position identifies an event
+// for resume.
+package bus
+
+import (
+	"time"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+)
+
+// Bus carries events to the executor's dispatch.
+type Bus interface {
+	// Name is the kind of bus, as metrics and health name it.
+	Name() string
+	// PublishWithExecutor is one operation: the bus accepts every event and
+	// this node dispatches it, or neither and the caller gets the error. Events
+	// keep the order of the slice. With WaitAccepted, on a thread that runs an
+	// event loop, and inside a resolver it returns once all are accepted; a
+	// receipt then says which are still to be dispatched.
+	PublishWithExecutor(t *Thread, events []*event.Event, wait Wait) ([]Receipt, error)
+	// Await lets t wait at most timeout for the event behind a receipt's ticket,
+	// dispatching it on t where it is its turn. True means dispatched.
+	Await(t *Thread, ticket uint64, timeout time.Duration) bool
+	// Forsake gives up waiting: the engine dispatches the event by itself.
+	Forsake(ticket uint64)
+	// Now is the position of the newest accepted event.
+	Now(t *Thread) event.Position
+	// Replay calls begin, while no event is being accepted, with the retained
+	// events after since on channels that match a pattern, in order, and the
+	// newest offset. recovered is false when history no longer reaches back to
+	// since; then there are no events. begin must be short.
+	Replay(t *Thread, since event.Position, patterns []channel.Pattern, begin func(events []*event.Event, last uint64, recovered bool))
+	// Cut calls f with the newest offset while no event is being accepted: what f
+	// does happens between that event and the next. f must be short.
+	Cut(t *Thread, f func(last uint64))
+	// Settled is true when every accepted event has been dispatched; otherwise f
+	// is called, on any thread, once those accepted so far have been. f must not
+	// block.
+	Settled(t *Thread, f func()) bool
+	// Stats are the bus's own counters.
+	Stats() Stats
+	// Close refuses new events. Events already accepted are still dispatched by
+	// whoever holds their turn; done reports whether none is left.
+	Close() (done bool)
+}
+
+// Wait says how long a publish waits.
+type Wait uint8
+
+const (
+	// WaitDispatched waits until this node has dispatched the event.
+	WaitDispatched Wait = iota
+	// WaitAccepted waits until the bus has accepted it.
+	WaitAccepted
+)
+
+// Receipt is what a publisher gets for an accepted event.
+type Receipt struct {
+	Position event.Position
+	// Ticket is 0 once the event has been dispatched here; otherwise Await takes it.
+	Ticket uint64
+}
+
+// Stats counts what went through a bus since it was opened.
+type Stats struct {
+	Published  uint64 `json:"published"`
+	Dispatched uint64 `json:"dispatched"`
+	Pending    int    `json:"pending"`
+	Retained   int    `json:"retained"`
+}
+
+// Dispatcher is the executor as a bus sees it.
+type Dispatcher interface {
+	// Match decides who receives ev. It never blocks and calls no Python.
+	Match(ev *event.Event) Delivery
+	// Lend runs task soon on a thread of the engine's own that may call Python.
+	Lend(task func(t *Thread))
+}
+
+// Delivery is one event with its audience decided.
+type Delivery interface {
+	// NeedsPython is true when a resolver must be called to answer it.
+	NeedsPython() bool
+	// Deliver answers the audience on t. at is the event's position. It never
+	// fails: what goes wrong for a subscription is in that subscription's answer.
+	Deliver(t *Thread, at event.Position)
+}

@@ -1,0 +1,82 @@
+package bus
+
+import (
+	"sync"
+	"unsafe"
+)
+
+// GIL is Python's global interpreter lock as held by the current OS thread.
+type GIL interface {
+	// Unlocked runs f with the lock given up and takes it again.
+	Unlocked(f func())
+}
+
+// Thread is the thread of control that a call came in on. It belongs to one OS
+// thread for the length of one call from outside and is not safe for concurrent
+// use.
+type Thread struct {
+	// GIL is nil on threads that do not hold the lock.
+	GIL GIL
+	// Loop is true on a thread with a running event loop: it never waits.
+	Loop bool
+	// Engine is true on the engine's own threads.
+	Engine bool
+	// Finish is told the ticket of an event once it has been dispatched, where
+	// the publish returned before that. It must not block. Optional.
+	Finish func(ticket uint64)
+	// State belongs to whoever made the thread: the bridge keeps the interpreter's
+	// thread state in it.
+	State unsafe.Pointer
+
+	resolving int
+	owed      []func(t *Thread)
+}
+
+// Unlocked runs f without the GIL: every wait, and all work that takes more than
+// about 100 µs, goes through here.
+func (t *Thread) Unlocked(f func()) {
+	if t.GIL == nil {
+		f()
+		return
+	}
+	t.GIL.Unlocked(f)
+}
+
+// Lock takes mu, and gives the GIL up if that means waiting: a thread that waits
+// for a Go lock with the GIL held would stop every Python thread, its holder's
+// included.
+func (t *Thread) Lock(mu *sync.Mutex) {
+	if mu.TryLock() {
+		return
+	}
+	t.Unlocked(mu.Lock)
+}
+
+// Resolving runs f, a call into Python. Until it ends, publishes on this thread
+// are nested: they wait for acceptance only.
+func (t *Thread) Resolving(f func()) {
+	t.resolving++
+	defer func() { t.resolving-- }()
+	f()
+}
+
+// Nested is true inside a resolver that this thread is calling.
+func (t *Thread) Nested() bool { return t.resolving > 0 }
+
+// Owe keeps task until the event in hand is done.
+func (t *Thread) Owe(task func(t *Thread)) { t.owed = append(t.owed, task) }
+
+// Settle runs what was owed, in order, and what that owes in turn. Inside a
+// resolver it leaves everything to the call that owes it.
+func (t *Thread) Settle() {
+	if t.Nested() {
+		return
+	}
+	for len(t.owed) > 0 {
+		tasks := t.owed
+		t.owed = nil
+		for _, task := range tasks {
+			task(t)
+		}
+	}
+}

@@ -1,0 +1,61 @@
+package executor
+
+import (
+	"sync/atomic"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
+)
+
+// answer is what decides a response's bytes: subscriptions that share one get the
+// same payload, made once an event. Immutable; interned by its key and counted by
+// its cohorts under Executor.mu.
+type answer struct {
+	key       answerKey
+	operation *query.Operation
+	plan      *query.Plan
+	resolver  int // key in the table of callbacks; 0: the plan projects
+	flags     ResolverFlags
+	owner     *Subscription // set where the answer is one subscription's own
+	cohorts   int
+}
+
+// answerKey names an answer. own is the subscription's number where the answer
+// is not shared: its resolver takes info, or it was registered with share=False.
+type answerKey struct {
+	query, operation, variables string
+	resolver                    int
+	flags                       ResolverFlags
+	positions                   bool
+	own                         uint64
+}
+
+// cohort is the subscriptions for which every decision and every byte is the
+// same, so that it is checked once an event. Interned by its key.
+type cohort struct {
+	key     cohortKey
+	spec    *spec
+	answer  *answer
+	members members
+}
+
+type cohortKey struct {
+	answer  answerKey
+	options string
+}
+
+// member is a subscription's place in a cohort: it gets the events after one
+// offset and up to another, so that a subscription can change cohorts without
+// losing or repeating an event.
+type member struct {
+	subscription *Subscription
+	cohort       *cohort
+	slot         int // in cohort.members, under Executor.mu
+	after        atomic.Uint64
+	until        atomic.Uint64 // 0: no end
+}
+
+// takes says whether the event at offset is for this membership.
+func (m *member) takes(offset uint64) bool {
+	until := m.until.Load()
+	return offset > m.after.Load() && (until == 0 || offset <= until)
+}

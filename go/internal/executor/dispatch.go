@@ -1,0 +1,264 @@
+package executor
+
+import (
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/security"
+)
+
+const (
+	// largeAudience is the number of subscribers from which queueing takes longer
+	// than the GIL may be kept: about 100 µs.
+	largeAudience = 512
+	// parallelAudience is the number from which queueing is shared by all cores.
+	parallelAudience = 4096
+	// manyAnswers is the number from which an answer is looked up by hash.
+	manyAnswers = 8
+)
+
+// DispatchEventToSubscriptions decides who may see ev, has each distinct answer
+// made once, and queues it for its subscribers. at is the event's position. It is
+// Match and Deliver in one, for a caller that has the event's turn.
+func (x *Executor) DispatchEventToSubscriptions(t *bus.Thread, ev *event.Event, at event.Position) {
+	x.Match(ev).Deliver(t, at)
+}
+
+// delivery is one event with its audience. Pooled: it goes back when delivered.
+type delivery struct {
+	executor   *Executor
+	event      *event.Event
+	candidates []*cohort
+	targets    []target
+	works      []work
+	byAnswer   map[*answer]int // into works, beyond manyAnswers
+	audience   int
+	python     int // works that need a resolver
+	queued     atomic.Int64
+}
+
+// target is a cohort that may see the event, and its answer's index in works.
+type target struct {
+	cohort *cohort
+	work   int
+}
+
+// work is an answer to be made for this event.
+type work struct {
+	answer   *answer
+	response *queue.Response // what every member gets, unless it is pending
+	pending  *pendingAnswer  // an async answer: each member has a place of its own
+}
+
+// Match implements bus.Dispatcher: it decides the audience of ev.
+func (x *Executor) Match(ev *event.Event) bus.Delivery {
+	d := x.deliveries.Get().(*delivery)
+	d.executor, d.event = x, ev
+	d.candidates = x.index.AppendMatches(d.candidates[:0], ev.Channel)
+	if len(d.candidates) == 0 {
+		return d
+	}
+	facts := x.policy.Read(ev.Channel, ev.Document().Root())
+	for _, c := range d.candidates {
+		if x.DispatchEventToSingle(ev, &facts, c) {
+			d.include(c)
+		}
+	}
+	return d
+}
+
+// DispatchEventToSingle decides whether one candidate may see ev: it is alive,
+// the security policy allows it, and its filter lets it pass. A candidate is a
+// cohort: the subscriptions for which the decision is the same.
+func (x *Executor) DispatchEventToSingle(ev *event.Event, facts *security.Facts, c *cohort) bool {
+	live := int(c.members.live.Load())
+	if live == 0 {
+		return false
+	}
+	if c.spec.eventTypes != nil && !slices.Contains(c.spec.eventTypes, ev.Type) {
+		return false
+	}
+	if c.spec.context != nil {
+		if allowed, module := x.policy.Check(c.spec.context, facts); !allowed {
+			x.metrics.Denied(module, live)
+			return false
+		}
+	}
+	if c.spec.filter != nil && !c.spec.filter.Match(ev.Document().Root()) {
+		x.metrics.Filtered(live)
+		return false
+	}
+	return true
+}
+
+// include makes c a target, with the work of its answer.
+func (d *delivery) include(c *cohort) {
+	d.audience += int(c.members.live.Load())
+	d.targets = append(d.targets, target{c, d.workFor(c.answer)})
+}
+
+func (d *delivery) workFor(a *answer) int {
+	if len(d.works) <= manyAnswers {
+		for i := range d.works {
+			if d.works[i].answer == a {
+				return i
+			}
+		}
+	} else if i, found := d.byAnswer[a]; found {
+		return i
+	}
+	i := len(d.works)
+	d.works = append(d.works, work{answer: a})
+	if a.resolver != 0 {
+		d.python++
+	}
+	if i >= manyAnswers {
+		if d.byAnswer == nil {
+			d.byAnswer = make(map[*answer]int)
+		}
+		if i == manyAnswers {
+			for earlier := range d.works {
+				d.byAnswer[d.works[earlier].answer] = earlier
+			}
+		}
+		d.byAnswer[a] = i
+	}
+	return i
+}
+
+// NeedsPython implements bus.Delivery.
+func (d *delivery) NeedsPython() bool { return d.python > 0 }
+
+// Deliver implements bus.Delivery.
+func (d *delivery) Deliver(t *bus.Thread, at event.Position) {
+	x := d.executor
+	defer func() {
+		// A panic is a bug of ours; the events behind this one must not pay for it.
+		if cause := recover(); cause != nil {
+			x.log.Error("dispatch panicked", "event", d.event.ID, "cause", cause, "stack", string(debug.Stack()))
+			return
+		}
+		x.metrics.Dispatched(1)
+		d.recycle()
+	}()
+	if len(d.targets) == 0 {
+		return
+	}
+	if d.python > 0 {
+		d.resolve(t, at)
+	}
+	work := func() {
+		d.project(at)
+		d.queueAll()
+	}
+	if d.audience >= largeAudience || len(d.event.Data) >= longText {
+		t.Unlocked(work)
+	} else {
+		work()
+	}
+	x.metrics.Delivered(int(d.queued.Load()))
+}
+
+// project answers those that have no resolver from the event's own data.
+func (d *delivery) project(at event.Position) {
+	root := d.event.Document().Root()
+	d.parallel(len(d.works), len(d.works), func(from, to int) {
+		var problems []query.Problem
+		var data []byte
+		for i := from; i < to; i++ {
+			w := &d.works[i]
+			if w.answer.resolver != 0 {
+				continue
+			}
+			data, problems = w.answer.plan.AppendData(data[:0], root, problems[:0])
+			w.response = queue.Ready(EncodeResponseBytes(data, problems, w.answer.position(&at)))
+		}
+	})
+}
+
+// position is at for answers that carry the position, otherwise nil.
+func (a *answer) position(at *event.Position) *event.Position {
+	if !a.key.positions {
+		return nil
+	}
+	return at
+}
+
+// queueAll hands every target's members their response.
+func (d *delivery) queueAll() {
+	if len(d.targets) == 1 { // one big cohort: split its members
+		one := d.targets[0]
+		slots := one.cohort.members.slots.Load()
+		response := d.works[one.work].response
+		if slots == nil || response == nil {
+			return
+		}
+		d.parallel(len(*slots), d.audience, func(from, to int) {
+			d.queued.Add(int64(d.queueSlots((*slots)[from:to], response)))
+		})
+		return
+	}
+	d.parallel(len(d.targets), d.audience, func(from, to int) {
+		queued := 0
+		for _, one := range d.targets[from:to] {
+			slots, response := one.cohort.members.slots.Load(), d.works[one.work].response
+			if slots != nil && response != nil {
+				queued += d.queueSlots(*slots, response)
+			}
+		}
+		d.queued.Add(int64(queued))
+	})
+}
+
+func (d *delivery) queueSlots(slots []atomic.Pointer[member], response *queue.Response) (queued int) {
+	offset := d.event.Offset
+	for i := range slots {
+		if m := slots[i].Load(); m != nil && m.takes(offset) && d.executor.QueueResponse(m.subscription, response) {
+			queued++
+		}
+	}
+	return queued
+}
+
+// parallel runs work over [0,n) on all cores when that pays for weight units of
+// work, otherwise here. A subscription's own order is kept: one event's parts all
+// end before the next event of its channel begins.
+func (d *delivery) parallel(n, weight int, work func(from, to int)) {
+	cores := runtime.GOMAXPROCS(0)
+	if weight < parallelAudience || cores == 1 || n < cores {
+		work(0, n)
+		return
+	}
+	var parts sync.WaitGroup
+	for core := 1; core < cores; core++ {
+		parts.Go(func() {
+			defer func() {
+				if cause := recover(); cause != nil {
+					d.executor.log.Error("dispatch panicked", "event", d.event.ID, "cause", cause, "stack", string(debug.Stack()))
+				}
+			}()
+			work(n*core/cores, n*(core+1)/cores)
+		})
+	}
+	work(0, n/cores)
+	parts.Wait()
+}
+
+// recycle gives the delivery's memory to a later event, and lets go of everything
+// that it refers to.
+func (d *delivery) recycle() {
+	clear(d.candidates)
+	clear(d.targets)
+	clear(d.works)
+	clear(d.byAnswer)
+	x := d.executor
+	*d = delivery{candidates: d.candidates[:0], targets: d.targets[:0], works: d.works[:0], byAnswer: d.byAnswer}
+	x.deliveries.Put(d)
+}

@@ -1,0 +1,175 @@
+// Package executor is the engine: it registers GraphQL subscriptions, decides for
+// every event who may see it, has it answered once for all that get the same
+// bytes, and queues those bytes for each subscriber.
+//
+// Guarantees: an event whose publishing began after RegisterSubscription returned
+// is considered for that subscription; a subscription sees the events of a
+// channel in bus order; a check that fails, fails closed; whatever goes wrong in
+// a resolver is that subscription's error response and nobody else's loss.
+//
+// All exported methods are safe for concurrent use. A *bus.Thread says how the
+// calling thread waits: nothing here waits, and no Go lock is waited for, with
+// Python's GIL held.
+package executor
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/memory"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/metrics"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/security"
+)
+
+// Executor is one engine; two share nothing.
+type Executor struct {
+	number  int
+	options Options
+	python  Python
+	schema  *query.Schema
+	policy  *security.Policy
+	queue   *queue.Policy
+	bus     bus.Bus
+	metrics *metrics.Set
+	log     *slog.Logger
+	workers *workers
+	closed  atomic.Bool
+
+	// index and each cohort's members are read by dispatch without a lock.
+	index      channel.Index[cohort]
+	deliveries sync.Pool // of *delivery
+
+	// mu guards the tables of registration. It is never held across a call into
+	// Python, a wait, or the parsing of a user's text.
+	mu            sync.Mutex
+	lastNumber    uint64
+	subscriptions map[uint64]*Subscription
+	clients       map[clientKey]*Subscription
+	connections   map[string]*Subscription // first of each connection's list
+	specs         map[string]*spec
+	operations    map[operationKey]*query.Operation
+	operationUses map[*query.Operation]int
+	answers       map[answerKey]*answer
+	cohorts       map[cohortKey]*cohort
+
+	// consumersMu guards the consumers.
+	consumersMu  sync.Mutex
+	consumers    map[int]*consumer
+	lastConsumer int
+
+	pending pendingAnswers
+}
+
+type clientKey struct{ connection, subscription string }
+
+type operationKey struct{ query, operation string }
+
+// New makes an executor. number is unique in the process and part of every
+// subscription's id.
+func New(number int, options Options, python Python) (*Executor, error) {
+	x := &Executor{
+		number:        number,
+		options:       options,
+		python:        python,
+		subscriptions: make(map[uint64]*Subscription),
+		clients:       make(map[clientKey]*Subscription),
+		connections:   make(map[string]*Subscription),
+		specs:         make(map[string]*spec),
+		operations:    make(map[operationKey]*query.Operation),
+		operationUses: make(map[*query.Operation]int),
+		answers:       make(map[answerKey]*answer),
+		cohorts:       make(map[cohortKey]*cohort),
+		consumers:     make(map[int]*consumer),
+	}
+	x.deliveries.New = func() any { return new(delivery) }
+	x.pending.answers = make(map[uint64]*pendingAnswer)
+	var err error
+	if options.Schema != "" {
+		if x.schema, err = query.LoadSchema(options.Schema); err != nil {
+			return nil, err
+		}
+	}
+	if x.policy, err = security.ParsePolicy(options.Security); err != nil {
+		return nil, err
+	}
+	if x.queue, err = options.Queue.policy(); err != nil {
+		return nil, err
+	}
+	x.workers = newWorkers(python)
+	x.log = slog.New(&logHandler{executor: x})
+	x.metrics = metrics.New(x.gauges)
+	switch options.Bus.Kind {
+	case "memory":
+		x.bus = memory.New(x, options.Bus.History)
+	default:
+		return nil, fault.New(fault.InvalidValue, "the event bus %q is not one of memory", options.Bus.Kind)
+	}
+	return x, nil
+}
+
+// Lend implements bus.Dispatcher.
+func (x *Executor) Lend(task func(t *bus.Thread)) { x.workers.submit(task) }
+
+// Health is the state of the executor and its bus.
+func (x *Executor) Health() map[string]any {
+	state := "open"
+	if x.closed.Load() {
+		state = "closed"
+	}
+	return map[string]any{
+		"status": state,
+		"bus":    map[string]any{"name": x.bus.Name(), "state": state, "stats": x.bus.Stats()},
+	}
+}
+
+// Close refuses new work, ends every subscription and waits at most timeout for
+// what is still inside a resolver; done reports whether everything has ended.
+// Call it again to go on waiting. Inside a resolver it never waits: it would wait
+// for itself.
+func (x *Executor) Close(t *bus.Thread, timeout time.Duration) (done bool) {
+	if !x.closed.Swap(true) {
+		x.completeAll(t)
+		x.expirePending(t)
+	}
+	deadline := time.Now().Add(timeout)
+	idle := x.bus.Close()
+	for !idle && !t.Nested() && time.Now().Before(deadline) {
+		settled := make(chan struct{})
+		if x.bus.Settled(t, func() { close(settled) }) {
+			break
+		}
+		t.Unlocked(func() {
+			timer := time.NewTimer(time.Until(deadline))
+			defer timer.Stop()
+			select {
+			case <-settled:
+			case <-timer.C:
+			}
+		})
+		idle = x.bus.Close()
+	}
+	if !idle {
+		return false
+	}
+	x.workers.stop()
+	done = true
+	if !t.Nested() && !t.Engine {
+		t.Unlocked(func() { done = x.workers.wait(time.Until(deadline)) })
+	}
+	x.closeConsumers(t)
+	return done
+}
+
+func (x *Executor) checkOpen() error {
+	if x.closed.Load() {
+		return fault.New(fault.EngineClosed, "the executor is closed; make a new SubscriptionExecutor")
+	}
+	return nil
+}

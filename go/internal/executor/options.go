@@ -1,0 +1,160 @@
+package executor
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/bytedance/sonic"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/filter"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/security"
+)
+
+// strict refuses keys it does not know: an option that is not enforced must
+// never be ignored.
+var strict = sonic.Config{DisallowUnknownFields: true, UseInt64: true, CopyString: true}.Froze()
+
+// Options are an executor's settings, in the JSON form in which they cross from
+// Python. Zero limits mean unlimited.
+type Options struct {
+	Schema          string          `json:"schema"`
+	Bus             BusOptions      `json:"bus"`
+	Security        json.RawMessage `json:"security"`
+	Limits          Limits          `json:"limits"`
+	Queue           queueOptions    `json:"queue"`
+	DispatchTimeout float64         `json:"dispatch_timeout"` // seconds
+	ResolverTimeout float64         `json:"resolver_timeout"` // seconds
+	Debug           bool            `json:"debug"`
+}
+
+// BusOptions choose the event bus.
+type BusOptions struct {
+	Kind    string `json:"kind"`
+	History int    `json:"history"` // events a channel
+}
+
+// Limits bound what one call may ask for. Zero means unlimited.
+type Limits struct {
+	QueryBytes     int `json:"max_query_bytes"`
+	QueryFields    int `json:"max_query_fields"`
+	QueryDepth     int `json:"max_query_depth"`
+	VariablesBytes int `json:"max_variables_bytes"`
+	EventBytes     int `json:"max_event_bytes"`
+	FilterDepth    int `json:"max_filter_depth"`
+}
+
+func (l Limits) query() query.Limits {
+	return query.Limits{
+		Bytes: l.QueryBytes, Fields: l.QueryFields, Depth: l.QueryDepth, VariablesBytes: l.VariablesBytes,
+	}
+}
+
+type queueOptions struct {
+	MaxResponses int    `json:"max_responses"`
+	MaxBytes     int64  `json:"max_bytes"`
+	Overflow     string `json:"overflow"`
+}
+
+// overflows are the policies by their public names.
+var overflows = map[string]queue.Overflow{
+	"drop_oldest": queue.DropOldest,
+	"drop_newest": queue.DropNewest,
+}
+
+func (o queueOptions) policy() (*queue.Policy, error) {
+	overflow, known := overflows[o.Overflow]
+	if !known {
+		return nil, fault.New(fault.InvalidValue, "the queue's overflow policy %q is not one of drop_oldest, drop_newest", o.Overflow)
+	}
+	return &queue.Policy{MaxResponses: o.MaxResponses, MaxBytes: o.MaxBytes, Overflow: overflow}, nil
+}
+
+// ParseOptions reads an executor's settings.
+func ParseOptions(text string) (Options, error) {
+	var options Options
+	if err := strict.UnmarshalFromString(text, &options); err != nil {
+		return Options{}, fault.New(fault.InvalidValue, "the executor's options cannot be read: %w", err)
+	}
+	return options, nil
+}
+
+func (o Options) resolverTimeout() time.Duration {
+	return time.Duration(o.ResolverTimeout * float64(time.Second))
+}
+
+// spec is what a subscription was registered with, but for its query and its
+// identity: parsed once for all that use the same text. Immutable.
+type spec struct {
+	options    string
+	patterns   []channel.Pattern
+	eventTypes []string // nil: all
+	filter     *filter.Filter
+	context    *security.Context // nil: trusted, no checks
+	queue      *queue.Policy
+	positions  bool
+	shared     bool
+	resolver   int
+	flags      ResolverFlags
+	cohorts    int // under Executor.mu
+}
+
+type subscriptionOptions struct {
+	Channels   []string        `json:"channels"`
+	EventTypes []string        `json:"event_types"`
+	Filter     json.RawMessage `json:"filter"`
+	Context    json.RawMessage `json:"context"`
+	Queue      *queueOptions   `json:"queue"`
+	Positions  bool            `json:"positions"`
+	Share      *bool           `json:"share"`
+	Resolver   int             `json:"resolver"`
+	Flags      ResolverFlags   `json:"resolver_flags"`
+}
+
+// parseSpec reads the options of a registration; "" means all defaults.
+func (x *Executor) parseSpec(text string) (*spec, error) {
+	var options subscriptionOptions
+	if text != "" {
+		if err := strict.UnmarshalFromString(text, &options); err != nil {
+			return nil, fault.New(fault.InvalidValue, "the subscription's options cannot be read: %w", err)
+		}
+	}
+	s := &spec{
+		options: text, eventTypes: options.EventTypes, queue: x.queue, positions: options.Positions,
+		shared: options.Share == nil || *options.Share, resolver: options.Resolver, flags: options.Flags,
+	}
+	if options.Channels == nil {
+		options.Channels = []string{"*"}
+	}
+	for _, text := range options.Channels {
+		pattern, err := channel.ParsePattern(text)
+		if err != nil {
+			return nil, err
+		}
+		s.patterns = append(s.patterns, pattern)
+	}
+	var err error
+	if present(options.Filter) {
+		if s.filter, err = filter.Compile(options.Filter, x.options.Limits.FilterDepth); err != nil {
+			return nil, err
+		}
+	}
+	if present(options.Context) {
+		if s.context, err = x.policy.ParseContext(options.Context); err != nil {
+			return nil, err
+		}
+	} else if x.policy.RequireContext {
+		return nil, fault.New(fault.Forbidden, "the security policy requires a context: pass context=SecurityContext(…), user_id= or tenant_id=")
+	}
+	if options.Queue != nil {
+		if s.queue, err = options.Queue.policy(); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func present(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }

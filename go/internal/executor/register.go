@@ -1,0 +1,277 @@
+package executor
+
+import (
+	"math"
+	"slices"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
+)
+
+// Registration is what an application asks for. Variables and Options are JSON
+// objects or empty; Since is a position or empty.
+type Registration struct {
+	Connection, Subscription    string
+	Query, Operation, Variables string
+	Options                     string
+	Since                       string
+}
+
+// longText is the size in bytes from which parsing gives up the GIL.
+const longText = 4096
+
+// RegisterSubscription makes a subscription live. Nothing remains of one that is
+// refused. Its errors are InvalidQuery, DuplicateSubscription, LimitExceeded,
+// Forbidden, InvalidValue and EngineClosed.
+func (x *Executor) RegisterSubscription(t *bus.Thread, r Registration) (*Subscription, error) {
+	since, err := parseSince(r.Since)
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := x.compile(t, r)
+	if err != nil {
+		return nil, err
+	}
+	s := &Subscription{executor: x, connection: r.Connection, clientID: r.Subscription, recovered: true}
+	t.Lock(&x.mu)
+	if err := x.admit(s); err != nil {
+		x.mu.Unlock()
+		return nil, err
+	}
+	c := x.join(s, r, compiled)
+	s.current = &s.first
+	if since != nil {
+		s.first.after.Store(math.MaxUint64) // nothing live before the replay has its places
+	}
+	x.enter(&s.first, s, c)
+	if plain := x.plainConsumer(); plain != nil {
+		s.consumer.Store(plain)
+	}
+	x.mu.Unlock()
+	x.metrics.Registered()
+	if since != nil {
+		x.replay(t, s, *since)
+	}
+	return s, nil
+}
+
+func parseSince(text string) (*event.Position, error) {
+	if text == "" {
+		return nil, nil
+	}
+	since, err := event.ParsePosition(text)
+	if err != nil {
+		return nil, err
+	}
+	return &since, nil
+}
+
+// compiled is what a registration's texts mean: parts the executor already had,
+// or new ones that join puts into its tables.
+type compiled struct {
+	spec      *spec
+	operation *query.Operation
+	plan      *query.Plan
+}
+
+// compile parses what the executor has not seen before, without holding its lock.
+func (x *Executor) compile(t *bus.Thread, r Registration) (compiled, error) {
+	t.Lock(&x.mu)
+	found := compiled{spec: x.specs[r.Options], operation: x.operations[operationKey{r.Query, r.Operation}]}
+	if found.spec != nil {
+		if a := x.answers[found.spec.answerKey(r, 0)]; a != nil {
+			found.plan = a.plan
+		}
+	}
+	x.mu.Unlock()
+	if found.plan != nil {
+		return found, nil
+	}
+	var err error
+	work := func() { err = x.compileMissing(&found, r) }
+	if len(r.Query)+len(r.Variables)+len(r.Options) > longText {
+		t.Unlocked(work)
+	} else {
+		work()
+	}
+	return found, err
+}
+
+func (x *Executor) compileMissing(found *compiled, r Registration) (err error) {
+	if found.operation == nil {
+		if found.operation, err = query.Parse(x.schema, r.Query, r.Operation, x.options.Limits.query()); err != nil {
+			return err
+		}
+	}
+	if found.spec == nil {
+		if found.spec, err = x.parseSpec(r.Options); err != nil {
+			return err
+		}
+	}
+	var variables []byte
+	if r.Variables != "" {
+		variables = []byte(r.Variables)
+	}
+	found.plan, err = found.operation.Plan(variables)
+	return err
+}
+
+// admit enters s into the tables by which it is found. x.mu is held.
+func (x *Executor) admit(s *Subscription) error {
+	if err := x.checkOpen(); err != nil {
+		return err
+	}
+	key := clientKey{s.connection, s.clientID}
+	if x.clients[key] != nil {
+		return fault.New(fault.DuplicateSubscription, "connection %q already has a live subscription %q; complete it first or choose another id", s.connection, s.clientID)
+	}
+	x.lastNumber++
+	s.number = x.lastNumber
+	x.subscriptions[s.number] = s
+	x.clients[key] = s
+	if head := x.connections[s.connection]; head != nil {
+		s.connection = head.connection // one copy of the text a connection
+		s.next = head
+		head.previous = s
+	}
+	x.connections[s.connection] = s
+	return nil
+}
+
+func (s *spec) answerKey(r Registration, own uint64) answerKey {
+	return answerKey{
+		query: r.Query, operation: r.Operation, variables: r.Variables,
+		resolver: s.resolver, flags: s.flags, positions: s.positions, own: own,
+	}
+}
+
+// join finds or makes the cohort of a registration. x.mu is held.
+func (x *Executor) join(s *Subscription, r Registration, parts compiled) *cohort {
+	if known := x.specs[r.Options]; known != nil {
+		parts.spec = known
+	} else {
+		x.specs[r.Options] = parts.spec
+	}
+	operation := operationKey{r.Query, r.Operation}
+	if known := x.operations[operation]; known != nil {
+		parts.operation = known
+	} else {
+		x.operations[operation] = parts.operation
+	}
+	own := uint64(0)
+	if !parts.spec.shared || parts.spec.flags&TakesInfo != 0 {
+		own = s.number
+	}
+	return x.cohortFor(parts.spec.answerKey(r, own), parts, s)
+}
+
+// cohortFor finds or makes the cohort with this answer and spec. x.mu is held.
+func (x *Executor) cohortFor(key answerKey, parts compiled, s *Subscription) *cohort {
+	a := x.answers[key]
+	if a == nil {
+		a = &answer{key: key, plan: parts.plan, operation: parts.operation, resolver: key.resolver, flags: key.flags}
+		if key.own != 0 {
+			a.owner = s
+		}
+		x.answers[key] = a
+		x.operationUses[parts.operation]++
+	}
+	cohortKey := cohortKey{a.key, parts.spec.options}
+	c := x.cohorts[cohortKey]
+	if c == nil {
+		c = &cohort{key: cohortKey, spec: parts.spec, answer: a}
+		x.cohorts[cohortKey] = c
+		a.cohorts++
+		parts.spec.cohorts++
+		x.index.Add(parts.spec.patterns, c)
+	}
+	return c
+}
+
+// enter makes m the membership of s in c. x.mu is held.
+func (x *Executor) enter(m *member, s *Subscription, c *cohort) {
+	m.subscription, m.cohort = s, c
+	c.members.add(m)
+}
+
+// leave ends a membership, and with the last one its cohort and whatever only
+// that used. x.mu is held.
+func (x *Executor) leave(m *member) {
+	c := m.cohort
+	c.members.remove(m)
+	if c.members.live.Load() > 0 {
+		return
+	}
+	x.index.Remove(c.spec.patterns, c)
+	delete(x.cohorts, c.key)
+	if c.spec.cohorts--; c.spec.cohorts == 0 && x.specs[c.spec.options] == c.spec {
+		delete(x.specs, c.spec.options)
+	}
+	a := c.answer
+	if a.cohorts--; a.cohorts > 0 {
+		return
+	}
+	delete(x.answers, a.key)
+	if x.operationUses[a.operation]--; x.operationUses[a.operation] == 0 {
+		delete(x.operationUses, a.operation)
+		delete(x.operations, operationKey{a.key.query, a.key.operation})
+	}
+}
+
+// SetResolver gives a live subscription another resolver, or none (0), from the
+// next accepted event on. Events accepted before are still answered by the old
+// one, which is then given back.
+func (x *Executor) SetResolver(t *bus.Thread, id string, resolver int, flags ResolverFlags) error {
+	t.Lock(&x.mu)
+	s, err := x.find(id)
+	if err != nil {
+		x.mu.Unlock()
+		return err
+	}
+	old := s.current
+	from := old.cohort
+	key := from.answer.key
+	key.resolver, key.flags, key.own = resolver, flags, 0
+	if !from.spec.shared || flags&TakesInfo != 0 {
+		key.own = s.number
+	}
+	parts := compiled{spec: from.spec, operation: from.answer.operation, plan: from.answer.plan}
+	m := new(member)
+	m.after.Store(math.MaxUint64)
+	x.enter(m, s, x.cohortFor(key, parts, s))
+	s.current = m
+	s.past = append(s.past, old)
+	x.mu.Unlock()
+
+	// The new membership begins where the old one ends: events accepted from here
+	// on find both in the index, and the offset decides.
+	x.bus.Cut(t, func(last uint64) {
+		m.after.Store(last)
+		old.until.Store(max(last, 1))
+		if last == 0 {
+			old.after.Store(math.MaxUint64)
+		}
+	})
+	if x.bus.Settled(t, func() {
+		x.Lend(func(t *bus.Thread) { x.retire(t, s, old) })
+	}) {
+		x.retire(t, s, old)
+	}
+	return nil
+}
+
+// retire ends a past membership of s unless completion already has.
+func (x *Executor) retire(t *bus.Thread, s *Subscription, m *member) {
+	t.Lock(&x.mu)
+	i := slices.Index(s.past, m)
+	if i >= 0 {
+		s.past = slices.Delete(s.past, i, i+1)
+		x.leave(m)
+	}
+	x.mu.Unlock()
+	if resolver := m.cohort.answer.resolver; i >= 0 && resolver != 0 {
+		x.python.Release(t, []int{resolver}, []int{1})
+	}
+}

@@ -1,0 +1,102 @@
+package executor
+
+import (
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
+)
+
+// InvokePythonResolver calls resolvers for one event, all in one hold of the GIL
+// on thread t. What they publish meanwhile waits until the event is done.
+func (x *Executor) InvokePythonResolver(t *bus.Thread, ev *event.Event, calls []Call) []Result {
+	var results []Result
+	t.Resolving(func() {
+		results = x.python.Resolve(t, ev.Data, calls, ev.Document().HasBigNumber())
+	})
+	return results
+}
+
+// resolve answers the targets that have resolvers. An async answer's places are
+// queued before its resolver is called, since it may settle at any time after.
+func (d *delivery) resolve(t *bus.Thread, at event.Position) {
+	x := d.executor
+	calls := make([]Call, 0, d.python)
+	for i := range d.works {
+		w := &d.works[i]
+		if w.answer.flags&Async != 0 {
+			w.pending = x.pending.open(t, w.answer, at)
+		}
+		if w.answer.resolver != 0 {
+			calls = append(calls, x.call(w.answer, w.pending, d.event, at))
+		}
+	}
+	for _, one := range d.targets {
+		if pending := d.works[one.work].pending; pending != nil {
+			one.cohort.members.each(func(m *member) {
+				if place := queue.Pending(); m.takes(d.event.Offset) && x.QueueResponse(m.subscription, place) {
+					x.pending.add(t, pending, m.subscription, place)
+					d.queued.Add(1)
+				}
+			})
+		}
+	}
+	for i := range d.works {
+		if pending := d.works[i].pending; pending != nil {
+			x.startTimeout(t, pending)
+		}
+	}
+	results := x.InvokePythonResolver(t, d.event, calls)
+	next := 0
+	for i := range d.works {
+		w := &d.works[i]
+		if w.answer.resolver == 0 {
+			continue
+		}
+		result := results[next]
+		next++
+		switch {
+		case w.pending == nil:
+			w.response = queue.Ready(x.payload(w.answer, result, at))
+		case result.Kind != KindPending: // it could not even be started
+			x.Settle(t, w.pending.ticket, result)
+		}
+	}
+}
+
+// call is what the resolver of a is to be called with.
+func (x *Executor) call(a *answer, pending *pendingAnswer, ev *event.Event, at event.Position) Call {
+	call := Call{Resolver: a.resolver}
+	if pending != nil {
+		call.Ticket = pending.ticket
+	}
+	if a.flags&(TakesVariables|TakesInfo) != 0 {
+		call.Variables = a.plan.Variables()
+	}
+	if a.flags&TakesInfo != 0 {
+		call.Info = resolverInfo(ev, at, a.owner)
+	}
+	return call
+}
+
+// payload is the response's payload for what a resolver gave.
+func (x *Executor) payload(a *answer, result Result, at event.Position) []byte {
+	switch result.Kind {
+	case KindData:
+		return EncodeResponseBytes(result.Value, nil, a.position(&at))
+	case KindResult:
+		if a.key.positions {
+			return addExtension(result.Value, "position", appendPosition(nil, &at))
+		}
+		return result.Value
+	default:
+		x.metrics.ResolverError()
+		return a.failure(string(result.Value), "RESOLVER_ERROR", at)
+	}
+}
+
+// failure is the payload of a response that has only an error.
+func (a *answer) failure(message, code string, at event.Position) []byte {
+	problem := query.Problem{Message: message, Path: a.plan.RootPath(), Code: code}
+	return EncodeResponseBytes([]byte("null"), []query.Problem{problem}, a.position(&at))
+}

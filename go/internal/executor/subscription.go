@@ -1,0 +1,68 @@
+package executor
+
+import (
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
+)
+
+// Subscription is one client's live subscription. Its queue may be pushed to and
+// popped from by any thread; the rest is guarded by Executor.mu or immutable.
+type Subscription struct {
+	node     queue.Node[Subscription]
+	queue    queue.Queue
+	executor *Executor
+	consumer atomic.Pointer[consumer]
+	// unrecovered is set until the first message has told that a resume was not exact.
+	unrecovered atomic.Bool
+	recovered   bool
+
+	number     uint64
+	connection string
+	clientID   string
+
+	// Under Executor.mu.
+	first          member  // the membership it was registered with
+	current        *member // where new events reach it
+	past           []*member
+	previous, next *Subscription // in its connection's list
+
+	// Under pendingAnswers.mu.
+	pending []*pendingAnswer
+}
+
+// ID is the id by which the application names the subscription, unique in the
+// process.
+func (s *Subscription) ID() string { return string(s.appendID(make([]byte, 0, 24))) }
+
+func (s *Subscription) appendID(dst []byte) []byte {
+	dst = append(dst, "sub-"...)
+	dst = strconv.AppendInt(dst, int64(s.executor.number), 10)
+	dst = append(dst, '-')
+	return strconv.AppendUint(dst, s.number, 10)
+}
+
+// Recovered is false when the subscription asked to resume from a position and
+// history no longer reached back to it.
+func (s *Subscription) Recovered() bool { return s.recovered }
+
+func (s *Subscription) policy() *queue.Policy { return s.first.cohort.spec.queue }
+
+// parseID reads the number from an id of this executor.
+func (x *Executor) parseID(id string) (number uint64, err error) {
+	rest, isOurs := strings.CutPrefix(id, "sub-")
+	executor, digits, found := strings.Cut(rest, "-")
+	if isOurs && found && executor == strconv.Itoa(x.number) {
+		if number, err = strconv.ParseUint(digits, 10, 64); err == nil {
+			return number, nil
+		}
+	}
+	return 0, notFound(id)
+}
+
+func notFound(id string) error {
+	return fault.New(fault.SubscriptionNotFound, "there is no live subscription %q on this executor; it may have been completed", id)
+}

@@ -1,0 +1,110 @@
+package executor
+
+import (
+	"sync"
+	"time"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
+)
+
+// maxWorkers bounds the engine's own Python threads. More than one, because a
+// resolver that waits for another event to be dispatched must not keep that one
+// from being dispatched.
+const maxWorkers = 16
+
+// workers run tasks that may call Python on OS threads of the engine. Each keeps
+// its Python thread state for as long as it lives: making one costs 20 µs. They
+// start when first needed and end with stop.
+type workers struct {
+	python Python
+	ended  sync.WaitGroup
+
+	mu      sync.Mutex
+	wake    *sync.Cond
+	tasks   []func(t *bus.Thread)
+	idle    int
+	running int
+	stopped bool
+}
+
+func newWorkers(python Python) *workers {
+	w := &workers{python: python}
+	w.wake = sync.NewCond(&w.mu)
+	return w
+}
+
+// submit runs task soon. It holds the lock for an instant only, and no worker
+// waits for the GIL while holding it. After stop, tasks are dropped.
+func (w *workers) submit(task func(t *bus.Thread)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped {
+		return
+	}
+	w.tasks = append(w.tasks, task)
+	if w.idle >= len(w.tasks) {
+		w.wake.Signal()
+		return
+	}
+	if w.running < maxWorkers {
+		w.running++
+		w.ended.Add(1)
+		go w.work()
+	}
+}
+
+func (w *workers) work() {
+	defer w.ended.Done()
+	t, detach, ok := w.python.Attach()
+	if ok {
+		defer detach()
+	}
+	for {
+		w.mu.Lock()
+		for len(w.tasks) == 0 && !w.stopped {
+			w.idle++
+			w.wake.Wait()
+			w.idle--
+		}
+		if len(w.tasks) == 0 || !ok {
+			w.running--
+			w.mu.Unlock()
+			return
+		}
+		task := w.tasks[0]
+		w.tasks[0] = nil
+		w.tasks = w.tasks[1:]
+		w.mu.Unlock()
+		task(t)
+	}
+}
+
+// stop lets the workers end once the tasks they have are done.
+func (w *workers) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = true
+	w.wake.Broadcast()
+}
+
+// wait waits at most timeout for the workers to end.
+func (w *workers) wait(timeout time.Duration) bool {
+	ended := make(chan struct{})
+	go func() {
+		w.ended.Wait()
+		close(ended)
+	}()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return true
+	case <-timer.C:
+		select {
+		case <-ended:
+			return true
+		default:
+			return false
+		}
+	}
+}
