@@ -14,16 +14,14 @@ from build_native import MODULE, library
 
 
 class BuildNative(build_ext):
-    """Builds the one extension module with Go in place of setuptools' compiler."""
+    """Builds the one extension module with Go in place of setuptools' compiler.
+
+    In place (editable installs) the path is the one in python/, otherwise under build/.
+    """
 
     def run(self) -> None:
         for extension in self.extensions:
             library.build(Path(self.get_ext_fullpath(extension.name)))
-        if self.inplace:
-            return
-
-    def copy_extensions_to_source(self) -> None:
-        """Nothing to copy: in place, run() builds at the final path."""
 
 
 setup(ext_modules=[Extension(MODULE, sources=[])], cmdclass={"build_ext": BuildNative})

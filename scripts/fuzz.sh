@@ -9,7 +9,7 @@ packages=$(./scripts/go_packages.sh 2>/dev/null)
 listing=$(xargs go list -f '{{.ImportPath}} {{.Dir}}' <<<"$packages")
 count=0
 while read -r package folder; do
-    targets=$(cat "$folder"/*_test.go 2>/dev/null | sed -nE 's/^func (Fuzz\w+)\(.*/\1/p')
+    targets=$(find "$folder" -maxdepth 1 -name '*_test.go' -exec cat {} + | sed -nE 's/^func (Fuzz\w+)\(.*/\1/p')
     for target in $targets; do
         echo "--- ${package##*/}.$target, $time"
         go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$package" </dev/null |
