@@ -1,0 +1,5 @@
+//go:build unix && !linux
+
+package queue
+
+func openSignal() (reader, writer int, err error) { return openPipe() }

@@ -1,0 +1,207 @@
+package queue
+
+import (
+	"math"
+	"sync/atomic"
+)
+
+// A segment is a run of cells. A cell only ever goes
+//
+//	nil → response → taken      and a place in between:  nil → pending → answer → taken
+//	nil → ended
+//
+// and is filled only when every cell before it is, taken only when every cell
+// before it is taken. So the cells of a queue, read from its first segment to its
+// last, are always: taken ones, queued ones, nil ones.
+type segment struct {
+	base  uint64 // index of cells[0] in the queue's whole life
+	next  atomic.Pointer[segment]
+	cells []atomic.Pointer[Response]
+}
+
+// from returns the position in s of the cell that so many earlier cells precede
+// in the queue; anything else, before s or beyond it, becomes its start or end.
+func (s *segment) from(t tally) uint32 {
+	return uint32(min(max(t.countSince(s.base), 0), len(s.cells)))
+}
+
+// Segment sizes: the first is small because most subscriptions are idle; the
+// largest is what stays behind, emptied, after a burst.
+const (
+	firstCells  = 4
+	steadyCells = 16
+	burstCells  = 64
+)
+
+var (
+	taken = new(Response) // mark of a consumed cell
+	void  = new(Response) // stands for an answer that did not fit; consumers skip it
+	// ended is the mark in the cell where a closed queue ends. It is a place that
+	// never gets an answer, so consumers need no extra check for it.
+	ended = Pending()
+	// closedSegment is where every closed queue points.
+	closedSegment = newSegment(math.MaxUint64, firstCells)
+)
+
+// newSegment allocates header and cells as one object.
+func newSegment(base uint64, cells int) *segment {
+	var (
+		s    *segment
+		room []atomic.Pointer[Response]
+	)
+	switch cells {
+	case firstCells:
+		block := new(struct {
+			segment
+			room [firstCells]atomic.Pointer[Response]
+		})
+		s, room = &block.segment, block.room[:]
+	case steadyCells:
+		block := new(struct {
+			segment
+			room [steadyCells]atomic.Pointer[Response]
+		})
+		s, room = &block.segment, block.room[:]
+	default:
+		block := new(struct {
+			segment
+			room [burstCells]atomic.Pointer[Response]
+		})
+		s, room = &block.segment, block.room[:]
+	}
+	s.base, s.cells = base, room
+	return s
+}
+
+// extend returns the segment after s, which is full, and links one if there is
+// none. A queue that somebody reads keeps small segments; a backlog grows them.
+func (s *segment) extend(backlog int) *segment {
+	if next := s.next.Load(); next != nil {
+		return next
+	}
+	cells := steadyCells
+	if backlog >= steadyCells {
+		cells = burstCells
+	}
+	next := newSegment(s.base+uint64(len(s.cells)), cells)
+	if s.next.CompareAndSwap(nil, next) {
+		return next
+	}
+	return s.next.Load()
+}
+
+// first finds the head: the first cell that is not taken, and what it held then.
+// nil means that the queue was empty at that moment; s is nil when it never held
+// anything.
+func (q *Queue) first() (s *segment, i uint32, r *Response) {
+	s = q.head.Load()
+	if s == nil {
+		return nil, 0, nil
+	}
+	return q.firstFrom(s, s.from(q.popped()))
+}
+
+// firstFrom is first for a caller who knows that everything before cell i of s
+// is taken.
+func (q *Queue) firstFrom(s *segment, i uint32) (*segment, uint32, *Response) {
+	if s == closedSegment {
+		return s, 0, ended
+	}
+	for {
+		for ; i < uint32(len(s.cells)); i++ {
+			if r := s.cells[i].Load(); r != taken {
+				return s, i, r
+			}
+		}
+		next := s.next.Load()
+		if next == nil {
+			return s, i, nil
+		}
+		q.retire(s, next)
+		s, i = next, 0
+	}
+}
+
+// retire moves the queue off a consumed segment. The tail moves first, so that it
+// never points to a segment that the head has left (which would keep it, and all
+// after it, alive).
+func (q *Queue) retire(s, next *segment) {
+	if tail := q.tail.Load(); tail == nil || tail == s {
+		q.tail.CompareAndSwap(tail, next)
+	}
+	q.head.CompareAndSwap(s, next)
+}
+
+// last finds the tail: the first cell that is nil. It returns a nil segment when
+// the queue is closed.
+func (q *Queue) last() (s *segment, i uint32) {
+	s = q.tail.Load()
+	if s == nil {
+		s = q.begin()
+	}
+	if s == closedSegment {
+		return nil, 0
+	}
+	i = s.from(q.pushed())
+	for {
+		for ; i < uint32(len(s.cells)); i++ {
+			r := s.cells[i].Load()
+			if r == nil {
+				return s, i
+			}
+			if r == ended {
+				return nil, 0
+			}
+		}
+		next := s.extend(q.queued().count())
+		q.tail.CompareAndSwap(s, next)
+		s, i = next, 0
+	}
+}
+
+// begin gives the queue its first segment.
+func (q *Queue) begin() *segment {
+	if q.head.Load() == nil {
+		q.head.CompareAndSwap(nil, newSegment(0, firstCells))
+	}
+	s := q.head.Load()
+	q.tail.CompareAndSwap(nil, s)
+	return s
+}
+
+// end returns the tail's index without making a segment.
+func (q *Queue) end() uint64 {
+	s := q.tail.Load()
+	if s == nil {
+		s = q.head.Load()
+	}
+	if s == nil || s == closedSegment {
+		return 0
+	}
+	for i := s.from(q.pushed()); ; i = 0 {
+		for ; i < uint32(len(s.cells)); i++ {
+			if r := s.cells[i].Load(); r == nil || r == ended {
+				return s.base + uint64(i)
+			}
+		}
+		next := s.next.Load()
+		if next == nil {
+			return s.base + uint64(i)
+		}
+		s = next
+	}
+}
+
+// cell returns the cell of an index, or nil when the head has left its segment.
+func (q *Queue) cell(index uint64) *atomic.Pointer[Response] {
+	s := q.head.Load()
+	if tail := q.tail.Load(); tail != nil && tail.base <= index {
+		s = tail
+	}
+	for ; s != nil && s.base <= index; s = s.next.Load() {
+		if i := index - s.base; i < uint64(len(s.cells)) {
+			return &s.cells[i]
+		}
+	}
+	return nil
+}
