@@ -53,3 +53,32 @@ func (l *list[T]) slots() int {
 	}
 	return n
 }
+
+func TestAReaderOnAChunkThatEmptiesStillReachesOlderOnes(t *testing.T) {
+	for _, descending := range []bool{false, true} {
+		var l list[int]
+		members := make([]int, 1000)
+		for i := range members {
+			members[i] = i
+			l.add(&members[i])
+		}
+		var found int
+		standing := false
+		for m := range l.each {
+			if *m > 900 && !standing { // on the newest chunk, which is read first
+				standing = true
+				for i := range 900 {
+					if descending {
+						i = 899 - i
+					}
+					l.remove(&members[100+i])
+				}
+			} else if *m < 100 {
+				found++
+			}
+		}
+		if !standing || found != 100 {
+			t.Errorf("descending %v: found %d of the 100 that stayed", descending, found)
+		}
+	}
+}

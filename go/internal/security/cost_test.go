@@ -1,0 +1,77 @@
+package security
+
+import (
+	"testing"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/document"
+)
+
+const costData = `{"id":4711,"status":"delayed","tenant_id":"3f2504e0-4f89-41d3-9a0c-0305e82c3301","user_id":123456,"minutes":42}`
+
+func TestReadingAndCheckingAllocateNothing(t *testing.T) {
+	var d document.Document
+	for _, c := range []struct{ channel, data, context string }{
+		{"orders.eu", costData, `{"tenant_id":"3f2504e0-4f89-41d3-9a0c-0305e82c3301","user_id":123456}`},
+		{"orders:tenant-5", `{"user_id":"\u0061b"}`, `{"tenant_id":5,"user_id":"ab"}`},
+		{"orders:tenant-5", `{"tenant_id":5,"user_id":1.50}`, `{"tenant_id":5,"user_id":1.5}`},
+		{"orders", `{"tenant_id":123456789012345678901234567890}`, `{"tenant_id":123456789012345678901234567890}`},
+	} {
+		if err := d.Parse([]byte(c.data)); err != nil {
+			t.Fatal(err)
+		}
+		p, ctx := policy(t, ""), context(t, c.context)
+		if n := testing.AllocsPerRun(100, func() {
+			facts := p.Read(c.channel, d.Root())
+			if allowed, module := p.Check(ctx, &facts); !allowed {
+				t.Fatal(module)
+			}
+			if p.CheckPublish(c.channel, d.Root()) != nil {
+				t.Fatal("refused")
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations, want 0", c.data, n)
+		}
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	p, data := policy(b, ""), parsed(b, costData)
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Read("orders.eu.paris", data)
+	}
+}
+
+func BenchmarkCheckPublish(b *testing.B) {
+	p, data := policy(b, ""), parsed(b, costData)
+	b.ReportAllocs()
+	for b.Loop() {
+		if p.CheckPublish("orders.eu.paris", data) != nil {
+			b.Fatal("refused")
+		}
+	}
+}
+
+func BenchmarkCheck(b *testing.B) {
+	for _, c := range []struct {
+		name, channel, data, context string
+		allowed                      bool
+	}{
+		{"allowed", "orders", costData, `{"tenant_id":"3f2504e0-4f89-41d3-9a0c-0305e82c3301","user_id":123456}`, true},
+		{"denied by tenant", "orders", costData, `{"tenant_id":"3f2504e0-4f89-41d3-9a0c-0305e82c3302","user_id":123456}`, false},
+		{"denied by row", "orders", costData, `{"tenant_id":"3f2504e0-4f89-41d3-9a0c-0305e82c3301","user_id":123457}`, false},
+		{"channel tenant", "orders:tenant-5", `{"user_id":1}`, `{"tenant_id":5,"user_id":1}`, true},
+		{"floats", "orders", `{"tenant_id":1.50,"user_id":2.50}`, `{"tenant_id":1.5,"user_id":2.5}`, true},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			p, ctx := policy(b, ""), context(b, c.context)
+			facts := p.Read(c.channel, parsed(b, c.data))
+			b.ReportAllocs()
+			for b.Loop() {
+				if allowed, _ := p.Check(ctx, &facts); allowed != c.allowed {
+					b.Fatal("wrong")
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,112 @@
+package security
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
+)
+
+func TestPolicyDefaultsToStrict(t *testing.T) {
+	for _, text := range []string{"", "null", " ", "{}"} {
+		p := policy(t, text)
+		if p.Tenant != Strict || p.Row != Strict || p.Loose || p.RequireContext ||
+			p.TenantPath.String() != "tenant_id" || p.UserPath.String() != "user_id" {
+			t.Errorf("%q gives %+v", text, p)
+		}
+	}
+}
+
+func TestPolicyReadsItsOptions(t *testing.T) {
+	p := policy(t, `{"tenant":"if_present","row":"off","tenant_field":"a.b","user_field":"c","identifiers":"loose","require_context":true}`)
+	if p.Tenant != IfPresent || p.Row != Off || !p.Loose || !p.RequireContext ||
+		p.TenantPath.String() != "a.b" || p.UserPath.String() != "c" {
+		t.Errorf("got %+v", p)
+	}
+	// Of an option given twice the last one counts.
+	p = policy(t, `{"identifiers":"loose","tenant":"off","tenant":"strict","row":"strict","identifiers":"strict","require_context":false}`)
+	if p.Tenant != Strict || p.Row != Strict || p.Loose || p.RequireContext {
+		t.Errorf("got %+v", p)
+	}
+}
+
+func TestPolicyRefusesWhatItDoesNotEnforceAndSaysWhat(t *testing.T) {
+	for text, says := range map[string]string{
+		`{"federation":"strict"}`:      "federation is not enforced",
+		`{"scope":"off"}`:              "scope is not enforced",
+		`{"rbac":"null"}`:              "rbac is not enforced",
+		`{"permissions":{}}`:           "permissions is not enforced",
+		`{"require_permissions":true}`: "require_permissions is not enforced",
+		`{"max_violations":100}`:       "max_violations is not enforced",
+		`{"violation_window":60}`:      "violation_window is not enforced",
+		`{"tennant":"strict"}`:         `"tennant"`,
+		`{"Tenant":"off"}`:             `"Tenant"`,
+		`{"tenant":"on"}`:              `tenant is "on"`,
+		`{"tenant":null}`:              "tenant is null",
+		`{"row":1}`:                    "row is 1",
+		`{"row":{"a":1}}`:              `row is {"a":1}`,
+		`{"identifiers":"exact"}`:      `identifiers is "exact"`,
+		`{"identifiers":true}`:         "identifiers is true",
+		`{"require_context":"yes"}`:    `require_context is "yes"`,
+		`{"tenant_field":5}`:           "tenant_field is 5",
+		`{"tenant_field":"a..b"}`:      `tenant_field is "a..b"`,
+		`{"user_field":""}`:            `user_field is ""`,
+		`[]`:                           "must be an object",
+		`"strict"`:                     "must be an object",
+		`{"tenant":`:                   "can't be read",
+	} {
+		_, err := ParsePolicy([]byte(text))
+		if fault.CodeOf(err) != fault.InvalidValue || !strings.Contains(err.Error(), says) {
+			t.Errorf("ParsePolicy(%s) = %v, want INVALID_VALUE saying %q", text, err, says)
+		}
+	}
+}
+
+func TestContextRefusesWhatNoCheckUsesAndSaysWhat(t *testing.T) {
+	for text, says := range map[string]string{
+		`{"permissions":[]}`:    "permissions is not enforced",
+		`{"federation_id":"f"}`: "federation_id is not enforced",
+		`{"expires_at":1}`:      "expires_at is not enforced",
+		`{"service_name":null}`: "service_name is not enforced",
+		`{"userid":5}`:          `"userid"`,
+		`{"user_id":[5]}`:       "user_id is [5]",
+		`{"tenant_id":{}}`:      "tenant_id is {}",
+		`null`:                  "must be an object",
+		`5`:                     "must be an object",
+		``:                      "can't be read",
+		`{`:                     "can't be read",
+	} {
+		_, err := policy(t, "").ParseContext([]byte(text))
+		if fault.CodeOf(err) != fault.InvalidValue || !strings.Contains(err.Error(), says) {
+			t.Errorf("ParseContext(%s) = %v, want INVALID_VALUE saying %q", text, err, says)
+		}
+	}
+}
+
+func TestModulesAreCountedByName(t *testing.T) {
+	for module, name := range map[Module]string{NoModule: "", TenantModule: "tenant", RowModule: "row", Modules: "unknown"} {
+		if module.String() != name {
+			t.Errorf("module %d is named %q, want %q", module, module, name)
+		}
+	}
+}
+
+func FuzzParsePolicy(f *testing.F) {
+	for _, seed := range []string{"", "null", `{"tenant":"off"}`, `{"tenant_field":"a.0"}`, `{"rbac":1}`, `{"a`, "\xff"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, err := ParsePolicy(text)
+		if (p == nil) == (err == nil) || err != nil && fault.CodeOf(err) != fault.InvalidValue {
+			t.Fatalf("%q: %v, %v", text, p, err)
+		}
+		ctx, err := policy(t, "").ParseContext(text)
+		if (ctx == nil) == (err == nil) || err != nil && fault.CodeOf(err) != fault.InvalidValue {
+			t.Fatalf("%q: %v, %v", text, ctx, err)
+		}
+		if p != nil {
+			facts := p.Read(string(text), parsed(t, `{"tenant_id":"a"}`))
+			p.Check(&Context{}, &facts)
+		}
+	})
+}
