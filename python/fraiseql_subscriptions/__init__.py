@@ -1,0 +1,58 @@
+"""GraphQL subscriptions: publish events, hand finished response bytes to each subscriber.
+
+The engine is written in Go and loaded with the first call that needs it; importing this
+package loads no shared library.
+"""
+
+from __future__ import annotations
+
+from .aio import Stream
+from .compat import install
+from .config import EventBusConfig, Limits, QueuePolicy, SecurityContext, SecurityPolicy
+from .errors import (
+    AuthorizationError,
+    BusError,
+    BusUnavailable,
+    DispatchTimeout,
+    DuplicateSubscription,
+    EngineClosed,
+    EngineError,
+    ForkedProcessError,
+    InvalidQuery,
+    LimitExceeded,
+    PublishOutcomeUnknown,
+    RateLimited,
+    ScopeViolation,
+    SubscriptionNotFound,
+    SubscriptionsError,
+)
+from .executor import SubscriptionExecutor
+from .types import Event, ResolverInfo
+
+__all__ = [
+    "AuthorizationError",
+    "BusError",
+    "BusUnavailable",
+    "DispatchTimeout",
+    "DuplicateSubscription",
+    "EngineClosed",
+    "EngineError",
+    "Event",
+    "EventBusConfig",
+    "ForkedProcessError",
+    "InvalidQuery",
+    "LimitExceeded",
+    "Limits",
+    "PublishOutcomeUnknown",
+    "QueuePolicy",
+    "RateLimited",
+    "ResolverInfo",
+    "ScopeViolation",
+    "SecurityContext",
+    "SecurityPolicy",
+    "Stream",
+    "SubscriptionExecutor",
+    "SubscriptionNotFound",
+    "SubscriptionsError",
+    "install",
+]

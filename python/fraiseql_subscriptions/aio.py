@@ -1,0 +1,240 @@
+"""The asyncio side of an executor: streams of responses, and awaiting publications."""
+
+# ruff: noqa: A001, A002  (`id` is a name of the public API)
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING
+
+from .errors import SubscriptionsError, from_native
+from .loop import REFILL, Feed, LoopConsumer
+from .process import is_forked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from typing_extensions import Self
+
+    from .executor import SubscriptionExecutor
+
+__all__ = ["Hub", "Stream", "Subscribing"]
+
+
+class Hub:
+    """The loop consumers of one executor. Any thread may call it."""
+
+    __slots__ = ("_consumers", "_handle", "_leftovers", "_lock", "_native")
+
+    def __init__(self, native: ModuleType, handle: int, leftovers: dict[str, deque[bytes]]) -> None:
+        self._native = native
+        self._handle = handle
+        self._consumers: dict[asyncio.AbstractEventLoop, LoopConsumer] = {}
+        self._lock = threading.RLock()
+        self._leftovers = leftovers
+
+    def consumer(self) -> LoopConsumer:
+        """The running loop's. RuntimeError when no loop runs in this thread."""
+        loop = asyncio.get_running_loop()
+        consumer = self._consumers.get(loop)
+        if consumer is not None:
+            return consumer
+        with self._lock:
+            for other in [other for other in self._consumers if other.is_closed()]:
+                self._consumers.pop(other).close()
+            try:
+                consumer = LoopConsumer(self._native, self._handle, loop)
+            except RuntimeError as error:
+                raise from_native(error) from None
+            self._consumers[loop] = consumer
+            return consumer
+
+    def recovered(self, id: str) -> bool:
+        """Whether the subscription's resume, if it asked for one, was exact."""
+        try:
+            return bool(self._native.recovered(self._handle, id))
+        except RuntimeError as error:
+            raise from_native(error) from None
+
+    def claim(self, id: str, stream: Stream) -> Feed:
+        """The feed of a subscription, for `stream` alone.
+
+        Raises SubscriptionNotFound, and RuntimeError when another stream reads it.
+        """
+        consumer = self.consumer()
+        with self._lock:
+            feed = self._find(id)
+            if feed is not None and feed.owner is not None and feed.owner() is not None:
+                raise RuntimeError(
+                    f"subscription {id!r} is read by another stream; close that one first"
+                )
+            if feed is None or feed.consumer is not consumer:
+                if feed is not None:
+                    self._put_back(feed)
+                try:
+                    self._native.attach(self._handle, id, consumer.number)
+                except RuntimeError as error:
+                    raise from_native(error) from None
+                feed = Feed(id, consumer)
+                feed.buffer.extend(self._leftovers.pop(id, ()))
+                consumer.feeds[id] = feed
+            feed.owner = weakref.ref(stream)
+            return feed
+
+    def release(self, feed: Feed) -> None:
+        """The stream that read `feed` is gone: the subscription is the plain side's again."""
+        if is_forked():
+            return
+        with self._lock:
+            if not feed.ended and (feed.owner is None or feed.owner() is None):
+                self._put_back(feed)
+
+    def _put_back(self, feed: Feed) -> None:
+        left = feed.consumer.give_up(feed)
+        if left:
+            self._leftovers[feed.id] = left
+
+    def _find(self, id: str) -> Feed | None:
+        for consumer in list(self._consumers.values()):
+            feed = consumer.feeds.get(id)
+            if feed is not None:
+                return feed
+        return None
+
+    def end(self, id: str) -> None:
+        """The application completed this subscription."""
+        self._leftovers.pop(id, None)
+        feed = self._find(id)
+        if feed is not None:
+            feed.consumer.end(feed)
+
+    def finish(self) -> None:
+        """The executor closes: streams end after what is queued now."""
+        for consumer in list(self._consumers.values()):
+            consumer.finish()
+
+    def close(self) -> None:
+        """Let go of every loop."""
+        with self._lock:
+            consumers = list(self._consumers.values())
+            self._consumers.clear()
+        for consumer in consumers:
+            consumer.close()
+
+
+class Stream:
+    """The responses of one subscription, for one task: ``async for message in stream``.
+
+    Messages are bytes, each a complete graphql-transport-ws ``next`` message. Cancelling the
+    task that reads loses none. The stream ends at once when the application completes the
+    subscription or closes its connection, after what was queued when the executor closes.
+
+    It belongs to the event loop that made it; reading it from another loop, or from two tasks
+    at once, raises RuntimeError. Closing it, or dropping it, leaves the subscription alive
+    and its messages to the executor's `next_event` or another stream.
+    """
+
+    __slots__ = ("__weakref__", "_closed", "_executor", "_feed", "_hub", "id", "recovered")
+
+    def __init__(self, executor: SubscriptionExecutor, hub: Hub, id: str) -> None:
+        self._closed = True  # until claimed
+        #: The subscription's id.
+        self.id = id
+        self._executor = executor
+        self._hub = hub
+        self._feed = hub.claim(id, self)
+        #: False when the subscription asked to resume and history did not reach back far enough.
+        self.recovered = hub.recovered(id)
+        self._closed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        buffer = self._feed.buffer
+        if buffer and not self._closed:
+            return buffer.popleft()
+        return await self._next()
+
+    async def _next(self) -> bytes:
+        feed = self._feed
+        if feed.waiter is not None:
+            raise RuntimeError(f"subscription {self.id!r} is already being read by another task")
+        consumer = feed.consumer
+        loop = asyncio.get_running_loop()
+        if loop is not consumer.loop:
+            raise RuntimeError("a stream is read on the event loop that made it")
+        while True:
+            if self._closed:
+                raise StopAsyncIteration
+            if not feed.buffer and not feed.ended and consumer.refill(feed) == REFILL:
+                await asyncio.sleep(0)  # a busy subscription must not keep the loop to itself
+                continue
+            if feed.buffer:
+                return feed.buffer.popleft()
+            if feed.ended:
+                self._closed = True
+                raise StopAsyncIteration
+            feed.waiter = loop.create_future()
+            try:
+                await feed.waiter
+            finally:
+                feed.waiter = None
+
+    async def aclose(self) -> None:
+        """Stop reading; the subscription goes on. Idempotent."""
+        self.close()
+
+    def close(self) -> None:
+        """The same as `aclose`, for code that is not a coroutine. On the stream's own loop."""
+        if self._closed:
+            return
+        self._closed = True
+        self._feed.owner = None
+        self._hub.release(self._feed)
+        self._feed.wake()
+
+    def __del__(self) -> None:
+        # Any thread, any moment: only schedules. The loop's thread does the rest.
+        if self._closed or self._feed.ended or is_forked():
+            return
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and its consumer with it
+            self._feed.consumer.loop.call_soon_threadsafe(self._hub.release, self._feed)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "ended" if self._feed.ended else "open"
+        return f"<Stream of {self.id} ({state})>"
+
+
+class Subscribing:
+    """``async with executor.subscribe(…) as stream``: a subscription for the block's length."""
+
+    __slots__ = ("_executor", "_register", "_stream")
+
+    def __init__(self, executor: SubscriptionExecutor, register: Callable[[], str]) -> None:
+        self._executor = executor
+        self._register = register
+        self._stream: Stream | None = None
+
+    async def __aenter__(self) -> Stream:
+        if self._stream is not None:
+            raise RuntimeError("this subscription was entered before; call subscribe() again")
+        id = self._register()
+        try:
+            self._stream = self._executor.stream(id)
+        except BaseException:
+            self._executor.complete_subscription(id)
+            raise
+        return self._stream
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._stream is None:
+            return
+        with contextlib.suppress(SubscriptionsError):  # closed, or forked: it ended there
+            self._executor.complete_subscription(self._stream.id)
+        self._stream.close()

@@ -1,0 +1,341 @@
+"""The application's callables as the engine calls them.
+
+The engine knows a resolver by an integer that is never reused, and the table that maps
+integers to callables by one weak reference. The executor owns the table, so a dropped
+executor is collected even when its resolvers refer back to it, and a late call finds the
+table gone. A resolver leaves the table when its last registration has ended.
+
+Everything the engine calls here (`resolve`, `release`, `cancel`, `log`) returns normally
+whatever happens: an exception of a resolver is that resolver's result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+import traceback
+import types
+from asyncio.events import _get_running_loop
+from collections.abc import Callable
+from itertools import count
+from typing import Any, Final, TypeAlias
+
+from .config import SecurityContext
+from .encode import decode, decode_exact, encode
+from .result import ERROR, PENDING, Result, message_of, response_of
+from .signature import Shape, shape_of
+from .tasks import Task, TaskTable
+from .types import ResolverInfo
+
+__all__ = ["Callbacks"]
+
+Call: TypeAlias = tuple[int, bytes | None, bytes | None, int]
+_logger = logging.getLogger("fraiseql_subscriptions")
+_PENDING_RESULT: Final = (PENDING, b"")
+_GONE: Final = (ERROR, b"the resolver is not registered any more")
+
+
+class Resolver:
+    """One entry of the table: a callable and what is needed to call it.
+
+    `context` is the contextvars context captured at registration; a sync resolver runs in a
+    fresh copy of it at each call. `loop` is where an async one runs, None for a sync one.
+    """
+
+    __slots__ = ("arity", "call", "context", "failing", "identity", "loop", "security", "uses")
+
+    def __init__(
+        self,
+        call: Callable[..., Any],
+        shape: Shape,
+        context: contextvars.Context,
+        loop: asyncio.AbstractEventLoop | None,
+        security: SecurityContext | None,
+        identity: tuple[Any, ...] | None,
+    ) -> None:
+        self.call = call
+        self.arity = shape.arity
+        self.context = context
+        self.loop = loop
+        self.security = security
+        self.identity = identity
+        self.uses = 1
+        self.failing = False
+
+    def arguments(
+        self, data: bytes, variables: bytes | None, info: bytes | None, exact: bool
+    ) -> Any:
+        """The arguments of one call, each decoded afresh."""
+        first = decode_exact(data) if exact else decode(data)
+        if self.arity == 1:
+            return (first,)
+        second = decode_exact(variables) if variables else {}
+        if self.arity == 2:
+            return first, second
+        return first, second, self._info(info)
+
+    def _info(self, text: bytes | None) -> ResolverInfo:
+        told = decode(text or b"{}")
+        context = self.security
+        if context is None and told.get("context") is not None:
+            context = SecurityContext(**told["context"])
+        return ResolverInfo(
+            event_id=told["event_id"],
+            event_type=told["event_type"],
+            channel=told["channel"],
+            timestamp=told["timestamp"],
+            correlation_id=told["correlation_id"],
+            position=told["position"],
+            subscription_id=told["subscription_id"],
+            connection_id=told["connection_id"],
+            context=context,
+        )
+
+
+class Callbacks(dict[int, Resolver]):
+    """The table of one executor's resolvers.
+
+    Registering and releasing are safe from any thread; the lock is re-entrant because the
+    garbage collector may complete a subscription while this thread registers another.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_debug",
+        "_identities",
+        "_interrupts",
+        "_lock",
+        "_numbers",
+        "_resolving",
+        "tasks",
+    )
+
+    def __init__(self, *, debug: bool = False) -> None:
+        super().__init__()
+        self._debug = debug
+        self._numbers = count(1)
+        self._lock = threading.RLock()
+        self._identities: dict[tuple[Any, ...], tuple[int, Resolver]] = {}
+        #: KeyboardInterrupt and SystemExit of resolvers, by the thread whose publish raises them.
+        self._interrupts: dict[int, BaseException] = {}
+        self._resolving: set[int] = set()
+        self.tasks = TaskTable()
+
+    # --- Called by the executor --------------------------------------------------------
+
+    def acquire(
+        self,
+        call: Callable[..., Any],
+        *,
+        share: bool = True,
+        security: SecurityContext | None = None,
+    ) -> tuple[int, int]:
+        """Enter `call` for one registration; its number in the table and its flags.
+
+        The same callable registered from the same contextvars gets the same number, so that
+        the engine calls it once for all. One that takes `info` is called per subscription.
+        Raises TypeError as `shape_of`, and for an async resolver without a running event loop.
+        """
+        shape = shape_of(call)
+        loop = None
+        if shape.is_async:
+            loop = _get_running_loop()
+            if loop is None:
+                raise TypeError(
+                    "an async resolver runs on the event loop that registers it, and none is "
+                    "running here: register it from a coroutine, or pass a plain function"
+                )
+        context = contextvars.copy_context()
+        identity = None
+        if share and shape.arity < 3:
+            held = tuple(map(id, context)), tuple(map(id, context.values()))
+            identity = (_identity_of(call), id(loop), held)
+        with self._lock:
+            known = self._identities.get(identity) if identity is not None else None
+            if known is not None:
+                known[1].uses += 1
+                return known[0], shape.flags
+            number = next(self._numbers)
+            resolver = Resolver(call, shape, context, loop, security, identity)
+            self[number] = resolver
+            if identity is not None:
+                self._identities[identity] = number, resolver
+            return number, shape.flags
+
+    def interrupt(self) -> BaseException | None:
+        """The interrupt that a resolver raised while this thread published, once.
+
+        None inside a resolver: the event in hand is dispatched to everyone first.
+        """
+        if not self._interrupts:
+            return None
+        thread = threading.get_ident()
+        return None if thread in self._resolving else self._interrupts.pop(thread, None)
+
+    # --- Called by the engine ----------------------------------------------------------
+
+    def resolve(
+        self, data: bytes, calls: list[Call], exact: bool, engine_thread: bool
+    ) -> list[Result]:
+        """One result a call, in order, as `result` describes them. Never raises."""
+        results: list[Result] = []
+        thread = threading.get_ident()
+        nested = thread in self._resolving
+        self._resolving.add(thread)
+        while len(results) < len(calls):
+            try:
+                self._resolve(data, calls[len(results) :], exact, engine_thread, results.append)
+            except BaseException as error:  # noqa: PERF203  (a signal's, between two calls)
+                self._keep_interrupt(error, engine_thread)
+                results.append((ERROR, message_of(error)))
+        if not nested:
+            self._resolving.discard(thread)
+        return results[: len(calls)]
+
+    def _resolve(
+        self,
+        data: bytes,
+        calls: list[Call],
+        exact: bool,
+        engine_thread: bool,
+        append: Callable[[Result], None],
+    ) -> None:
+        get = self.get
+        loads = decode_exact if exact else decode
+        for number, variables, info, ticket in calls:
+            resolver = get(number)
+            if resolver is None:
+                append(_GONE)
+                continue
+            try:
+                if resolver.arity == 1 and resolver.loop is None:
+                    value = resolver.context.copy().run(resolver.call, loads(data))
+                elif resolver.loop is None:
+                    arguments = resolver.arguments(data, variables, info, exact)
+                    value = resolver.context.copy().run(resolver.call, *arguments)
+                else:
+                    append(self._begin(resolver, ticket, data, variables, info, exact))
+                    continue
+                if type(value) is dict and "data" not in value and "errors" not in value:
+                    result: Result = encode(value)
+                else:
+                    result = response_of(value)
+                if resolver.failing:
+                    resolver.failing = False
+            except BaseException as error:
+                result = self._failed(resolver, error, engine_thread)
+            append(result)
+
+    def _begin(
+        self,
+        resolver: Resolver,
+        ticket: int,
+        data: bytes,
+        variables: bytes | None,
+        info: bytes | None,
+        exact: bool,
+    ) -> Result:
+        """Schedule an async resolver on its loop; its answer is settled later."""
+        loop = resolver.loop
+        assert loop is not None
+        context = resolver.context.copy()
+        task = Task(ticket, loop)
+
+        async def answer() -> Result:
+            try:
+                value = await resolver.call(*resolver.arguments(data, variables, info, exact))
+                result = response_of(value)
+            except asyncio.CancelledError:
+                return ERROR, b"the resolver was cancelled"
+            except (KeyboardInterrupt, SystemExit) as error:
+                # The loop ends with it, as with any task's; the subscription gets its answer.
+                self.tasks.settle(task, self._report(resolver, error))
+                raise
+            except BaseException as error:
+                return self._report(resolver, error)
+            resolver.failing = False
+            return result
+
+        if not self.tasks.start(task, answer, context):
+            return ERROR, b"the event loop that registered this resolver is closed"
+        return _PENDING_RESULT
+
+    def release(self, numbers: list[int], uses: list[int]) -> None:
+        """`uses[i]` registrations of resolver `numbers[i]` have ended. Never raises."""
+        dropped: list[object] = []  # destroyed after the lock is given back: that may run any code
+        with self._lock:
+            for number, ended in zip(numbers, uses, strict=True):
+                resolver = self.get(number)
+                if resolver is None:
+                    continue
+                resolver.uses -= ended
+                if resolver.uses <= 0:
+                    dropped.append(self.pop(number))
+                    if resolver.identity is not None:
+                        dropped.append(self._identities.pop(resolver.identity))
+
+    def cancel(self, tickets: list[int]) -> None:
+        """Nobody waits for these answers any more: cancel their tasks. Never raises."""
+        self.tasks.cancel(tickets)
+
+    def log(self, level: int, message: str) -> None:
+        """Write one record of the engine; `level` is Go's (0 info, 4 warning, 8 error)."""
+        try:
+            _logger.log(20 + level * 5 // 2, "%s", message)
+        except Exception:  # a handler of the application's: logging.raiseExceptions reports it
+            return
+
+    # --- Failures ----------------------------------------------------------------------
+
+    def _failed(self, resolver: Resolver, error: BaseException, engine_thread: bool) -> Result:
+        try:
+            self._keep_interrupt(error, engine_thread)
+            return self._report(resolver, error)
+        except BaseException as second:  # in a handler of logging, or a signal's
+            self._keep_interrupt(second, engine_thread)
+            return ERROR, message_of(error)
+
+    def _keep_interrupt(self, error: BaseException, engine_thread: bool) -> None:
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            if engine_thread:
+                _Unraisable(error)
+            else:
+                self._interrupts[threading.get_ident()] = error
+
+    def _report(self, resolver: Resolver, error: BaseException) -> Result:
+        """The error result, and a log record when this resolver had not been failing before."""
+        message = message_of(error)
+        if not resolver.failing:
+            resolver.failing = True
+            _logger.error(
+                "resolver %s failed: %s (logged once until it succeeds again)",
+                getattr(resolver.call, "__qualname__", resolver.call.__class__.__qualname__),
+                message.decode(errors="replace"),
+                exc_info=error if self._debug else None,
+            )
+        if self._debug:
+            lines = traceback.format_exception(type(error), error, error.__traceback__)
+            message += b"\n" + "".join(lines).encode(errors="backslashreplace")
+        return ERROR, message
+
+
+class _Unraisable:
+    """Hands an exception to sys.unraisablehook the one way Python code can: from __del__."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __del__(self) -> None:
+        raise self.error
+
+
+def _identity_of(call: Callable[..., Any]) -> tuple[int, ...]:
+    """Numbers that are equal for the same callable, as long as it lives.
+
+    Each access to a bound method makes a new object, so its parts count.
+    """
+    if type(call) is types.MethodType:
+        return id(call.__self__), id(call.__func__)
+    return (id(call),)

@@ -1,0 +1,204 @@
+"""What an executor and a subscription can be told, checked when it is said.
+
+Every class is frozen: one object can serve any number of executors and threads. A name that
+the engine does not enforce is not a parameter here, so asking for it raises TypeError.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from .types import Identifier
+
+__all__ = ["EventBusConfig", "Limits", "QueuePolicy", "SecurityContext", "SecurityPolicy"]
+
+_BUS_KINDS: Final = ("memory",)
+_OVERFLOWS: Final = ("drop_oldest", "drop_newest")
+_MODES: Final = ("strict", "if_present", "off")
+_IDENTIFIERS: Final = ("strict", "loose")
+
+Mode = Literal["strict", "if_present", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class EventBusConfig:
+    """Which bus carries the events. Make one with `memory()` or from a URL.
+
+    `history` is how many events a channel the in-memory bus keeps for ``since=``.
+    """
+
+    kind: Literal["memory"] = "memory"
+    history: int = 1024
+
+    def __post_init__(self) -> None:
+        _one_of("kind", self.kind, _BUS_KINDS)
+        _integer("history", self.history, minimum=0)
+
+    @classmethod
+    def memory(cls, history: int = 1024) -> EventBusConfig:
+        """The bus inside this process. Raises ValueError for a negative history."""
+        return cls("memory", history)
+
+    @classmethod
+    def from_url(cls, url: str) -> EventBusConfig:
+        """The bus that `url` names. Raises ValueError for a scheme that is not supported.
+
+        The error names the scheme only: URLs hold passwords.
+        """
+        if type(url) is not str:
+            raise TypeError(f"bus must be an EventBusConfig or a URL, not {type(url).__name__}")
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise ValueError("bus is not a URL; supported is memory://") from None
+        if parts.scheme != "memory":
+            scheme = f"{parts.scheme}://" if parts.scheme else "a URL without a scheme"
+            raise ValueError(f"bus cannot be {scheme}; supported is memory://")
+        if url not in ("memory:", "memory://", "memory:///"):
+            raise ValueError("memory:// takes nothing after it; use EventBusConfig.memory(history)")
+        return cls()
+
+    def _as_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "history": self.history}
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityContext:
+    """Who is asking: compared with the events by the subscription's security policy.
+
+    `user_id` and `tenant_id` are str, int or UUID, or None for nobody; 5 and "5" are
+    different identifiers unless the policy says ``identifiers="loose"``. A UUID becomes its
+    canonical text. The empty context is the anonymous client's.
+    """
+
+    user_id: Identifier | None = None
+    tenant_id: Identifier | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("user_id", "tenant_id"):
+            value = getattr(self, name)
+            if isinstance(value, UUID):  # compares as its text, so it is kept as that
+                object.__setattr__(self, name, str(value))
+            else:
+                _identity(name, value)
+
+    def _as_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if self.user_id is not None:
+            found["user_id"] = self.user_id
+        if self.tenant_id is not None:
+            found["tenant_id"] = self.tenant_id
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityPolicy:
+    """Which checks guard delivery to subscriptions that have a context.
+
+    `tenant` and `row` are ``"strict"`` (both sides equal, or both absent), ``"if_present"``
+    (checked when the event carries a value) or ``"off"``. The field names are dotted paths in
+    the event's data. `require_context` refuses subscriptions registered without one.
+    """
+
+    tenant: Mode = "strict"
+    row: Mode = "strict"
+    tenant_field: str = "tenant_id"
+    user_field: str = "user_id"
+    identifiers: Literal["strict", "loose"] = "strict"
+    require_context: bool = False
+
+    def __post_init__(self) -> None:
+        _one_of("tenant", self.tenant, _MODES)
+        _one_of("row", self.row, _MODES)
+        _one_of("identifiers", self.identifiers, _IDENTIFIERS)
+        _path("tenant_field", self.tenant_field)
+        _path("user_field", self.user_field)
+        _boolean("require_context", self.require_context)
+
+    def _as_json(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How large things may be. None means unlimited, everywhere.
+
+    Sizes are in bytes; depth counts nested selection sets, or nested filter groups.
+    """
+
+    max_query_bytes: int | None = 100_000
+    max_query_fields: int | None = 500
+    max_query_depth: int | None = 10
+    max_variables_bytes: int | None = 1_000_000
+    max_event_bytes: int | None = 1_000_000
+    max_filter_depth: int | None = 5
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                _integer(field.name, value, minimum=1)
+
+    def _as_json(self) -> dict[str, Any]:
+        # The engine writes unlimited as 0.
+        return {field.name: getattr(self, field.name) or 0 for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePolicy:
+    """How much a subscription may have waiting, and what gives way when that is full.
+
+    `max_bytes` counts payload bytes. `overflow` is ``"drop_oldest"`` or ``"drop_newest"``.
+    """
+
+    max_responses: int = 1024
+    max_bytes: int = 16 * 1024 * 1024
+    overflow: Literal["drop_oldest", "drop_newest"] = "drop_oldest"
+
+    def __post_init__(self) -> None:
+        _integer("max_responses", self.max_responses, minimum=1)
+        _integer("max_bytes", self.max_bytes, minimum=1)
+        _one_of("overflow", self.overflow, _OVERFLOWS)
+
+    def _as_json(self) -> dict[str, Any]:
+        return {
+            "max_responses": self.max_responses,
+            "max_bytes": self.max_bytes,
+            "overflow": self.overflow,
+        }
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if type(value) is not str or value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+
+
+def _integer(name: str, value: object, minimum: int) -> None:
+    if type(value) is not int:
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if not minimum <= value < 2**53:
+        raise ValueError(f"{name} must be from {minimum} to 2**53 - 1, not {value}")
+
+
+def _boolean(name: str, value: object) -> None:
+    if type(value) is not bool:
+        raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
+
+
+def _path(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    if not value or "\0" in value or not all(value.split(".")):
+        raise ValueError(f"{name} must be a field name or a dotted path, not {value!r}")
+
+
+def _identity(name: str, value: object) -> None:
+    if value is None or type(value) is int:
+        return
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise TypeError(f"{name} must be str, int, UUID or None, not {type(value).__name__}")
+    if isinstance(value, str) and not value:
+        raise ValueError(f"{name} must not be empty; use None for nobody")

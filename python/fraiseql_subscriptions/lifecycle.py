@@ -1,0 +1,185 @@
+"""The life of one executor: its options, when its engine starts, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import weakref
+from asyncio.events import _get_running_loop
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from . import process
+from .aio import Hub
+from .arguments import instance, milliseconds, schema_text
+from .callbacks import Callbacks
+from .config import EventBusConfig, Limits, QueuePolicy, SecurityPolicy
+from .errors import EngineClosed, from_native
+
+if TYPE_CHECKING:
+    from collections import deque
+    from types import ModuleType
+
+    from typing_extensions import Self
+
+__all__ = ["Engine"]
+
+_logger = logging.getLogger("fraiseql_subscriptions")
+
+#: One executor opens at a time; opening loads the library.
+_opening = threading.RLock()
+
+
+class Engine:
+    """Opens the native engine when it is first needed, and closes it."""
+
+    __slots__ = (
+        "__weakref__",
+        "_callbacks",
+        "_closed",
+        "_dispatch_timeout",
+        "_finalizer",
+        "_handle",
+        "_hub",
+        "_leftovers",
+        "_native",
+        "_options",
+        "_table",
+    )
+
+    def __init__(
+        self,
+        bus: EventBusConfig | str | None = None,
+        *,
+        schema: object = None,
+        security: SecurityPolicy | None = None,
+        limits: Limits | None = None,
+        queue: QueuePolicy | None = None,
+        dispatch_timeout: float = 5.0,
+        resolver_timeout: float = 30.0,
+        debug: bool = False,
+    ) -> None:
+        if bus is None:
+            bus = EventBusConfig.memory()
+        elif not isinstance(bus, EventBusConfig):
+            bus = EventBusConfig.from_url(bus)
+        sdl = schema_text(schema)
+        milliseconds("dispatch_timeout", dispatch_timeout)
+        milliseconds("resolver_timeout", resolver_timeout)
+        if type(debug) is not bool:
+            raise TypeError(f"debug must be a bool, not {type(debug).__name__}")
+        options: dict[str, Any] = {
+            "bus": bus._as_json(),
+            "debug": debug,
+            "dispatch_timeout": float(dispatch_timeout),
+            "limits": instance("limits", limits, Limits)._as_json(),
+            "queue": instance("queue", queue, QueuePolicy)._as_json(),
+            "resolver_timeout": float(resolver_timeout),
+            "security": instance("security", security, SecurityPolicy)._as_json(),
+        }
+        if sdl is not None:
+            options["schema"] = sdl
+        self._options = orjson.dumps(options).decode()
+        self._handle = 0  # until opened; 0 again once closed
+        self._closed = False
+        self._native: ModuleType
+        self._hub: Hub | None = None
+        self._dispatch_timeout = float(dispatch_timeout)
+        #: What closed streams had taken and not given out, by subscription; shared with the hub.
+        self._leftovers: dict[str, deque[bytes]] = {}
+        self._callbacks = Callbacks(debug=debug)
+        # The engine's one reference into Python objects.
+        self._table = weakref.ref(self._callbacks)
+        self._finalizer: weakref.finalize[Any, Any] | None = None
+
+    def _open(self) -> int:
+        """Start the engine for this executor; its handle. EngineClosed, ForkedProcessError."""
+        with _opening:
+            if self._closed:
+                raise EngineClosed("the executor is closed; make a new SubscriptionExecutor")
+            if self._handle:
+                return self._handle
+            native = process.load()
+            try:
+                handle: int = native.new_executor(self._options, id(self._table))
+            except RuntimeError as error:
+                raise from_native(error) from None
+            self._native = native
+            self._hub = Hub(native, handle, self._leftovers)
+            self._callbacks.tasks.open(native, handle)
+            self._finalizer = weakref.finalize(self, _abandon, native, handle, self._hub)
+            self._finalizer.atexit = False
+            self._handle = handle
+            return handle
+
+    def _entry(self) -> int:
+        """The handle, for methods that are not called per event."""
+        if process.state.forked[0]:
+            raise process.forked_error()
+        return self._handle or self._open()
+
+    def _raise_interrupt(self) -> None:
+        """Raise the KeyboardInterrupt or SystemExit that a resolver raised in this call."""
+        interrupt = self._callbacks.interrupt()
+        if interrupt is not None:
+            raise interrupt
+
+    def close(self, timeout: float = 5.0) -> None:
+        """End every subscription and stop the engine's threads. Idempotent.
+
+        Waits at most `timeout` seconds for resolvers that are running, never inside a
+        resolver. Streams end after what was queued. In a forked child there is nothing to
+        close, and it does nothing.
+        """
+        limit = milliseconds("timeout", timeout)
+        with _opening:
+            self._closed = True
+            handle = self._handle
+        if not handle or process.state.forked[0]:
+            return
+        assert self._hub is not None
+        loop = _get_running_loop()
+        if loop is not None:  # what runs on this loop cannot end while its thread waits here
+            self._callbacks.tasks.cancel_on(loop)
+        self._hub.finish()
+        try:
+            ended = self._native.close_executor(handle, limit)
+        except RuntimeError as error:
+            raise self._callbacks.interrupt() or from_native(error) from None
+        if not ended:
+            _logger.warning(
+                "the executor was closed, but a resolver was still running after %s seconds",
+                timeout,
+            )
+            return
+        self._handle = 0
+        self._hub.close()
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        self._raise_interrupt()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        # In a thread, so that async resolvers on this loop can finish meanwhile.
+        await asyncio.get_running_loop().run_in_executor(None, self.close)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open" if self._handle else "not started"
+        return f"<SubscriptionExecutor ({state})>"
+
+
+def _abandon(native: ModuleType, handle: int, hub: Hub) -> None:
+    """The executor was dropped without close(). The collector may call this on any thread."""
+    if not process.state.forked[0]:
+        native.abandon_executor(handle)
+        hub.close()

@@ -1,0 +1,237 @@
+"""One event loop's side of one executor: a descriptor it watches, and feeds it fills.
+
+The engine makes the descriptor readable, the loop drains many responses in one call and
+hands them to its streams: no thread, no polling. A subscription reported by a drain stays
+quiet until its stream has asked the engine for more and found nothing, so a stream buffers
+at most what one drain handed over.
+"""
+
+# ruff: noqa: A002  (`id` is a name of the public API)
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import weakref
+from asyncio.events import _get_running_loop
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import EngineClosed, SubscriptionNotFound, dispatch_timeout, from_native
+from .process import is_forked
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from .aio import Stream
+
+__all__ = ["Feed", "LoopConsumer"]
+
+#: Responses that one turn of the event loop takes at most.
+_DRAIN: Final = 1024
+#: Responses that a stream takes at most when it asks for more.
+REFILL: Final = 256
+
+
+class Feed:
+    """What the loop's consumer hands to one stream. Lives on `loop`'s thread.
+
+    `owner` is the stream that reads it, weakly: a stream nobody holds any more gives way.
+    """
+
+    __slots__ = ("buffer", "consumer", "ended", "id", "owner", "waiter")
+
+    def __init__(self, id: str, consumer: LoopConsumer) -> None:
+        self.id = id
+        self.consumer = consumer
+        self.buffer: deque[bytes] = deque()
+        self.waiter: asyncio.Future[None] | None = None
+        self.ended = False
+        self.owner: weakref.ref[Stream] | None = None
+
+    def wake(self) -> None:
+        """Let the waiting reader look again. On the loop's thread."""
+        waiter = self.waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+class LoopConsumer:
+    """One event loop's side of one executor.
+
+    The loop watches a duplicate of the engine's descriptor, which is closed only after the
+    loop has let go of it: a number that is closed while watched and then reused would lose
+    wake-ups. Nothing here refers to the executor, so that a dropped one is collected.
+    """
+
+    __slots__ = ("_descriptor", "_handle", "_native", "feeds", "lock", "loop", "number", "tickets")
+
+    def __init__(self, native: ModuleType, handle: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._native = native
+        self._handle = handle
+        self.loop = loop
+        self.feeds: dict[str, Feed] = {}
+        self.tickets: dict[int, asyncio.Future[None]] = {}
+        #: Held while responses move from the engine to a feed: the executor's close() does it
+        #: from another thread, and order must survive.
+        #: Re-entrant: the garbage collector may end a subscription in the middle of it.
+        self.lock = threading.RLock()
+        self.number: int = native.open_consumer(handle)
+        try:
+            self._descriptor = os.dup(native.consumer_fd(handle, self.number))
+        except BaseException:
+            native.close_consumer(handle, self.number)
+            raise
+        loop.add_reader(self._descriptor, self._readable)
+
+    def _readable(self) -> None:
+        """The descriptor is readable: take what is there and wake the streams."""
+        if is_forked() or self._descriptor < 0:
+            return
+        with self.lock:
+            try:
+                taken = self._drain()
+            except RuntimeError as error:
+                self._lost(error)
+                return
+        if taken >= _DRAIN:
+            self.loop.call_soon(self._readable)
+
+    def _drain(self) -> int:
+        out: list[tuple[Any, bytes | None]] = []
+        self._native.drain(self._handle, self.number, id(out), _DRAIN)
+        feeds = self.feeds
+        for key, message in out:
+            if message is None:
+                self._notice(key)
+                continue
+            feed = feeds.get(key)
+            if feed is not None and not feed.ended:
+                feed.buffer.append(message)
+                waiter = feed.waiter
+                if waiter is not None and not waiter.done():
+                    waiter.set_result(None)
+        return len(out)
+
+    def _notice(self, key: int | str) -> None:
+        """A ticket whose event is dispatched, or a subscription that has ended."""
+        if isinstance(key, int):
+            future = self.tickets.pop(key, None)
+            if future is not None and not future.done():
+                future.set_result(None)
+        elif (feed := self.feeds.pop(key, None)) is not None:
+            feed.ended = True
+            feed.wake()
+
+    async def dispatched(self, ticket: int, position: str, timeout: float) -> None:
+        """Wait until the event behind a publish's ticket was dispatched. DispatchTimeout."""
+        future: asyncio.Future[None] = self.loop.create_future()
+        self.tickets[ticket] = future
+        timer = self.loop.call_later(timeout, self._expire, ticket, position, timeout)
+        try:
+            await future
+        finally:
+            timer.cancel()
+            self.tickets.pop(ticket, None)
+
+    def _expire(self, ticket: int, position: str, timeout: float) -> None:
+        future = self.tickets.pop(ticket, None)
+        if future is not None and not future.done():
+            future.set_exception(dispatch_timeout(position, timeout))
+
+    def _lost(self, error: BaseException) -> None:
+        """The engine is gone: nothing will become readable any more."""
+        failure = from_native(error)
+        for future in self.tickets.values():
+            if not future.done():
+                future.set_exception(failure)
+        self.tickets.clear()
+        self.finish()
+        self.close()
+
+    def refill(self, feed: Feed) -> int:
+        """Ask the engine for more of one subscription; how many came. On the loop's thread.
+
+        Fewer than asked for means that the subscription will be reported again.
+        """
+        out: list[bytes] = []
+        with self.lock:
+            if feed.ended:
+                return 0
+            try:
+                self._native.next_events(self._handle, feed.id, id(out), REFILL)
+            except RuntimeError as error:
+                failure = from_native(error)
+                if not isinstance(failure, (SubscriptionNotFound, EngineClosed)):
+                    raise failure from None
+                feed.ended = True
+                self.feeds.pop(feed.id, None)
+            feed.buffer.extend(out)
+        return len(out)
+
+    def end(self, feed: Feed) -> None:
+        """The application ended the subscription: what is queued is discarded. Any thread."""
+        with self.lock:
+            feed.ended = True
+            feed.buffer.clear()
+            self.feeds.pop(feed.id, None)
+        self._wake_on_loop(feed)
+
+    def give_up(self, feed: Feed) -> deque[bytes]:
+        """Return a subscription to the plain side; what was taken and not read. Any thread."""
+        with self.lock:
+            if self.feeds.get(feed.id) is feed:
+                del self.feeds[feed.id]
+                with contextlib.suppress(RuntimeError):  # ended meanwhile
+                    self._native.attach(self._handle, feed.id, 0)
+            feed.ended = True
+            left, feed.buffer = feed.buffer, deque()
+        return left
+
+    def finish(self) -> None:
+        """The executor closes: every stream ends after what is queued now. Any thread."""
+        with self.lock, contextlib.suppress(RuntimeError):
+            while self._take_over():
+                pass
+        for feed in list(self.feeds.values()):
+            feed.ended = True
+            self._wake_on_loop(feed)
+        self.feeds.clear()
+
+    def _take_over(self) -> bool:
+        """Move a round of what is queued to the feeds; whether there may be more."""
+        more = False
+        for feed in list(self.feeds.values()):
+            if feed.ended:
+                continue
+            out: list[bytes] = []
+            self._native.next_events(self._handle, feed.id, id(out), REFILL)
+            feed.buffer.extend(out)
+            more = more or len(out) == REFILL
+        return more
+
+    def _wake_on_loop(self, feed: Feed) -> None:
+        if _get_running_loop() is self.loop:
+            feed.wake()
+            return
+        with contextlib.suppress(RuntimeError):  # closed: nobody waits there
+            self.loop.call_soon_threadsafe(feed.wake)
+
+    def close(self) -> None:
+        """Let go of the loop and the engine. Any thread; idempotent."""
+        if is_forked():
+            return
+        if not self.loop.is_closed() and _get_running_loop() is not self.loop:
+            with contextlib.suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self.close)
+                return
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        if not self.loop.is_closed():
+            self.loop.remove_reader(descriptor)
+        os.close(descriptor)
+        with contextlib.suppress(RuntimeError):
+            self._native.close_consumer(self._handle, self.number)

@@ -1,0 +1,127 @@
+"""The engine's life in this process: loaded late, refused after a fork, stopped at exit.
+
+Importing the package loads no shared library; `load` does, on the first call that needs the
+engine, so that module-level executors survive a pre-forking server.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import sysconfig
+import threading
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import FORKED_MESSAGE, EngineError, ForkedProcessError, from_native
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["forked_error", "is_forked", "load", "state"]
+
+
+class State:
+    """What `load` leaves behind; one per process."""
+
+    #: One byte that is 1 in a process forked after loading. The engine owns the real one and
+    #: sets it from pthread_atfork, so that forks made in C count too.
+    forked: memoryview = memoryview(b"\0")
+    native: ModuleType | None = None
+
+
+#: The state of this process. Callers read `forked` at every call, so it is no function.
+state: Final = State()
+_lock = threading.Lock()
+
+
+def load() -> ModuleType:
+    """The native module, loaded and started if this is the first call.
+
+    Raises EngineError in a subinterpreter or a free-threaded build, and where the module was
+    not built; ForkedProcessError in a child forked after loading.
+    """
+    native = state.native
+    if native is not None:
+        if state.forked[0]:
+            raise forked_error()
+        return native
+    with _lock:
+        if state.native is None:
+            _refuse_interpreter()
+            state.native = _start()
+        return state.native
+
+
+def is_forked() -> bool:
+    """Whether this process was forked after the engine was loaded."""
+    return bool(state.forked[0])
+
+
+def forked_error() -> ForkedProcessError:
+    """The error for every call in a child forked after loading."""
+    return ForkedProcessError(FORKED_MESSAGE)
+
+
+def _start() -> ModuleType:
+    try:
+        native = import_module("fraiseql_subscriptions._native")
+    except ImportError as error:
+        raise EngineError(
+            f"the native module cannot be loaded ({error}); install the package with pip, "
+            "or build it in place with: python -m build_native"
+        ) from error
+    out: list[memoryview] = []
+    try:
+        native.process_init(id(out))
+    except RuntimeError as error:
+        raise from_native(error) from None
+    state.forked = out[0]
+    atexit.register(_exit)
+    return native
+
+
+def _refuse_interpreter() -> None:
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        raise EngineError(
+            "the subscriptions engine needs the GIL; this is a free-threaded build of Python "
+            "(use the standard build of the same version)"
+        )
+    if not _in_main_interpreter():
+        raise EngineError(
+            "the subscriptions engine runs in the main interpreter only; this is a "
+            "subinterpreter (under mod_wsgi set WSGIApplicationGroup to %{GLOBAL})"
+        )
+
+
+def _in_main_interpreter() -> bool:
+    """Ask CPython's private module of the running version; its name and answers changed."""
+    for name in ("_interpreters", "_xxsubinterpreters"):
+        with contextlib.suppress(ImportError, AttributeError):
+            module = import_module(name)
+            return _number(module.get_current()) == _number(module.get_main())
+    return True  # such an interpreter cannot have others
+
+
+def _number(interpreter: Any) -> int:
+    """The interpreter's id: an object, an int, or (3.13) a tuple that begins with it."""
+    return int(interpreter[0] if isinstance(interpreter, tuple) else interpreter)
+
+
+def _exit() -> None:
+    """At interpreter exit: refuse new callbacks and stop the engine, within a second."""
+    native = state.native
+    if native is not None and not state.forked[0]:
+        native.process_exit()
+
+
+def _renew_lock() -> None:
+    """In a forked child: the lock may be held by a thread that is not there any more."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork") and sys.implementation.name == "cpython":
+    os.register_at_fork(after_in_child=_renew_lock)

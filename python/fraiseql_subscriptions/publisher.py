@@ -1,0 +1,194 @@
+"""Publishing: events go in as Python values and come back as positions."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from asyncio.events import _get_running_loop
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from .arguments import (
+    event_tuple,
+    identifier,
+    optional_identifier,
+    refuse_unsafe,
+    text_argument,
+    wait_flag,
+)
+from .encode import encode_object
+from .errors import dispatch_timeout, from_native
+from .lifecycle import Engine
+from .process import forked_error
+from .process import state as process_state
+
+if TYPE_CHECKING:
+    from .types import Event, Identifier, Wait
+
+__all__ = ["Publisher"]
+
+#: Flags of a publish: the thread runs an event loop, and never waits; a ticket is wanted. The
+#: bits above are the number of the consumer that the ticket comes back to.
+_ON_LOOP: Final = 1
+_TICKET: Final = 4
+_CONSUMER_SHIFT: Final = 3
+#: How long one wait for a dispatch lasts, so that Ctrl-C is answered in time.
+_SLICE_MS: Final = 50
+
+
+class Publisher(Engine):
+    """The publishing half of an executor."""
+
+    __slots__ = ()
+
+    def publish_event(
+        self,
+        event_type: str,
+        channel: str,
+        data: Mapping[str, Any],
+        *,
+        correlation_id: Identifier | None = None,
+        event_id: Identifier | None = None,
+        wait: Wait = "dispatched",
+    ) -> str:
+        """Publish one event; returns its position.
+
+        On return it was accepted and dispatched to this node's subscriptions, or an error was
+        raised and neither happened; `DispatchTimeout` alone says accepted, not yet
+        dispatched. With ``wait="accepted"``, inside a resolver, and on a running event loop's
+        thread it may return once it is accepted.
+
+        Raises ValueError and TypeError that name what JSON cannot hold; LimitExceeded,
+        DispatchTimeout, BusError, EngineClosed, ForkedProcessError. KeyboardInterrupt and
+        SystemExit of a resolver leave from here after the event was dispatched.
+        """
+        if process_state.forked[0]:
+            raise forked_error()
+        handle = self._handle or self._open()
+        if type(event_type) is not str or not event_type or "\0" in event_type:
+            event_type = text_argument("event_type", event_type)
+        if type(channel) is not str or not channel or "\0" in channel:
+            channel = text_argument("channel", channel)
+        body = encode_object(data)
+        flags = 0 if wait == "dispatched" else wait_flag(wait)
+        if _get_running_loop() is not None:
+            flags |= _ON_LOOP
+        try:
+            position: str = self._native.publish_event(
+                handle,
+                event_type,
+                channel,
+                id(body),
+                "" if correlation_id is None else identifier("correlation_id", correlation_id),
+                "" if event_id is None else identifier("event_id", event_id),
+                flags,
+            )
+        except (RuntimeError, UnicodeEncodeError) as error:
+            raise self._publish_failure(error, event_type, channel) from None
+        if " " in position:
+            position = self._dispatched(handle, position)
+        if self._callbacks._interrupts:
+            self._raise_interrupt()
+        return position
+
+    def publish_events(
+        self,
+        events: Iterable[Event | tuple[Any, ...] | Mapping[str, Any]],
+        *,
+        wait: Wait = "dispatched",
+    ) -> list[str]:
+        """Publish many events in order; all are accepted or none. Returns their positions.
+
+        Items are `Event` objects, tuples ``(event_type, channel, data[, correlation_id[,
+        event_id]])`` or dicts of those names. Raises as `publish_event`; errors name the index.
+        """
+        handle = self._entry()
+        flags = wait_flag(wait)
+        if _get_running_loop() is not None:
+            flags |= _ON_LOOP
+        batch = [event_tuple(index, event) for index, event in enumerate(events)]
+        if not batch:
+            return []
+        try:
+            receipts: str = self._native.publish_events(handle, id(batch), flags)
+        except RuntimeError as error:
+            raise self._callbacks.interrupt() or from_native(error) from None
+        positions = receipts.split("\n")
+        if " " in receipts:
+            positions = [self._dispatched(handle, one) if " " in one else one for one in positions]
+        if self._callbacks._interrupts:
+            self._raise_interrupt()
+        return positions
+
+    async def publish(
+        self,
+        event_type: str,
+        channel: str,
+        data: Mapping[str, Any],
+        *,
+        correlation_id: Identifier | None = None,
+        event_id: Identifier | None = None,
+        wait: Wait = "dispatched",
+    ) -> str:
+        """As `publish_event`, without ever blocking the event loop.
+
+        Awaits until the event has been dispatched here where that could not happen at once.
+        """
+        handle = self._entry()
+        flags = wait_flag(wait) | _ON_LOOP
+        assert self._hub is not None
+        consumer = None
+        if wait == "dispatched":
+            consumer = self._hub.consumer()
+            flags |= _TICKET | consumer.number << _CONSUMER_SHIFT
+        body = encode_object(data)
+        try:
+            answer: str = self._native.publish_event(
+                handle,
+                text_argument("event_type", event_type),
+                text_argument("channel", channel),
+                id(body),
+                optional_identifier("correlation_id", correlation_id),
+                optional_identifier("event_id", event_id),
+                flags,
+            )
+        except RuntimeError as error:
+            raise self._publish_failure(error, event_type, channel) from None
+        if self._callbacks._interrupts:
+            self._raise_interrupt()
+        position, _, ticket = answer.partition(" ")
+        if ticket and consumer is not None:
+            await consumer.dispatched(int(ticket), position, self._dispatch_timeout)
+        return position
+
+    def _dispatched(self, handle: int, receipt: str) -> str:
+        """Wait, in slices, for the event behind a receipt "position ticket"; the position.
+
+        The engine may dispatch it on this thread, in here, when its turn comes.
+        """
+        position, _, ticket = receipt.partition(" ")
+        number = int(ticket)
+        deadline = time.monotonic() + self._dispatch_timeout
+        done = 0
+        try:
+            while not done:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise dispatch_timeout(position, self._dispatch_timeout)
+                done = self._native.await_dispatch(
+                    handle, number, min(_SLICE_MS, 1 + int(left * 1000))
+                )
+        except RuntimeError as error:
+            raise self._callbacks.interrupt() or from_native(error) from None
+        finally:
+            if not done:
+                with contextlib.suppress(RuntimeError):
+                    self._native.forsake_dispatch(handle, number)
+        return position
+
+    def _publish_failure(self, error: Exception, event_type: str, channel: str) -> BaseException:
+        if isinstance(error, UnicodeEncodeError):
+            refuse_unsafe("event_type", event_type)
+            refuse_unsafe("channel", channel)
+            return error
+        return self._callbacks.interrupt() or from_native(error)

@@ -1,0 +1,86 @@
+"""What a resolver takes and whether it is async, read once when it is registered."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+__all__ = ["ASYNC", "TAKES_INFO", "TAKES_VARIABLES", "Shape", "shape_of"]
+
+#: Flags as the engine knows them.
+TAKES_VARIABLES: Final = 1
+TAKES_INFO: Final = 2
+ASYNC: Final = 4
+
+_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+#: Optional parameters count only under these names; `def r(data, cache={})` takes the data alone.
+_OPTIONAL_NAMES: Final = (None, "variables", "info")
+
+
+class Shape(NamedTuple):
+    """How a resolver is called: with how many arguments (1 to 3), and as a coroutine or not."""
+
+    arity: int
+    is_async: bool
+
+    @property
+    def flags(self) -> int:
+        """The same as the engine's flags."""
+        return (
+            (TAKES_VARIABLES if self.arity >= 2 else 0)
+            | (TAKES_INFO if self.arity >= 3 else 0)
+            | (ASYNC if self.is_async else 0)
+        )
+
+
+def shape_of(resolver: Callable[..., Any]) -> Shape:
+    """The shape of `resolver`.
+
+    Raises TypeError when it is not callable or cannot be called with one to three positional
+    arguments. A callable without a readable signature is called with the data alone.
+    """
+    if not callable(resolver):
+        raise TypeError(f"resolver must be callable, not {type(resolver).__name__}")
+    return Shape(_arity(resolver), _is_async(resolver))
+
+
+def _arity(resolver: Callable[..., Any]) -> int:
+    try:
+        parameters = inspect.signature(resolver).parameters.values()
+    except (ValueError, TypeError):
+        return 1
+    positional = [p for p in parameters if p.kind in _POSITIONAL]
+    arity = 0
+    for parameter, optional_name in zip(positional, _OPTIONAL_NAMES, strict=False):
+        required = parameter.default is inspect.Parameter.empty
+        if not required and arity > 0 and parameter.name != optional_name:
+            break
+        arity += 1
+    if arity == 0 and any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
+        arity = 1
+    unfilled = [p for p in positional[arity:] if p.default is inspect.Parameter.empty] + [
+        p
+        for p in parameters
+        if p.kind is inspect.Parameter.KEYWORD_ONLY and p.default is inspect.Parameter.empty
+    ]
+    if arity == 0 or unfilled:
+        raise TypeError(
+            f"resolver must take (data), (data, variables) or (data, variables, info); "
+            f"{_name(resolver)} takes {inspect.signature(resolver)}"
+        )
+    return arity
+
+
+def _is_async(resolver: Callable[..., Any]) -> bool:
+    while isinstance(resolver, functools.partial):
+        resolver = resolver.func
+    # The methods of an object's class decide how the object is called.
+    return inspect.iscoroutinefunction(resolver) or inspect.iscoroutinefunction(
+        type(resolver).__call__
+    )
+
+
+def _name(resolver: object) -> str:
+    return getattr(resolver, "__qualname__", None) or repr(resolver)
