@@ -112,6 +112,14 @@ func (p *Plan) Variables() []byte { return p.variables }
 // canonical JSON object. It must not be changed.
 func (p *Plan) Arguments() []byte { return p.arguments }
 
+// RootPath is the response path of the root field, as a JSON array.
+func (p *Plan) RootPath() []byte {
+	key := p.tree.root.key
+	path := append(make([]byte, 0, len(key)+1), '[')
+	path = append(path, key[:len(key)-1]...) // without its colon
+	return append(path, ']')
+}
+
 // maxTrees bounds the compiled trees that an operation keeps: clients choose the
 // values of its steering variables.
 const maxTrees = 16

@@ -1,7 +1,6 @@
 package query
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -65,9 +64,13 @@ func (o *Operation) coerceArguments(values variables) ([]byte, error) {
 				arguments[argument.Name] = text
 			}
 		}
+		text := arguments.canonical()
+		if len(values) == 0 {
+			return text, nil
+		}
 		// A variable's depth adds to the literal's around it.
-		_, err := parseInput(arguments.canonical())
-		return arguments.canonical(), err
+		_, err := parseInput(text)
+		return text, err
 	}
 	for _, definition := range o.schema.Subscription.Fields.ForName(root.Name).Arguments {
 		literal := definition.DefaultValue
@@ -140,7 +143,13 @@ func appendLiteral(dst []byte, literal *ast.Value, values variables) (_ []byte, 
 // appendMembers appends members as an object, sorted by name.
 func appendMembers(dst []byte, members variables) []byte {
 	dst = append(dst, '{')
-	for i, name := range slices.Sorted(maps.Keys(members)) {
+	var few [8]string
+	names := few[:0]
+	for name := range members {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for i, name := range names {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
