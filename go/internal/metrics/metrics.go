@@ -36,8 +36,8 @@ func (c *counter) value() uint64 { return c.n.Load() }
 
 // Gauges is the state of the executor at the moment of reading.
 type Gauges struct {
-	Active      int            // live subscriptions
-	Queued      int            // responses waiting in queues
+	Active      int64          // live subscriptions
+	Queued      int64          // responses waiting in queues
 	QueuedBytes int64          // their payloads
 	Bus         map[string]Bus // by the bus's name
 }

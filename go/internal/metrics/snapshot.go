@@ -5,7 +5,7 @@ package metrics
 // returns.
 type Snapshot struct {
 	Total          uint64            `json:"total"` // subscriptions ever registered
-	Active         int               `json:"active"`
+	Active         int64             `json:"active"`
 	Completed      uint64            `json:"completed"`
 	Errored        uint64            `json:"errored"`
 	Published      uint64            `json:"published"`
@@ -15,7 +15,7 @@ type Snapshot struct {
 	Denied         map[string]uint64 `json:"denied"`  // by security module
 	Filtered       uint64            `json:"filtered"`
 	ResolverErrors uint64            `json:"resolver_errors"`
-	Queued         int               `json:"queued"`
+	Queued         int64             `json:"queued"`
 	QueuedBytes    int64             `json:"queued_bytes"`
 	Bus            map[string]Bus    `json:"bus"` // by the bus's name
 }
