@@ -32,29 +32,32 @@ func ProcessExit() (_ int, err error) {
 // Metrics is the JSON of get_metrics().
 func Metrics(handle int) (text string, err error) {
 	defer guard(&err)
-	e, _, err := open(handle)
+	e, t, err := open(handle)
 	if err != nil {
 		return "", err
 	}
-	return sonic.MarshalString(e.Executor.Metrics())
+	t.Unlocked(func() { text, err = sonic.MarshalString(e.Executor.Metrics()) })
+	return text, err
 }
 
 // MetricsText is the Prometheus exposition of the same.
 func MetricsText(handle int) (text string, err error) {
 	defer guard(&err)
-	e, _, err := open(handle)
+	e, t, err := open(handle)
 	if err != nil {
 		return "", err
 	}
-	return e.Executor.MetricsText()
+	t.Unlocked(func() { text, err = e.Executor.MetricsText() })
+	return text, err
 }
 
 // Health is the JSON of health().
 func Health(handle int) (text string, err error) {
 	defer guard(&err)
-	e, _, err := open(handle)
+	e, t, err := open(handle)
 	if err != nil {
 		return "", err
 	}
-	return sonic.MarshalString(e.Executor.Health())
+	t.Unlocked(func() { text, err = sonic.MarshalString(e.Executor.Health()) })
+	return text, err
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"unsafe"
 
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
 
@@ -52,48 +53,41 @@ func (l List) Event(i int) (texts [5]string, err error) {
 	return texts, nil
 }
 
-// Message is one finished message as it is written into a bytes object: head,
-// shared payload, and a closing brace.
-type Message struct {
-	Name    []byte // ASCII; nil repeats the name before
-	Head    []byte
-	Payload []byte
-}
+// length is the size of a message: head, payload, and the closing brace.
+func length(m *executor.Message) C.int64_t { return C.int64_t(len(m.Head) + len(m.Payload) + 1) }
 
-func (m *Message) length() C.int64_t { return C.int64_t(len(m.Head) + len(m.Payload) + 1) }
-
-func (m *Message) write(place unsafe.Pointer) {
-	dst := unsafe.Slice((*byte)(place), int(m.length()))
+func write(m *executor.Message, place unsafe.Pointer) {
+	dst := unsafe.Slice((*byte)(place), int(length(m)))
 	n := copy(dst, m.Head)
 	n += copy(dst[n:], m.Payload)
 	dst[n] = '}'
 }
 
 // AppendBytes appends the messages as bytes objects.
-func (l List) AppendBytes(messages []Message) error {
+func (l List) AppendBytes(messages []executor.Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
 	lengths, places := make([]C.int64_t, len(messages)), make([]unsafe.Pointer, len(messages))
 	for i := range messages {
-		lengths[i] = messages[i].length()
+		lengths[i] = length(&messages[i])
 	}
 	made := C.fsq_append_bytes(l.object, C.int64_t(len(messages)), &lengths[0], &places[0])
 	for i := range int(made) {
-		messages[i].write(places[i])
+		write(&messages[i], places[i])
 	}
 	return short(int(made), len(messages))
 }
 
 // AppendPairs appends the messages as (name, bytes) tuples.
-func (l List) AppendPairs(messages []Message) error {
+func (l List) AppendPairs(messages []executor.Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
 	names, namePlaces := make([]C.int64_t, len(messages)), make([]unsafe.Pointer, len(messages))
 	lengths, places := make([]C.int64_t, len(messages)), make([]unsafe.Pointer, len(messages))
 	for i := range messages {
-		names[i], lengths[i] = C.int64_t(len(messages[i].Name)), messages[i].length()
+		names[i], lengths[i] = C.int64_t(len(messages[i].Name)), length(&messages[i])
 		if messages[i].Name == nil {
 			names[i] = -1
 		}
@@ -103,7 +97,7 @@ func (l List) AppendPairs(messages []Message) error {
 		if name := messages[i].Name; name != nil {
 			copy(unsafe.Slice((*byte)(namePlaces[i]), len(name)), name)
 		}
-		messages[i].write(places[i])
+		write(&messages[i], places[i])
 	}
 	return short(int(made), len(messages))
 }

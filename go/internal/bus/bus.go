@@ -18,23 +18,28 @@ type Bus interface {
 	// PublishWithExecutor is one operation: the bus accepts every event and
 	// this node dispatches it, or neither and the caller gets the error. Events
 	// keep the order of the slice. With WaitAccepted, on a thread that runs an
-	// event loop, and inside a resolver it returns once all are accepted; a
-	// receipt then says which are still to be dispatched.
+	// event loop, and inside a resolver it returns once all are accepted. An
+	// event with a chosen id that was accepted before gets the position that it
+	// has, and is not dispatched again.
 	PublishWithExecutor(t *Thread, events []*event.Event, wait Wait) ([]Receipt, error)
 	// Await lets t wait at most timeout for the event behind a receipt's ticket,
-	// dispatching it on t where it is its turn. True means dispatched.
+	// dispatching it on t where it is its turn. True means dispatched. The tickets
+	// of a batch are awaited in its order, each by one thread at a time.
 	Await(t *Thread, ticket uint64, timeout time.Duration) bool
-	// Forsake gives up waiting: the engine dispatches the event by itself.
+	// Forsake gives up waiting: the engine dispatches the event by itself. Every
+	// ticket is awaited until that is true, or forsaken.
 	Forsake(ticket uint64)
 	// Now is the position of the newest accepted event.
 	Now(t *Thread) event.Position
 	// Replay calls begin, while no event is being accepted, with the retained
 	// events after since on channels that match a pattern, in order, and the
 	// newest offset. recovered is false when history no longer reaches back to
-	// since; then there are no events. begin must be short.
+	// since; then there are no events. begin must be short, and take no lock
+	// through t.
 	Replay(t *Thread, since event.Position, patterns []channel.Pattern, begin func(events []*event.Event, last uint64, recovered bool))
 	// Cut calls f with the newest offset while no event is being accepted: what f
-	// does happens between that event and the next. f must be short.
+	// does happens between that event and the next. f must be short, and take no
+	// lock through t.
 	Cut(t *Thread, f func(last uint64))
 	// Settled is true when every accepted event has been dispatched; otherwise f
 	// is called, on any thread, once those accepted so far have been. f must not
@@ -60,7 +65,8 @@ const (
 // Receipt is what a publisher gets for an accepted event.
 type Receipt struct {
 	Position event.Position
-	// Ticket is 0 once the event has been dispatched here; otherwise Await takes it.
+	// Ticket is for Await: the event is still to be dispatched here, and its
+	// publisher waits for that or has a Finish. Otherwise it is 0.
 	Ticket uint64
 }
 

@@ -106,7 +106,7 @@ func (x *Executor) discard(t *bus.Thread, ended []*Subscription, uses map[int]in
 	for _, s := range ended {
 		s.queue.Close()
 		cancelled = x.pending.drop(t, s, cancelled)
-		x.detach(s)
+		s.link.Detach()
 	}
 	x.metrics.Completed(len(ended))
 	if len(cancelled) > 0 {

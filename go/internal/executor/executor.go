@@ -58,6 +58,7 @@ type Executor struct {
 	operationUses map[*query.Operation]int
 	answers       map[answerKey]*answer
 	cohorts       map[cohortKey]*cohort
+	plain         *consumer // nil until the plain side is first used
 
 	// consumersMu guards the consumers.
 	consumersMu  sync.Mutex

@@ -65,6 +65,15 @@ var overflows = map[string]queue.Overflow{
 	"drop_newest": queue.DropNewest,
 }
 
+// overflowNames are the keys of overflows.
+var overflowNames = func() map[queue.Overflow]string {
+	names := make(map[queue.Overflow]string, len(overflows))
+	for name, overflow := range overflows {
+		names[overflow] = name
+	}
+	return names
+}()
+
 func (o queueOptions) policy() (*queue.Policy, error) {
 	overflow, known := overflows[o.Overflow]
 	if !known {

@@ -46,9 +46,7 @@ func (x *Executor) RegisterSubscription(t *bus.Thread, r Registration) (*Subscri
 		s.first.after.Store(math.MaxUint64) // nothing live before the replay has its places
 	}
 	x.enter(&s.first, s, c)
-	if plain := x.plainConsumer(); plain != nil {
-		s.consumer.Store(plain)
-	}
+	s.attach(x.plain)
 	x.mu.Unlock()
 	x.metrics.Registered()
 	if since != nil {

@@ -12,10 +12,12 @@ import (
 // Subscription is one client's live subscription. Its queue may be pushed to and
 // popped from by any thread; the rest is guarded by Executor.mu or immutable.
 type Subscription struct {
-	node     queue.Node[Subscription]
 	queue    queue.Queue
+	link     queue.Link[Subscription] // to its consumer's ready list
 	executor *Executor
-	consumer atomic.Pointer[consumer]
+	// overflowing is set while responses are being lost, so that the log speaks
+	// on the transition only.
+	overflowing atomic.Bool
 	// unrecovered is set until the first message has told that a resume was not exact.
 	unrecovered atomic.Bool
 	recovered   bool
