@@ -108,10 +108,10 @@ func TestVariablesAreLimitedInBytes(t *testing.T) {
 func bombs() map[string]string {
 	doubling := "subscription { a { ...F0 } }"
 	chain := "subscription { a { ...F0 } }"
-	for i := range 40 {
+	for i := range 80 {
 		doubling += fmt.Sprintf(" fragment F%d on A { a { ...F%d } b { ...F%d } }", i, i+1, i+1)
 	}
-	doubling += " fragment F40 on A { a }"
+	doubling += " fragment F80 on A { a }"
 	for i := range 2500 {
 		chain += fmt.Sprintf(" fragment F%d on A {a{...F%d}}", i, i+1)
 	}
@@ -131,30 +131,30 @@ func bombs() map[string]string {
 	valid += " fragment F450 on Order { id }"
 	tree := "customer { friend {" + strings.Repeat("friend { friend { name nickname } friend { name nickname } } ", 70) + "} }"
 	return map[string]string{
-		"a valid chain of fragments":                    valid,
-		"valid fields over and over":                    "subscription { order(id: 1) {" + strings.Repeat("id ", 499) + "} }",
-		"valid objects that all merge":                  "subscription { order(id: 1) {" + tree + "} }",
-		"fragments that double at each of forty levels": doubling,
-		"a chain of fragments":                          chain,
-		"a mesh of fragments":                           mesh,
-		"nested selections":                             "subscription " + strings.Repeat("{a", 50_000),
-		"nested selections, closed":                     "subscription " + strings.Repeat("{a", 30_000) + strings.Repeat("}", 30_000),
-		"nested inline fragments":                       "subscription " + strings.Repeat("{...", 20_000),
-		"nested lists":                                  "subscription { a(b: " + strings.Repeat("[", 99_000),
-		"nested objects":                                "subscription { a(b: " + strings.Repeat("{c:", 30_000),
-		"nested list types":                             "subscription($a: " + strings.Repeat("[", 99_000),
-		"nested parentheses":                            "subscription " + strings.Repeat("(", 99_000),
-		"one field over and over":                       "subscription { a {" + strings.Repeat("a ", 49_000) + "} }",
-		"one fragment over and over":                    "subscription { a {" + strings.Repeat("...F ", 19_000) + "} } fragment F on A { a }",
-		"operations":                                    strings.Repeat("subscription{a}", 6_600),
-		"variables":                                     "subscription(" + strings.Repeat("$a:A", 24_000) + ") { a }",
-		"arguments":                                     "subscription { a(" + strings.Repeat("a:1,", 24_000) + ") }",
-		"directives":                                    "subscription { a " + strings.Repeat("@a ", 30_000) + "}",
-		"comments":                                      strings.Repeat("#\n", 49_000) + "subscription { a }",
-		"quotes":                                        "subscription { a(b: " + strings.Repeat(`"`, 99_000),
-		"block string of lines":                         `subscription { a(b: """` + strings.Repeat("\n ", 49_000) + `""") }`,
-		"a long name":                                   "subscription { " + strings.Repeat("a", 99_000) + " }",
-		"long unknown fields":                           "subscription { " + strings.Repeat(strings.Repeat("b", 190)+" ", 500) + " }",
+		"a valid chain of fragments":                     valid,
+		"valid fields over and over":                     "subscription { order(id: 1) {" + strings.Repeat("id ", 499) + "} }",
+		"valid objects that all merge":                   "subscription { order(id: 1) {" + tree + "} }",
+		"fragments that double at each of eighty levels": doubling,
+		"a chain of fragments":                           chain,
+		"a mesh of fragments":                            mesh,
+		"nested selections":                              "subscription " + strings.Repeat("{a", 50_000),
+		"nested selections, closed":                      "subscription " + strings.Repeat("{a", 30_000) + strings.Repeat("}", 30_000),
+		"nested inline fragments":                        "subscription " + strings.Repeat("{...", 20_000),
+		"nested lists":                                   "subscription { a(b: " + strings.Repeat("[", 99_000),
+		"nested objects":                                 "subscription { a(b: " + strings.Repeat("{c:", 30_000),
+		"nested list types":                              "subscription($a: " + strings.Repeat("[", 99_000),
+		"nested parentheses":                             "subscription " + strings.Repeat("(", 99_000),
+		"one field over and over":                        "subscription { a {" + strings.Repeat("a ", 49_000) + "} }",
+		"one fragment over and over":                     "subscription { a {" + strings.Repeat("...F ", 19_000) + "} } fragment F on A { a }",
+		"operations":                                     strings.Repeat("subscription{a}", 6_600),
+		"variables":                                      "subscription(" + strings.Repeat("$a:A", 24_000) + ") { a }",
+		"arguments":                                      "subscription { a(" + strings.Repeat("a:1,", 24_000) + ") }",
+		"directives":                                     "subscription { a " + strings.Repeat("@a ", 30_000) + "}",
+		"comments":                                       strings.Repeat("#\n", 49_000) + "subscription { a }",
+		"quotes":                                         "subscription { a(b: " + strings.Repeat(`"`, 99_000),
+		"block string of lines":                          `subscription { a(b: """` + strings.Repeat("\n ", 49_000) + `""") }`,
+		"a long name":                                    "subscription { " + strings.Repeat("a", 99_000) + " }",
+		"long unknown fields":                            "subscription { " + strings.Repeat(strings.Repeat("b", 190)+" ", 500) + " }",
 	}
 }
 
@@ -177,5 +177,36 @@ func TestNoTextTakesLongOrEndsTheProcess(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAPlanIsBoundedOverAllPossibleTypes(t *testing.T) {
+	sdl := "type Query { a: Int } type Subscription { node: Node } interface Node { id: ID }"
+	for i := range 300 {
+		sdl += fmt.Sprintf(" type T%d implements Node { id: ID }", i)
+	}
+	schema, err := LoadSchema(sdl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parse(t, schema, "subscription { node {"+strings.Repeat("id ", 400)+"} }")
+	query := "subscription { node {"
+	for i := range 400 {
+		query += fmt.Sprintf(" a%d: id", i)
+	}
+	_, err = Parse(schema, query+"} }", "", Defaults())
+	expectFault(t, err, fault.LimitExceeded, "over all possible types, 50001 fields; max_query_fields is 50000")
+}
+
+func TestABombIsRefusedByTheLimitItBreaks(t *testing.T) {
+	texts := bombs()
+	for name, part := range map[string]string{
+		"fragments that double at each of eighty levels": "more than 1000000000 fields; max_query_fields is 50000",
+		"a chain of fragments":                           "nests fields and fragments to depth 5001; max_query_depth is 500",
+		"nested inline fragments":                        "nests brackets to depth 20000; max_query_depth is 500",
+		"nested list types":                              "nests brackets to depth 99001; max_query_depth is 500",
+	} {
+		_, err := Parse(nil, texts[name], "", Limits{})
+		expectFault(t, err, fault.LimitExceeded, part)
 	}
 }

@@ -220,3 +220,15 @@ func TestAnOperationKeepsAtMostSixteenTrees(t *testing.T) {
 		t.Errorf("%d trees kept", kept)
 	}
 }
+
+func TestAVariableWithinALiteralMayNotNestTooDeeply(t *testing.T) {
+	operation := parse(t, nil, `subscription($a: Any) { o(b: `+strings.Repeat("[", 200)+`$a`+strings.Repeat("]", 200)+`) }`)
+	deep := func(n int) []byte {
+		return []byte(`{"a":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}`)
+	}
+	if _, err := operation.Plan(deep(250)); err != nil {
+		t.Error(err)
+	}
+	_, err := operation.Plan(deep(400))
+	expectFault(t, err, fault.InvalidQuery, "nested too deeply")
+}
