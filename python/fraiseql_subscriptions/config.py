@@ -87,10 +87,10 @@ class SecurityContext:
 
     def _as_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        if self.user_id is not None:
-            found["user_id"] = self.user_id
         if self.tenant_id is not None:
             found["tenant_id"] = self.tenant_id
+        if self.user_id is not None:
+            found["user_id"] = self.user_id
         return found
 
 
@@ -165,8 +165,8 @@ class QueuePolicy:
 
     def _as_json(self) -> dict[str, Any]:
         return {
-            "max_responses": self.max_responses,
             "max_bytes": self.max_bytes,
+            "max_responses": self.max_responses,
             "overflow": self.overflow,
         }
 

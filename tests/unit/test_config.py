@@ -1,0 +1,154 @@
+"""Configuration is checked when it is made; what is not enforced is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from typing import Any
+
+import pytest
+
+from fraiseql_subscriptions import (
+    EventBusConfig,
+    Limits,
+    QueuePolicy,
+    SecurityContext,
+    SecurityPolicy,
+    SubscriptionExecutor,
+)
+
+
+@pytest.mark.parametrize(
+    "made", [EventBusConfig(), Limits(), QueuePolicy(), SecurityContext(), SecurityPolicy()]
+)
+def test_configuration_is_frozen_and_hashable(made: Any) -> None:
+    field = dataclasses.fields(made)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(made, field, getattr(made, field))
+    assert hash(made) == hash(type(made)())
+
+
+@pytest.mark.parametrize("url", ["memory://", "memory:", "memory:///"])
+def test_the_memory_bus_has_a_url(url: str) -> None:
+    assert EventBusConfig.from_url(url) == EventBusConfig.memory()
+    SubscriptionExecutor(url).close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://user:secret@host/0",
+        "postgresql://user:secret@host/db",
+        "memory://secret",
+        "secret",
+        "",
+        "http://[secret",
+    ],
+)
+def test_another_url_is_refused_without_repeating_its_password(url: str) -> None:
+    with pytest.raises(ValueError, match="memory") as caught:
+        SubscriptionExecutor(url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "unknown"),
+    [
+        (SecurityPolicy, "federation"),
+        (SecurityPolicy, "scope"),
+        (SecurityPolicy, "rbac"),
+        (SecurityPolicy, "permissions"),
+        (SecurityPolicy, "require_permissions"),
+        (SecurityPolicy, "max_violations"),
+        (SecurityContext, "permissions"),
+        (SecurityContext, "claims"),
+        (Limits, "max_connections"),
+        (Limits, "max_subscriptions"),
+        (Limits, "user_rate"),
+        (QueuePolicy, "key"),
+        (QueuePolicy, "block_timeout"),
+        (SubscriptionExecutor, "permissions"),
+    ],
+)
+def test_an_option_that_is_not_enforced_is_refused(kind: Any, unknown: str) -> None:
+    with pytest.raises(TypeError, match=unknown):
+        kind(**{unknown: None})
+
+
+@pytest.mark.parametrize("overflow", ["latest", "block", "disconnect", "", None, 1])
+def test_an_overflow_policy_that_does_not_exist_is_refused(overflow: Any) -> None:
+    with pytest.raises(ValueError, match="overflow must be one of drop_oldest, drop_newest"):
+        QueuePolicy(overflow=overflow)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "error"),
+    [
+        (QueuePolicy, {"max_responses": 0}, ValueError),
+        (QueuePolicy, {"max_responses": 1.5}, TypeError),
+        (QueuePolicy, {"max_bytes": True}, TypeError),
+        (QueuePolicy, {"max_bytes": 2**60}, ValueError),
+        (Limits, {"max_query_depth": 0}, ValueError),
+        (Limits, {"max_query_bytes": -1}, ValueError),
+        (Limits, {"max_event_bytes": "1"}, TypeError),
+        (EventBusConfig, {"history": -1}, ValueError),
+        (EventBusConfig, {"kind": "redis"}, ValueError),
+        (SecurityPolicy, {"tenant": "sometimes"}, ValueError),
+        (SecurityPolicy, {"row": True}, ValueError),
+        (SecurityPolicy, {"identifiers": "close"}, ValueError),
+        (SecurityPolicy, {"tenant_field": ""}, ValueError),
+        (SecurityPolicy, {"user_field": "a..b"}, ValueError),
+        (SecurityPolicy, {"user_field": None}, TypeError),
+        (SecurityPolicy, {"require_context": 1}, TypeError),
+        (SecurityContext, {"user_id": 1.5}, TypeError),
+        (SecurityContext, {"user_id": True}, TypeError),
+        (SecurityContext, {"tenant_id": b"5"}, TypeError),
+        (SecurityContext, {"tenant_id": ""}, ValueError),
+        (SubscriptionExecutor, {"bus": 5}, TypeError),
+        (SubscriptionExecutor, {"schema": 5}, TypeError),
+        (SubscriptionExecutor, {"schema": " "}, ValueError),
+        (SubscriptionExecutor, {"schema": "type Q { a: Int }\0"}, ValueError),
+        (SubscriptionExecutor, {"security": {}}, TypeError),
+        (SubscriptionExecutor, {"limits": 5}, TypeError),
+        (SubscriptionExecutor, {"queue": "drop_oldest"}, TypeError),
+        (SubscriptionExecutor, {"dispatch_timeout": "5"}, TypeError),
+        (SubscriptionExecutor, {"dispatch_timeout": -1}, ValueError),
+        (SubscriptionExecutor, {"resolver_timeout": float("nan")}, ValueError),
+        (SubscriptionExecutor, {"debug": 1}, TypeError),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(
+    kind: Any, arguments: dict[str, Any], error: type[Exception]
+) -> None:
+    name = next(iter(arguments))
+    with pytest.raises(error, match=f"{name}|memory"):
+        kind(**arguments)
+
+
+def test_no_limit_is_none() -> None:
+    unlimited = Limits(**{field.name: None for field in dataclasses.fields(Limits)})
+    assert set(unlimited._as_json().values()) == {0}
+
+
+def test_a_uuid_is_its_canonical_text() -> None:
+    user = uuid.UUID("6BA7B810-9DAD-11D1-80B4-00C04FD430C8")
+    assert SecurityContext(user_id=user) == SecurityContext(
+        user_id="6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+    )
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    assert Limits() == Limits(
+        max_query_bytes=100_000,
+        max_query_fields=500,
+        max_query_depth=10,
+        max_variables_bytes=1_000_000,
+        max_event_bytes=1_000_000,
+    )
+    assert QueuePolicy() == QueuePolicy(
+        max_responses=1024, max_bytes=16 * 1024 * 1024, overflow="drop_oldest"
+    )
+    assert SecurityPolicy() == SecurityPolicy(
+        tenant="strict", row="strict", tenant_field="tenant_id", user_field="user_id"
+    )
+    assert EventBusConfig.memory().history == 1024
