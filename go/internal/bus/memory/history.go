@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"container/list"
 	"slices"
 
@@ -14,6 +15,9 @@ import (
 const (
 	maxHistoryBytes    = 64 << 20
 	maxHistoryChannels = 16_384
+	// eventBytes is what an event takes besides its texts: the Event and its
+	// place in the history.
+	eventBytes = 192
 )
 
 // history keeps the newest events of each channel. Not safe for concurrent use:
@@ -67,7 +71,7 @@ func (h *history) add(ev *event.Event) {
 	p := element.Value.(*past)
 	p.events = append(p.events, ev)
 	h.events++
-	h.bytes += len(ev.Data)
+	h.bytes += weight(ev)
 	if ev.ChosenID {
 		h.chosen[ev.ID] = ev.Offset
 	}
@@ -104,41 +108,102 @@ func (h *history) dropOldest(p *past) {
 	p.events = p.events[1:]
 	p.floor = ev.Offset
 	h.events--
-	h.bytes -= len(ev.Data)
+	h.bytes -= weight(ev)
 	if ev.ChosenID {
 		delete(h.chosen, ev.ID)
 	}
 }
 
+// weight is about how many bytes ev keeps in use.
+func weight(ev *event.Event) int {
+	return eventBytes + len(ev.Data) + len(ev.ID) + len(ev.Type) + len(ev.Channel) + len(ev.CorrelationID)
+}
+
 // after is, in order, every retained event on a matching channel that a client
 // at position since has not received. complete is false when such an event may
-// have been dropped.
+// have been dropped; then there are none.
 func (h *history) after(since event.Position, patterns []channel.Pattern) (events []*event.Event, complete bool) {
-	oldest := since.Offset
-	if len(since.Missing) > 0 {
-		oldest = since.Missing[0] - 1
+	sought, unknown := h.sought(patterns)
+	// lost is the highest offset that may have been dropped from a channel of
+	// theirs. Forgotten channels may have matched, too.
+	lost := uint64(0)
+	if unknown {
+		lost = h.floor
 	}
-	// A forgotten channel may have matched a wildcard; a floor above the position
-	// says that events were lost, though not on which channel.
-	if h.floor > oldest {
+	for _, p := range sought {
+		lost = max(lost, p.floor)
+	}
+	if lost > since.Offset {
 		return nil, false
 	}
-	for element := h.recent.Front(); element != nil; element = element.Next() {
-		p := element.Value.(*past)
-		if !slices.ContainsFunc(patterns, func(pattern channel.Pattern) bool { return pattern.Match(p.channel) }) {
-			continue
+	if doubtful, _ := slices.BinarySearch(since.Missing, lost+1); doubtful > 0 && !h.retains(since.Missing[:doubtful]) {
+		return nil, false
+	}
+	for _, p := range sought {
+		events = p.appendThose(events, since.Missing)
+		first, _ := p.find(since.Offset + 1)
+		events = append(events, p.events[first:]...)
+	}
+	slices.SortFunc(events, func(a, b *event.Event) int { return cmp.Compare(a.Offset, b.Offset) })
+	return events, true
+}
+
+// sought are the channels that match a pattern. unknown is true when channels
+// that are not there may match as well.
+func (h *history) sought(patterns []channel.Pattern) (sought []*past, unknown bool) {
+	for _, pattern := range patterns {
+		// No channel is named like a pattern with wildcards.
+		element := h.channels[pattern.String()]
+		if element == nil {
+			unknown = true
+			break
 		}
-		if p.floor > oldest {
-			return nil, false
-		}
-		for _, ev := range p.events {
-			if ev.Offset > since.Offset || slices.Contains(since.Missing, ev.Offset) {
-				events = append(events, ev)
-			}
+		if p := element.Value.(*past); !slices.Contains(sought, p) {
+			sought = append(sought, p)
 		}
 	}
-	slices.SortFunc(events, func(a, b *event.Event) int {
-		return int(a.Offset) - int(b.Offset)
+	if !unknown {
+		return sought, false
+	}
+	sought = sought[:0]
+	for element := h.recent.Front(); element != nil; element = element.Next() {
+		p := element.Value.(*past)
+		if slices.ContainsFunc(patterns, func(pattern channel.Pattern) bool { return pattern.Match(p.channel) }) {
+			sought = append(sought, p)
+		}
+	}
+	return sought, true
+}
+
+// retains tells whether the events at all these offsets are kept, on whichever
+// channels.
+func (h *history) retains(offsets []uint64) bool {
+	var found []*event.Event
+	for element := h.recent.Front(); element != nil; element = element.Next() {
+		found = element.Value.(*past).appendThose(found, offsets)
+	}
+	return len(found) == len(offsets)
+}
+
+// appendThose appends p's events at these offsets, which ascend. They come from a
+// client: its time is bounded by what p keeps, however many they are.
+func (p *past) appendThose(events []*event.Event, offsets []uint64) []*event.Event {
+	if len(offsets) == 0 {
+		return events
+	}
+	first, _ := p.find(offsets[0])
+	end, _ := p.find(offsets[len(offsets)-1] + 1)
+	for _, ev := range p.events[first:end] {
+		if _, found := slices.BinarySearch(offsets, ev.Offset); found {
+			events = append(events, ev)
+		}
+	}
+	return events
+}
+
+// find is where the event at offset is, or would be.
+func (p *past) find(offset uint64) (index int, found bool) {
+	return slices.BinarySearchFunc(p.events, offset, func(ev *event.Event, offset uint64) int {
+		return cmp.Compare(ev.Offset, offset)
 	})
-	return events, true
 }
