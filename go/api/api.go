@@ -8,8 +8,6 @@
 package api
 
 import (
-	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -47,19 +45,23 @@ func open(handle int) (*engine, *bus.Thread, error) {
 	return nil, nil, fault.New(fault.EngineClosed, "the executor is closed; make a new SubscriptionExecutor")
 }
 
-// guard turns a panic into an EngineError, with the stack in the log: nothing may
-// unwind into C.
-func guard(err *error) {
-	if cause := recover(); cause != nil {
-		slog.Error("the engine panicked", "cause", cause, "stack", string(debug.Stack()))
-		*err = fault.New(fault.Engine, "the engine panicked: %v; please report this with the stack from the log", cause)
+// guard turns a panic into an EngineError, with the stack in the executor's log:
+// nothing may unwind into C.
+func guard(handle int, err *error) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	*err = fault.New(fault.Engine, "the engine panicked: %v; please report this with the stack from the log", cause)
+	if found, ok := handles.engines.Load(handle); ok {
+		found.(*engine).LogPanic("a call panicked", cause)
 	}
 }
 
 // NewExecutor makes an executor from its options (JSON) and the weakref.ref to its
 // table of callbacks, and returns its handle.
 func NewExecutor(options string, callbacksAddress int) (handle int, err error) {
-	defer guard(&err)
+	defer guard(0, &err)
 	if bridge.Forked() {
 		return 0, errForked
 	}
@@ -81,9 +83,9 @@ func NewExecutor(options string, callbacksAddress int) (handle int, err error) {
 // CloseExecutor closes an executor and waits at most timeoutMs milliseconds for
 // what it still does: 1 when everything has ended, 0 when it is worth waiting on.
 func CloseExecutor(handle, timeoutMs int) (done int, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
-	if fault.CodeOf(err) == fault.EngineClosed && err != nil {
+	if fault.CodeOf(err) == fault.EngineClosed {
 		return 1, nil
 	}
 	if err != nil {
@@ -103,7 +105,7 @@ func CloseExecutor(handle, timeoutMs int) (done int, err error) {
 // being closed: it marks it closed and leaves the rest to a goroutine. It neither
 // waits nor locks.
 func AbandonExecutor(handle int) (_ int, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	if bridge.Forked() {
 		return 0, nil
 	}
@@ -117,7 +119,7 @@ func AbandonExecutor(handle int) (_ int, err error) {
 func reap(handle int, e *engine) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			slog.Error("closing an abandoned executor panicked", "cause", cause, "stack", string(debug.Stack()))
+			e.LogPanic("closing an abandoned executor panicked", cause)
 		}
 	}()
 	for !e.Close(&bus.Thread{}, reapPatience) {

@@ -14,7 +14,7 @@ func NextEvent(handle int, id string, outAddress int) (count int, err error) {
 // outAddress and returns how many. Fewer than maximum re-arm the subscription for
 // its consumer's descriptor.
 func NextEvents(handle int, id string, outAddress, maximum int) (count int, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return 0, err
@@ -31,7 +31,7 @@ func NextEvents(handle int, id string, outAddress, maximum int) (count int, err 
 // most maximum (id, bytes) tuples, fair between ready subscriptions, and a
 // (ticket, None) for every publish that completed. It returns how many it appended.
 func Drain(handle, consumer, outAddress, maximum int) (count int, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return 0, err
@@ -51,7 +51,7 @@ func Drain(handle, consumer, outAddress, maximum int) (count int, err error) {
 
 // OpenConsumer makes a consumer with a descriptor of its own and returns its number.
 func OpenConsumer(handle int) (consumer int, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return 0, err
@@ -61,7 +61,7 @@ func OpenConsumer(handle int) (consumer int, err error) {
 
 // CloseConsumer closes a consumer and its descriptor.
 func CloseConsumer(handle, consumer int) (_ int, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return 0, err
@@ -73,7 +73,7 @@ func CloseConsumer(handle, consumer int) (_ int, err error) {
 // ConsumerFd is the descriptor that is readable while the consumer has something
 // to drain. Consumer 0 is the plain side.
 func ConsumerFd(handle, consumer int) (descriptor int, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return 0, err
@@ -83,7 +83,7 @@ func ConsumerFd(handle, consumer int) (descriptor int, err error) {
 
 // Attach gives a subscription's responses to a consumer.
 func Attach(handle int, id string, consumer int) (_ int, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return 0, err
@@ -94,7 +94,7 @@ func Attach(handle int, id string, consumer int) (_ int, err error) {
 // SubscriptionsByChannel appends to the list at outAddress the ids of the
 // subscriptions that an event on the channel would reach, and returns how many.
 func SubscriptionsByChannel(handle int, channel string, outAddress int) (count int, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, _, err := open(handle)
 	if err != nil {
 		return 0, err

@@ -15,14 +15,14 @@ const exitGrace = time.Second
 // to the list at outAddress a read-only memoryview of one byte, which is 1 in a
 // child that was forked afterwards. Subinterpreters are refused.
 func ProcessInit(outAddress int) (_ int, err error) {
-	defer guard(&err)
+	defer guard(0, &err)
 	return 0, bridge.ListAt(outAddress).ProcessInit()
 }
 
 // ProcessExit is the interpreter's exit hook: no new call into Python is made, and
 // those under way get at most one second.
 func ProcessExit() (_ int, err error) {
-	defer guard(&err)
+	defer guard(0, &err)
 	if !bridge.Forked() {
 		bridge.Exit(exitGrace)
 	}
@@ -31,7 +31,7 @@ func ProcessExit() (_ int, err error) {
 
 // Metrics is the JSON of get_metrics().
 func Metrics(handle int) (text string, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return "", err
@@ -42,7 +42,7 @@ func Metrics(handle int) (text string, err error) {
 
 // MetricsText is the Prometheus exposition of the same.
 func MetricsText(handle int) (text string, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return "", err
@@ -53,7 +53,7 @@ func MetricsText(handle int) (text string, err error) {
 
 // Health is the JSON of health().
 func Health(handle int) (text string, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return "", err

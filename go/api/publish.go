@@ -23,7 +23,7 @@ const (
 // It returns the position, followed by a space and a ticket when the event is
 // accepted but still to be dispatched and the caller is to wait for that.
 func PublishEvent(handle int, eventType, channel string, dataAddress int, correlationID, eventID string, flags int) (receipt string, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return "", err
@@ -43,7 +43,7 @@ func PublishEvent(handle int, eventType, channel string, dataAddress int, correl
 // (event_type, channel, data bytes, correlation_id, event_id): all or none. It
 // returns their receipts, separated by newlines.
 func PublishEvents(handle, eventsAddress, flags int) (receipts string, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return "", err
@@ -94,7 +94,7 @@ func publish(e *engine, t *bus.Thread, events []*event.Event, flags int) (string
 // AwaitDispatch waits at most timeoutMs milliseconds for the event behind a
 // ticket: 1 when it has been dispatched, 0 when not yet.
 func AwaitDispatch(handle, ticket, timeoutMs int) (dispatched int, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return 0, err
@@ -104,7 +104,7 @@ func AwaitDispatch(handle, ticket, timeoutMs int) (dispatched int, err error) {
 
 // ForsakeDispatch gives up waiting for a ticket; the engine dispatches the event.
 func ForsakeDispatch(handle, ticket int) (_ int, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, _, err := open(handle)
 	if err != nil {
 		return 0, err
@@ -117,7 +117,7 @@ func ForsakeDispatch(handle, ticket int) (_ int, err error) {
 // 1, or 0 when nobody waits for it any more. kind: 0 data, 1 execution result, 2
 // error message.
 func Settle(handle, ticket, kind, valueAddress int) (taken int, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return 0, err

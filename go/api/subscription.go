@@ -13,7 +13,7 @@ func milliseconds(n int) time.Duration { return time.Duration(n) * time.Millisec
 // RegisterSubscription makes a subscription live and returns its id. variables and
 // options are JSON objects or "", since is a position or "".
 func RegisterSubscription(handle int, connectionID, subscriptionID, query, operationName, variables, options, since string) (id string, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return "", err
@@ -30,7 +30,7 @@ func RegisterSubscription(handle int, connectionID, subscriptionID, query, opera
 
 // Recovered is 0 when the subscription's resume was not exact, otherwise 1.
 func Recovered(handle int, id string) (recovered int, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return 0, err
@@ -45,7 +45,7 @@ func Recovered(handle int, id string) (recovered int, err error) {
 // SetResolver gives a subscription the resolver with this key, 0 for none. flags:
 // 1 takes variables, 2 takes info, 4 is async.
 func SetResolver(handle int, id string, resolver, flags int) (_ int, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return 0, err
@@ -55,7 +55,7 @@ func SetResolver(handle int, id string, resolver, flags int) (_ int, err error) 
 
 // CompleteSubscription ends a subscription: 1, or 0 when there is none with that id.
 func CompleteSubscription(handle int, id string) (ended int, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return 0, err
@@ -65,7 +65,7 @@ func CompleteSubscription(handle int, id string) (ended int, err error) {
 
 // CloseConnection ends every subscription of a connection and returns how many.
 func CloseConnection(handle int, connectionID string) (ended int, err error) {
-	defer guard(&err)
+	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return 0, err

@@ -2,10 +2,10 @@ package executor
 
 import (
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
@@ -41,6 +41,8 @@ type delivery struct {
 	byAnswer   map[*answer]int // into works, beyond manyAnswers
 	audience   int
 	python     int // works that need a resolver
+	denied     [security.Modules]int
+	filtered   int
 	queued     atomic.Int64
 }
 
@@ -58,49 +60,77 @@ type work struct {
 }
 
 // Match implements bus.Dispatcher: it decides the audience of ev.
-func (x *Executor) Match(ev *event.Event) bus.Delivery {
+func (x *Executor) Match(ev *event.Event) (matched bus.Delivery) {
 	d := x.deliveries.Get().(*delivery)
 	d.executor, d.event = x, ev
+	defer func() {
+		if cause := recover(); cause != nil {
+			x.LogPanic("matching event "+ev.ID+" panicked", cause)
+			matched = &delivery{executor: x, event: ev} // fail closed: nobody sees it
+		}
+	}()
 	d.candidates = x.index.AppendMatches(d.candidates[:0], ev.Channel)
 	if len(d.candidates) == 0 {
 		return d
 	}
 	facts := x.policy.Read(ev.Channel, ev.Document().Root())
 	for _, c := range d.candidates {
-		if x.DispatchEventToSingle(ev, &facts, c) {
-			d.include(c)
+		live := int(c.members.live.Load())
+		switch verdict, module := x.DispatchEventToSingle(ev, &facts, c); verdict {
+		case Deliver:
+			d.include(c, live)
+		case Denied:
+			d.denied[module] += live
+		case Filtered:
+			d.filtered += live
 		}
 	}
+	for module, subscriptions := range d.denied {
+		if subscriptions > 0 {
+			x.metrics.Denied(security.Module(module), subscriptions)
+		}
+	}
+	x.metrics.Filtered(d.filtered)
 	return d
 }
 
+// Verdict is what was decided for one candidate.
+type Verdict uint8
+
+// The verdicts. Only Deliver lets the candidate see the event.
+const (
+	Deliver   Verdict = iota
+	Ended             // no live subscription is left
+	OtherType         // it asked for other event types
+	Denied            // a security module refused
+	Filtered          // its filter does not let the event pass
+)
+
 // DispatchEventToSingle decides whether one candidate may see ev: it is alive,
 // the security policy allows it, and its filter lets it pass. A candidate is a
-// cohort: the subscriptions for which the decision is the same.
-func (x *Executor) DispatchEventToSingle(ev *event.Event, facts *security.Facts, c *cohort) bool {
-	live := int(c.members.live.Load())
-	if live == 0 {
-		return false
+// cohort: the subscriptions for which the decision is the same. module is the one
+// that denied.
+func (x *Executor) DispatchEventToSingle(ev *event.Event, facts *security.Facts, c *cohort) (verdict Verdict, module security.Module) {
+	if c.members.live.Load() == 0 {
+		return Ended, security.NoModule
 	}
 	if c.spec.eventTypes != nil && !slices.Contains(c.spec.eventTypes, ev.Type) {
-		return false
+		return OtherType, security.NoModule
 	}
 	if c.spec.context != nil {
 		if allowed, module := x.policy.Check(c.spec.context, facts); !allowed {
-			x.metrics.Denied(module, live)
-			return false
+			return Denied, module
 		}
 	}
 	if c.spec.filter != nil && !c.spec.filter.Match(ev.Document().Root()) {
-		x.metrics.Filtered(live)
-		return false
+		return Filtered, security.NoModule
 	}
-	return true
+	return Deliver, security.NoModule
 }
 
 // include makes c a target, with the work of its answer.
-func (d *delivery) include(c *cohort) {
-	d.audience += int(c.members.live.Load())
+func (d *delivery) include(c *cohort, live int) {
+	d.audience += live
 	d.targets = append(d.targets, target{c, d.workFor(c.answer)})
 }
 
@@ -139,13 +169,15 @@ func (d *delivery) NeedsPython() bool { return d.python > 0 }
 // Deliver implements bus.Delivery.
 func (d *delivery) Deliver(t *bus.Thread, at event.Position) {
 	x := d.executor
+	began := time.Now()
 	defer func() {
-		// A panic is a bug of ours; the events behind this one must not pay for it.
 		if cause := recover(); cause != nil {
-			x.log.Error("dispatch panicked", "event", d.event.ID, "cause", cause, "stack", string(debug.Stack()))
+			x.LogPanic("dispatching event "+d.event.ID+" panicked", cause)
 			return
 		}
 		x.metrics.Dispatched(1)
+		x.metrics.DispatchTook(time.Since(began))
+		d.event.ReleaseDocument()
 		d.recycle()
 	}()
 	if len(d.targets) == 0 {
@@ -241,7 +273,7 @@ func (d *delivery) parallel(n, weight int, work func(from, to int)) {
 		parts.Go(func() {
 			defer func() {
 				if cause := recover(); cause != nil {
-					d.executor.log.Error("dispatch panicked", "event", d.event.ID, "cause", cause, "stack", string(debug.Stack()))
+					d.executor.LogPanic("dispatching event "+d.event.ID+" panicked", cause)
 				}
 			}()
 			work(n*core/cores, n*(core+1)/cores)

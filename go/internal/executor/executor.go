@@ -103,7 +103,7 @@ func New(number int, options Options, python Python) (*Executor, error) {
 	if x.queue, err = options.Queue.policy(); err != nil {
 		return nil, err
 	}
-	x.workers = newWorkers(python)
+	x.workers = newWorkers(python, func(cause any) { x.LogPanic("a thread of the engine panicked", cause) })
 	x.log = slog.New(&logHandler{executor: x})
 	x.metrics = metrics.New(x.gauges)
 	switch options.Bus.Kind {

@@ -3,10 +3,17 @@ package executor
 import (
 	"context"
 	"log/slog"
+	"runtime/debug"
 	"strings"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 )
+
+// LogPanic records a recovered panic with the stack of the calling goroutine. A
+// panic is a bug of ours; the work that it stopped must be the only one to pay.
+func (x *Executor) LogPanic(what string, cause any) {
+	x.log.Error(what, "cause", cause, "stack", string(debug.Stack()))
+}
 
 // logHandler hands records to Python's logging on a thread of the engine: the
 // code that logs may hold locks, or no GIL.

@@ -136,6 +136,11 @@ func (x *Executor) fill(pending *pendingAnswer, payload []byte) {
 
 // expire puts an error in the place of an answer that did not come in time.
 func (x *Executor) expire(ticket uint64) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			x.LogPanic("a resolver's timeout panicked", cause)
+		}
+	}()
 	pending := x.pending.take(&bus.Thread{}, ticket)
 	if pending == nil {
 		return

@@ -25,7 +25,7 @@ func (x *Executor) replay(t *bus.Thread, s *Subscription, since event.Position) 
 		for _, ev := range replayed {
 			at = at.After(ev.Offset)
 			facts := x.policy.Read(ev.Channel, ev.Document().Root())
-			if !x.DispatchEventToSingle(ev, &facts, c) {
+			if verdict, _ := x.DispatchEventToSingle(ev, &facts, c); verdict != Deliver {
 				continue
 			}
 			place := queue.Pending()
@@ -56,6 +56,9 @@ func (x *Executor) replay(t *bus.Thread, s *Subscription, since event.Position) 
 		case result.Kind != KindPending:
 			x.Settle(t, pending.ticket, result)
 		}
+	}
+	for _, one := range events {
+		one.event.ReleaseDocument()
 	}
 	t.Settle()
 }

@@ -16,8 +16,9 @@ const maxWorkers = 16
 // its Python thread state for as long as it lives: making one costs 20 µs. They
 // start when first needed and end with stop.
 type workers struct {
-	python Python
-	ended  sync.WaitGroup
+	python   Python
+	panicked func(cause any) // told of a task's panic, which ends that task only
+	ended    sync.WaitGroup
 
 	mu      sync.Mutex
 	wake    *sync.Cond
@@ -27,8 +28,8 @@ type workers struct {
 	stopped bool
 }
 
-func newWorkers(python Python) *workers {
-	w := &workers{python: python}
+func newWorkers(python Python, panicked func(cause any)) *workers {
+	w := &workers{python: python, panicked: panicked}
 	w.wake = sync.NewCond(&w.mu)
 	return w
 }
@@ -75,8 +76,17 @@ func (w *workers) work() {
 		w.tasks[0] = nil
 		w.tasks = w.tasks[1:]
 		w.mu.Unlock()
-		task(t)
+		w.run(task, t)
 	}
+}
+
+func (w *workers) run(task func(t *bus.Thread), t *bus.Thread) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			w.panicked(cause)
+		}
+	}()
+	task(t)
 }
 
 // stop lets the workers end once the tasks they have are done.
