@@ -70,6 +70,11 @@ func TestParseRefusesEverythingElse(t *testing.T) {
 		{`"\ude00"`, 1},
 		{`"\ud83d\ud83d"`, 1},
 		{`"\ud83dx\ude00"`, 1},
+		{`"\ude00\ude00"`, 1},
+		{`"\ud83d\uffff"`, 1},
+		{`"\ud83d__dc00"`, 1},
+		{`"\ud83d\ndc00"`, 1},
+		{"\"12\x01456789\"", 3},
 		{`"\ud83d\n"`, 1},
 		{"\"\xff\"", 1},
 		{"\"\xc3\"", 1},
@@ -102,9 +107,13 @@ func TestParseRefusesEverythingElse(t *testing.T) {
 		{`{"a":1 "b":2}`, 7},
 		{"\ufeff{}", 0},
 		{`{} x`, 3},
+		{`[1000000000000000000`, 20},
 		{"\v1", 0},
 	} {
 		var d Document
+		if err := d.Parse([]byte(`[1234567890123456789]`)); err != nil {
+			t.Fatal(err)
+		}
 		err := d.Parse([]byte(test.text))
 		var parseError *ParseError
 		if !errors.As(err, &parseError) || !errors.Is(err, ErrSyntax) {
@@ -114,7 +123,7 @@ func TestParseRefusesEverythingElse(t *testing.T) {
 		if parseError.Offset != test.offset {
 			t.Errorf("Parse(%q): %v, want offset %d", test.text, err, test.offset)
 		}
-		if d.Root().Exists() || Valid([]byte(test.text)) {
+		if d.Root().Exists() || d.HasBigNumber() || d.text != nil || Valid([]byte(test.text)) {
 			t.Errorf("Parse(%q) failed and left a document behind", test.text)
 		}
 	}

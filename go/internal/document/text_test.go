@@ -3,6 +3,7 @@ package document
 import (
 	"cmp"
 	"encoding/json"
+	"math/bits"
 	"strings"
 	"testing"
 )
@@ -84,6 +85,20 @@ func TestSearchingAnEscapedTextIsLinear(t *testing.T) {
 	v := parse(t, `"\n`+strings.Repeat("a", 1_000_000)+`"`)
 	if v.ContainsText(strings.Repeat("a", 300_000) + "b") {
 		t.Error("found a text that is not there")
+	}
+}
+
+func TestSearchingAnEscapedTextChecksWhatItFinds(t *testing.T) {
+	// The Thue-Morse word and its complement have one hash in any base.
+	var word, complement strings.Builder
+	for i := range 2048 {
+		odd := bits.OnesCount(uint(i)) & 1
+		word.WriteByte("ab"[odd])
+		complement.WriteByte("ba"[odd])
+	}
+	v := parse(t, `"\n`+complement.String()+`"`)
+	if v.ContainsText(word.String()) || !v.ContainsText(complement.String()) {
+		t.Error("equal hashes count as equal texts")
 	}
 }
 

@@ -136,7 +136,8 @@ func TestTheDocumentIsParsedOnceUntilReleased(t *testing.T) {
 		t.Error("after its release the document does not read the same")
 	}
 	literal := &Event{Data: []byte(`{"id":2}`)}
-	if string(literal.Document().Root().Get("id").Raw()) != "2" {
+	parsed := literal.Document()
+	if string(parsed.Root().Get("id").Raw()) != "2" || literal.Document() != parsed {
 		t.Error("an event written as a literal has no document")
 	}
 }

@@ -22,7 +22,8 @@ func TestPositionsReadBack(t *testing.T) {
 			t.Errorf("%q is written %q", text, got)
 		}
 	}
-	if (Position{Epoch: "e"}).Equal(Position{Epoch: "e", Offset: 1}) || (Position{Epoch: "e"}).Equal(Position{Epoch: "f"}) {
+	if (Position{Epoch: "e"}).Equal(Position{Epoch: "e", Offset: 1}) || (Position{Epoch: "e"}).Equal(Position{Epoch: "f"}) ||
+		(Position{Offset: 2, Missing: []uint64{0}}).Equal(Position{Offset: 2, Missing: []uint64{1}}) {
 		t.Error("different places are equal")
 	}
 }

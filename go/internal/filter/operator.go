@@ -61,15 +61,18 @@ func (t *test) passes(v document.Value) bool {
 		return false
 	}
 	order, ok := t.compare(v)
+	if !ok {
+		return false
+	}
 	switch t.operator {
 	case greater:
-		return ok && order > 0
+		return order > 0
 	case greaterOrEqual:
-		return ok && order >= 0
+		return order >= 0
 	case less:
-		return ok && order < 0
+		return order < 0
 	default:
-		return ok && order <= 0
+		return order <= 0
 	}
 }
 
