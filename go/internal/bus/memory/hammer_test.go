@@ -1,0 +1,215 @@
+package memory
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/bustest"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+)
+
+// gil is an interpreter lock: Python threads hold it but inside Unlocked.
+type gil struct{ mu sync.Mutex }
+
+func (g *gil) Unlocked(f func()) {
+	g.mu.Unlock()
+	defer g.mu.Lock()
+	f()
+}
+
+// held runs f holding the lock on a thread that came from Python.
+func (g *gil) held(f func(t *bus.Thread)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f(&bus.Thread{GIL: g})
+}
+
+// hammer is publishers of every kind on one bus, each event with an account of
+// who may run it and how often it was run.
+type hammer struct {
+	*testing.T
+	bus      *Bus
+	gil      gil
+	accounts sync.Map // of event id → *account
+	accepted atomic.Int64
+}
+
+type account struct {
+	publisher  atomic.Pointer[bus.Thread] // whoever publishes or awaits it
+	deliveries atomic.Int32
+}
+
+func (h *hammer) Match(ev *event.Event) bus.Delivery { return hammered{h, ev} }
+
+func (h *hammer) Lend(task func(t *bus.Thread)) { go task(&bus.Thread{Engine: true}) }
+
+type hammered struct {
+	hammer *hammer
+	event  *event.Event
+}
+
+func (one hammered) NeedsPython() bool { return one.event.Type == python }
+
+func (one hammered) Deliver(t *bus.Thread, _ event.Position) {
+	h := one.hammer
+	found, _ := h.accounts.Load(one.event.ID)
+	a := found.(*account)
+	if a.deliveries.Add(1) != 1 {
+		h.Errorf("event %d is dispatched twice", one.event.Offset)
+	}
+	if !one.NeedsPython() {
+		return
+	}
+	if publisher := a.publisher.Load(); t != publisher && !t.Engine {
+		h.Errorf("event %d ran on another publisher's thread", one.event.Offset)
+	}
+	nest := func() {
+		t.Resolving(func() {
+			for range rand.IntN(3) {
+				h.publish(t, 1, bus.WaitDispatched)
+			}
+		})
+	}
+	if t.Engine { // takes the interpreter's lock for the resolver only
+		h.gil.mu.Lock()
+		t.GIL = &h.gil
+		nest()
+		t.GIL = nil
+		h.gil.mu.Unlock()
+		return
+	}
+	nest()
+}
+
+func (h *hammer) publish(t *bus.Thread, n int, wait bus.Wait) (batch []*event.Event, receipts []bus.Receipt) {
+	for range n {
+		kind := plain
+		if rand.IntN(3) == 0 {
+			kind = python
+		}
+		ev := bustest.NewEvent(h, kind, fmt.Sprintf("c%d", rand.IntN(4)), "")
+		a := new(account)
+		a.publisher.Store(t)
+		h.accounts.Store(ev.ID, a)
+		batch = append(batch, ev)
+	}
+	receipts, err := h.bus.PublishWithExecutor(t, batch, wait)
+	if err != nil {
+		h.Error(err)
+	}
+	h.accepted.Add(int64(n))
+	return batch, receipts
+}
+
+// await takes the tickets of a batch as Python does: in slices, from a new thread
+// for each call; now and then it gives up.
+func (h *hammer) await(batch []*event.Event, receipts []bus.Receipt) {
+	for i, receipt := range receipts {
+		if receipt.Ticket == 0 {
+			continue
+		}
+		found, _ := h.accounts.Load(batch[i].ID)
+		for deadline := time.Now().Add(long); ; {
+			if rand.IntN(8) == 0 {
+				h.bus.Forsake(receipt.Ticket)
+				break
+			}
+			done := false
+			h.gil.held(func(t *bus.Thread) {
+				found.(*account).publisher.Store(t)
+				done = h.bus.Await(t, receipt.Ticket, time.Duration(rand.IntN(1000))*time.Microsecond)
+			})
+			if done {
+				break
+			}
+			if time.Now().After(deadline) {
+				h.Errorf("event %v is not dispatched after %v", receipt.Position, long)
+				return
+			}
+		}
+	}
+}
+
+func TestNoTurnIsLostAndNoEventRunsTwiceUnderHammering(t *testing.T) {
+	h := &hammer{T: t}
+	h.bus = New(h, 16)
+	var group sync.WaitGroup
+	for kind := range 6 {
+		group.Go(func() {
+			for range 400 {
+				var batch []*event.Event
+				var receipts []bus.Receipt
+				h.gil.held(func(thread *bus.Thread) {
+					switch kind {
+					case 0: // a loop that awaits completion
+						thread.Loop = true
+						h.loop(thread)
+					case 1:
+						thread.Loop = true
+						h.publish(thread, 1, bus.WaitDispatched)
+					case 2:
+						h.publish(thread, 1+rand.IntN(3), bus.WaitAccepted)
+					default:
+						batch, receipts = h.publish(thread, 1+rand.IntN(kind), bus.WaitDispatched)
+					}
+				})
+				h.await(batch, receipts)
+			}
+		})
+	}
+	bustest.Receive(t, bustest.Started(group.Wait), "the publishers")
+	settled := make(chan struct{})
+	if !h.bus.Settled(new(bus.Thread), func() { close(settled) }) {
+		bustest.Receive(t, settled, "the bus to settle")
+	}
+	h.accounts.Range(func(id, found any) bool {
+		if n := found.(*account).deliveries.Load(); n != 1 {
+			t.Errorf("event %v was dispatched %d times", id, n)
+		}
+		return !t.Failed()
+	})
+	if s := h.bus.Stats(); int64(s.Dispatched) != h.accepted.Load() || s.Pending != 0 {
+		t.Errorf("%+v, accepted %d", s, h.accepted.Load())
+	}
+	checkIdle(t, h.bus)
+}
+
+// loop publishes a batch with a Finish and checks that each ticket is told once.
+func (h *hammer) loop(thread *bus.Thread) {
+	var told sync.Map // of ticket → times
+	var all atomic.Int64
+	changed := make(chan struct{}, 64)
+	thread.Finish = func(ticket uint64) {
+		times, _ := told.LoadOrStore(ticket, new(atomic.Int64))
+		if times.(*atomic.Int64).Add(1) > 1 {
+			h.Errorf("ticket %d is told twice", ticket)
+		}
+		all.Add(1)
+		changed <- struct{}{}
+	}
+	_, receipts := h.publish(thread, 1+rand.IntN(3), bus.WaitDispatched)
+	thread.Finish = nil
+	want := int64(0)
+	for _, receipt := range receipts {
+		if receipt.Ticket != 0 {
+			want++
+		}
+	}
+	thread.Unlocked(func() { // the loop goes on with other tasks
+		for all.Load() < want {
+			if bustest.Receive(h, changed, "completion"); h.Failed() {
+				return
+			}
+		}
+	})
+	for _, receipt := range receipts {
+		if _, was := told.Load(receipt.Ticket); receipt.Ticket != 0 && !was {
+			h.Errorf("ticket %d is never told", receipt.Ticket)
+		}
+	}
+}
