@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import filecmp
+import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,11 +17,13 @@ from build_native.toolchain import ROOT, BuildRefused, check
 def build(target: Path) -> None:
     """Build the native module for the running interpreter as the file `target`.
 
-    Raises BuildRefused. Go's build cache makes a second build a matter of seconds.
+    Raises BuildRefused. Go's build cache makes a second build a matter of seconds. A process
+    that has loaded an earlier build keeps it: the file is replaced, never written into.
     """
     toolchain = check()
     folder = generate(toolchain)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    # A folder of its own: Go takes a header beside the sources, which c-shared writes, for one.
+    built = folder / "out" / "native.so"
     command = [
         toolchain.go,
         "build",
@@ -27,13 +32,17 @@ def build(target: Path) -> None:
         # -s -w: no symbol table and no debugging data, a third of the size.
         f"-ldflags=-s -w -X {GO_PACKAGE}.version={version()}",
         "-o",
-        str(target.resolve()),
+        str(built),
         f"./{folder.relative_to(ROOT)}",
     ]
     if subprocess.run(command, cwd=ROOT, env=toolchain.environment, check=False).returncode != 0:
         raise BuildRefused("compiling the engine failed; the lines above are Go's own.")
-    # c-shared writes a C header beside the library; nobody includes it.
-    target.with_suffix(".h").unlink(missing_ok=True)
+    if target.is_file() and filecmp.cmp(built, target, shallow=False):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_suffix(".new")
+    shutil.copy(built, fresh)
+    os.replace(fresh, target)
 
 
 def version() -> str:

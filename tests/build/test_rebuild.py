@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from copies import ProbeBuild
 
 
 @pytest.fixture
-def facade(probes: ProbeBuild):
+def facade(probes: ProbeBuild) -> Iterator[Path]:
     """The probes' facade, put back after the test."""
     text = probes.facade.read_text(encoding="utf-8")
     yield probes.facade
@@ -20,7 +23,9 @@ def facade(probes: ProbeBuild):
     assert probes.build().returncode == 0
 
 
-def test_a_new_function_is_there_after_a_rebuild_of_seconds(probes: ProbeBuild, facade) -> None:
+def test_a_new_function_is_there_after_a_rebuild_of_seconds(
+    probes: ProbeBuild, facade: Path
+) -> None:
     with facade.open("a", encoding="utf-8") as file:
         file.write("\nfunc Added(text string) string { return text + text }\n")
     started = time.monotonic()
@@ -31,7 +36,9 @@ def test_a_new_function_is_there_after_a_rebuild_of_seconds(probes: ProbeBuild, 
     assert took < 30
 
 
-def test_sources_are_generated_only_when_the_facade_changes(probes: ProbeBuild, facade) -> None:
+def test_sources_are_generated_only_when_the_facade_changes(
+    probes: ProbeBuild, facade: Path
+) -> None:
     stamp = next(probes.folder.glob("build/_native/*/stamp.txt"))
     before = stamp.stat().st_mtime_ns
     assert probes.build().returncode == 0
@@ -53,7 +60,7 @@ def test_sources_are_generated_only_when_the_facade_changes(probes: ProbeBuild, 
     ],
 )
 def test_a_facade_that_cannot_be_bound_as_agreed_fails_the_build(
-    probes: ProbeBuild, facade, addition: str, complaint: str
+    probes: ProbeBuild, facade: Path, addition: str, complaint: str
 ) -> None:
     with facade.open("a", encoding="utf-8") as file:
         file.write(f"\n{addition}\n")
@@ -62,10 +69,26 @@ def test_a_facade_that_cannot_be_bound_as_agreed_fails_the_build(
     assert complaint.lower() in answer.stderr.lower()
 
 
-def test_go_that_does_not_compile_fails_with_gos_own_message(probes: ProbeBuild, facade) -> None:
+def test_go_that_does_not_compile_fails_with_gos_own_message(
+    probes: ProbeBuild, facade: Path
+) -> None:
     with facade.open("a", encoding="utf-8") as file:
         file.write("\nfunc Broken() int { return undefinedName }\n")
     answer = probes.build()
     assert answer.returncode != 0
     assert "undefinedName" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_a_process_keeps_the_library_it_loaded(
+    probes: ProbeBuild, facade: Path, tmp_path: Path
+) -> None:
+    library = next(probes.folder.glob("python/*/_native.*.so"))
+    held = tmp_path / "held"
+    held.hardlink_to(library)
+    loaded = held.read_bytes()
+    with facade.open("a", encoding="utf-8") as file:
+        file.write("\nfunc Later() int { return 1 }\n")
+    assert probes.build().returncode == 0
+    assert held.read_bytes() == loaded
+    assert not library.samefile(held)
