@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 )
 
@@ -17,6 +19,8 @@ func (l *lock) Unlocked(f func()) {
 	defer l.mu.Lock()
 	f()
 }
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func within(t *testing.T, what string, f func()) {
 	t.Helper()
@@ -52,7 +56,7 @@ func TestLockNeverWaitsForTheGILWithTheMutexHeld(t *testing.T) {
 		<-waiting
 		gil.mu.Lock() // it gave the GIL up, to wait for the mutex
 		mu.Unlock()
-		taken := 0 // guarded by mu
+		taken := 0       // guarded by mu
 		for range 1000 { // with the GIL held here, the mutex is to be had
 			mu.Lock()
 			taken++

@@ -3,6 +3,7 @@ package memory
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,6 +62,9 @@ func (one hammered) Deliver(t *bus.Thread, _ event.Position) {
 	a := found.(*account)
 	if a.deliveries.Add(1) != 1 {
 		h.Errorf("event %d is dispatched twice", one.event.Offset)
+	}
+	if rand.IntN(2) == 0 { // as a large audience does: others get to publish
+		t.Unlocked(runtime.Gosched)
 	}
 	if !one.NeedsPython() {
 		return
