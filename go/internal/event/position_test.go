@@ -28,6 +28,24 @@ func TestPositionsReadBack(t *testing.T) {
 	}
 }
 
+func TestAnEventReceivedMovesAPosition(t *testing.T) {
+	for _, test := range []struct {
+		from   string
+		offset uint64
+		to     string
+	}{
+		{"e:4", 5, "e:5"}, {"e:4", 9, "e:9"}, {"e:4", 4, "e:4"}, {"e:9!3,5,8", 5, "e:9!3,8"}, {"e:9!3", 3, "e:9"}, {"e:9!3,5", 10, "e:10!3,5"},
+	} {
+		from, err := ParsePosition(test.from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := from.After(test.offset).String(); got != test.to || from.String() != test.from {
+			t.Errorf("%s after %d is %s, want %s (and it became %s)", test.from, test.offset, got, test.to, from)
+		}
+	}
+}
+
 func TestWhatIsNoPositionIsRefused(t *testing.T) {
 	for _, text := range []string{
 		"", ":", "e", "e:", ":1", "e:x", "e:-1", "e:+1", "e:01", "e: 1", "e:1 ", "e:1.0", "e:18446744073709551616", "e:99999999999999999999",
