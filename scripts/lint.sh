@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every check that reads the code without running it. Needs .venvs/dev (scripts/develop.sh).
+# Every check that reads the code without running it; all of them run, whichever fail.
+# Needs .venvs/dev (scripts/develop.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$PWD/.venvs/dev/bin/python
@@ -8,23 +9,29 @@ python=$PWD/.venvs/dev/bin/python
 include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 export CGO_CFLAGS="-O2 -I$include"
 
-step() { echo "--- $*"; }
+failed=()
+check() {
+    echo "--- $1"
+    "${@:2}" || failed+=("$1")
+}
 
-step gofumpt
-unformatted=$(CGO_ENABLED=0 go tool gofumpt -l go)
-if [[ -n $unformatted ]]; then
-    echo "not formatted (make format):" >&2
-    printf '%s\n' "$unformatted" >&2
+formatted() {
+    local files
+    files=$(CGO_ENABLED=0 go tool gofumpt -l go) && [[ -z $files ]] && return
+    printf 'not formatted (make format): %s\n' "$files" >&2
+    return 1
+}
+
+check "gofumpt" formatted
+check "go vet" go vet ./go/...
+check "staticcheck" go tool staticcheck ./go/...
+check "ruff" "$python" -m ruff check .
+check "ruff format" "$python" -m ruff format --check .
+check "mypy --strict" "$python" -m mypy
+check "stubtest: _native.pyi is true of the built module" \
+    "$python" -m mypy.stubtest fraiseql_subscriptions._native
+
+if ((${#failed[@]})); then
+    echo "failed: ${failed[*]}" >&2
     exit 1
 fi
-step go vet
-go vet ./go/...
-step staticcheck
-go tool staticcheck ./go/...
-step ruff
-"$python" -m ruff check .
-"$python" -m ruff format --check .
-step mypy --strict
-"$python" -m mypy
-step "stubtest (python/fraiseql_subscriptions/_native.pyi against the built module)"
-"$python" -m mypy.stubtest fraiseql_subscriptions._native
