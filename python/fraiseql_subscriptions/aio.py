@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from .executor import SubscriptionExecutor
-
 __all__ = ["Hub", "Stream", "Subscribing"]
 
 
@@ -61,7 +59,7 @@ class Hub:
         except RuntimeError as error:
             raise from_native(error) from None
 
-    def claim(self, id: str, stream: Stream) -> Feed:
+    def claim(self, id: str, stream: Stream, connection: str | None) -> Feed:
         """The feed of a subscription, for `stream` alone.
 
         Raises SubscriptionNotFound, and RuntimeError when another stream reads it.
@@ -80,7 +78,7 @@ class Hub:
                     self._native.attach(self._handle, id, consumer.number)
                 except RuntimeError as error:
                     raise from_native(error) from None
-                feed = Feed(id, consumer)
+                feed = Feed(id, consumer, connection)
                 feed.buffer.extend(self._leftovers.pop(id, ()))
                 consumer.feeds[id] = feed
             feed.owner = weakref.ref(stream)
@@ -113,6 +111,25 @@ class Hub:
         if feed is not None:
             feed.consumer.end(feed)
 
+    def end_missing(self, connection_id: str) -> None:
+        """The application closed a connection: end the streams that belonged to it.
+
+        A stream does not know its connection unless `subscribe` made it, so the engine is
+        asked which subscriptions are still there.
+        """
+        feeds = [feed for consumer in list(self._consumers.values()) for feed in consumer.all()]
+        ours = [feed.id for feed in feeds if feed.connection in (None, connection_id)]
+        for id in [*ours, *list(self._leftovers)]:
+            if not self._is_live(id):
+                self.end(id)
+
+    def _is_live(self, id: str) -> bool:
+        try:
+            self._native.recovered(self._handle, id)
+        except RuntimeError:
+            return False
+        return True
+
     def finish(self) -> None:
         """The executor closes: streams end after what is queued now."""
         for consumer in list(self._consumers.values()):
@@ -141,13 +158,13 @@ class Stream:
 
     __slots__ = ("__weakref__", "_closed", "_executor", "_feed", "_hub", "id", "recovered")
 
-    def __init__(self, executor: SubscriptionExecutor, hub: Hub, id: str) -> None:
+    def __init__(self, executor: object, hub: Hub, id: str, connection: str | None = None) -> None:
         self._closed = True  # until claimed
         #: The subscription's id.
         self.id = id
-        self._executor = executor
+        self._executor = executor  # kept alive, and open, while somebody reads
         self._hub = hub
-        self._feed = hub.claim(id, self)
+        self._feed = hub.claim(id, self, connection)
         #: False when the subscription asked to resume and history did not reach back far enough.
         self.recovered = hub.recovered(id)
         self._closed = False
@@ -214,27 +231,22 @@ class Stream:
 class Subscribing:
     """``async with executor.subscribe(…) as stream``: a subscription for the block's length."""
 
-    __slots__ = ("_executor", "_register", "_stream")
+    __slots__ = ("_begin", "_end", "_stream")
 
-    def __init__(self, executor: SubscriptionExecutor, register: Callable[[], str]) -> None:
-        self._executor = executor
-        self._register = register
+    def __init__(self, begin: Callable[[], Stream], end: Callable[[str], object]) -> None:
+        self._begin = begin
+        self._end = end
         self._stream: Stream | None = None
 
     async def __aenter__(self) -> Stream:
         if self._stream is not None:
             raise RuntimeError("this subscription was entered before; call subscribe() again")
-        id = self._register()
-        try:
-            self._stream = self._executor.stream(id)
-        except BaseException:
-            self._executor.complete_subscription(id)
-            raise
+        self._stream = self._begin()
         return self._stream
 
     async def __aexit__(self, *exc_info: object) -> None:
         if self._stream is None:
             return
         with contextlib.suppress(SubscriptionsError):  # closed, or forked: it ended there
-            self._executor.complete_subscription(self._stream.id)
+            self._end(self._stream.id)
         self._stream.close()

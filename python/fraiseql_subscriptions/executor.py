@@ -166,6 +166,9 @@ class SubscriptionExecutor(Publisher):
             ended: int = self._native.close_connection(handle, connection)
         except RuntimeError as error:
             raise from_native(error) from None
+        if ended:
+            assert self._hub is not None
+            self._hub.end_missing(connection)
         return ended
 
     def subscriptions_by_channel(self, channel: str) -> list[str]:
@@ -197,8 +200,8 @@ class SubscriptionExecutor(Publisher):
         out: list[bytes] = []
         try:
             self._native.next_event(handle, id, _address(out))
-        except RuntimeError as error:
-            raise from_native(error) from None
+        except (RuntimeError, UnicodeEncodeError) as error:
+            raise _not_taken(id, error) from None
         return out[0] if out else None
 
     def next_events(self, id: str, max: int = 256) -> list[bytes]:
@@ -213,9 +216,9 @@ class SubscriptionExecutor(Publisher):
         out: list[bytes] = []
         try:
             self._native.next_events(handle, id, _address(out), max)
-        except RuntimeError as error:
+        except (RuntimeError, UnicodeEncodeError) as error:
             self._leftovers.pop(id, None)
-            raise from_native(error) from None
+            raise _not_taken(id, error) from None
         if id in self._leftovers:
             left = self._leftovers.pop(id)
             left.extend(out)
@@ -301,9 +304,10 @@ class SubscriptionExecutor(Publisher):
         entered; the connection id is generated.
         """
 
-        def register() -> str:
-            return self.register_subscription(
-                f"local-{uuid.uuid4().hex}",
+        def begin() -> Stream:
+            connection = f"local-{uuid.uuid4().hex}"
+            id = self.register_subscription(
+                connection,
                 "1",
                 query,
                 operation_name,
@@ -320,8 +324,14 @@ class SubscriptionExecutor(Publisher):
                 positions=positions,
                 share=share,
             )
+            try:
+                assert self._hub is not None
+                return Stream(self, self._hub, id, connection)
+            except BaseException:
+                self.complete_subscription(id)
+                raise
 
-        return Subscribing(self, register)
+        return Subscribing(begin, self.complete_subscription)
 
     # --- State -------------------------------------------------------------------------
 
@@ -360,5 +370,13 @@ def _id(value: str) -> str:
             f"id must be the str that register_subscription returned, not {type(value).__name__}"
         )
     if "\0" in value or not value.isascii():
-        raise SubscriptionNotFound(f"there is no live subscription {value!r}")
+        raise _unknown(value)
     return value
+
+
+def _unknown(value: str) -> SubscriptionNotFound:
+    return SubscriptionNotFound(f"there is no live subscription {value!r}")
+
+
+def _not_taken(value: str, error: Exception) -> Exception:
+    return _unknown(value) if isinstance(error, UnicodeEncodeError) else from_native(error)

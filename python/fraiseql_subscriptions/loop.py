@@ -41,10 +41,11 @@ class Feed:
     `owner` is the stream that reads it, weakly: a stream nobody holds any more gives way.
     """
 
-    __slots__ = ("buffer", "consumer", "ended", "id", "owner", "waiter")
+    __slots__ = ("buffer", "connection", "consumer", "ended", "id", "owner", "waiter")
 
-    def __init__(self, id: str, consumer: LoopConsumer) -> None:
+    def __init__(self, id: str, consumer: LoopConsumer, connection: str | None) -> None:
         self.id = id
+        self.connection = connection  # None: not known
         self.consumer = consumer
         self.buffer: deque[bytes] = deque()
         self.waiter: asyncio.Future[None] | None = None
@@ -151,6 +152,10 @@ class LoopConsumer:
         self.finish()
         self.close()
 
+    def all(self) -> list[Feed]:
+        """The feeds of now, for other threads too."""
+        return list(self.feeds.values())
+
     def refill(self, feed: Feed) -> int:
         """Ask the engine for more of one subscription; how many came. On the loop's thread.
 
@@ -195,7 +200,7 @@ class LoopConsumer:
         with self.lock, contextlib.suppress(RuntimeError):
             while self._take_over():
                 pass
-        for feed in list(self.feeds.values()):
+        for feed in self.all():
             feed.ended = True
             self._wake_on_loop(feed)
         self.feeds.clear()
@@ -203,7 +208,7 @@ class LoopConsumer:
     def _take_over(self) -> bool:
         """Move a round of what is queued to the feeds; whether there may be more."""
         more = False
-        for feed in list(self.feeds.values()):
+        for feed in self.all():
             if feed.ended:
                 continue
             out: list[bytes] = []

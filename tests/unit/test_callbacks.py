@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import gc
 import json
 import logging
@@ -373,9 +374,8 @@ def test_an_async_resolver_whose_loop_is_closed_is_an_error_response() -> None:
 
 def test_a_dropped_table_is_collected_though_its_resolvers_refer_to_it() -> None:
     table = Callbacks()
-    held = [table]
-    table.acquire(lambda data: held)
+    table.acquire(functools.partial(print, table))
     alive = weakref.ref(table)
-    del table, held
+    del table
     gc.collect()
     assert alive() is None

@@ -1,0 +1,52 @@
+"""The command line: ``python -m fraiseql_subscriptions COMMAND``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from .demo import command as demo
+from .errors import SubscriptionsError
+
+__all__ = ["main"]
+
+_INTERRUPTED: Final = 130  # as a shell reports it
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status. `arguments` default to the process's own."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fraiseql_subscriptions",
+        description="A GraphQL subscriptions engine: its commands.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    command = commands.add_parser(
+        "demo",
+        help=demo.SUMMARY,
+        description=demo.DESCRIPTION,
+        epilog=demo.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    demo.add_arguments(command)
+    command.set_defaults(run=demo.run)
+    chosen = parser.parse_args(arguments)
+    try:
+        status: int = chosen.run(chosen)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone (head, less): nothing more to say, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except SubscriptionsError as error:
+        sys.stderr.write(f"The engine failed: {error}\n")
+        return 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
