@@ -1,0 +1,173 @@
+package interleave
+
+import (
+	"fmt"
+	"math"
+	"testing"
+)
+
+// A subject is a queue under test with what tests know of it.
+type subject struct {
+	q      Queue
+	policy Policy
+	places map[int]*Response // by value
+	start  model
+	drops  int // reported, by all calls
+	in     int // responses that were accepted or dropped
+	out    int // popped or discarded
+}
+
+func newSubject(limit int, overflow Overflow) *subject {
+	return &subject{
+		policy: Policy{MaxResponses: limit, MaxBytes: math.MaxInt32, Overflow: overflow},
+		places: map[int]*Response{},
+		start:  model{limit: limit},
+	}
+}
+
+// prepared adds ready responses, or a pending one where the value is negative,
+// after as many pushes and pops as shift the place in the first segments.
+func (s *subject) prepared(shift int, values ...int) *subject {
+	for range shift {
+		s.q.Push(&s.policy, Ready([]byte{0}))
+		s.q.Pop()
+	}
+	for _, value := range values {
+		e := entry{value, value < 0}
+		r := Ready([]byte{byte(value)})
+		if e.pending {
+			e.value = -value
+			r = Pending()
+			s.places[e.value] = r
+		}
+		s.q.Push(&s.policy, r)
+		s.start.queued = append(s.start.queued, e)
+	}
+	s.in = len(values)
+	return s
+}
+
+func (s *subject) push(value int) func(*thread) {
+	return s.pushing(value, func() *Response { return Ready([]byte{byte(value)}) })
+}
+
+func (s *subject) reserve(value int) func(*thread) {
+	return s.pushing(value, Pending)
+}
+
+func (s *subject) pushing(value int, fresh func() *Response) func(*thread) {
+	return func(t *thread) {
+		t.do(fmt.Sprintf("push %d", value), func() []effect {
+			r := fresh()
+			if r.isPending() {
+				s.places[value] = r
+			}
+			got := s.q.Push(&s.policy, r)
+			effects := times(got.Dropped, dropsOldest())
+			s.drops += got.Drops()
+			switch got.Outcome {
+			case Accepted:
+				s.in++
+				return append(effects, appends(value, r.isPending()))
+			case Dropped:
+				s.in++
+				return append(effects, findsFull())
+			default:
+				return append(effects, findsClosed())
+			}
+		})
+	}
+}
+
+func (s *subject) pop(t *thread) {
+	t.do("pop", func() []effect {
+		r, ok := s.q.Pop()
+		if !ok {
+			return []effect{findsReady(false)}
+		}
+		s.out++
+		return []effect{takes(int(r.Payload()[0]))}
+	})
+}
+
+func (s *subject) popTwo(t *thread) {
+	t.do("pop two", func() (effects []effect) {
+		all := s.q.AppendPop(nil, 2)
+		s.out += len(all)
+		for _, r := range all {
+			effects = append(effects, takes(int(r.Payload()[0])))
+		}
+		if len(all) < 2 {
+			effects = append(effects, findsReady(false))
+		}
+		return effects
+	})
+}
+
+func (s *subject) hasReady(t *thread) {
+	t.do("has ready", func() []effect { return []effect{findsReady(s.q.HasReady())} })
+}
+
+func (s *subject) settle(value int) func(*thread) {
+	return func(t *thread) {
+		place := s.places[value]
+		if place == nil {
+			return // it was never pushed
+		}
+		t.do(fmt.Sprintf("settle %d", value), func() []effect {
+			got := s.q.Settle(&s.policy, place, Ready([]byte{byte(value)}))
+			s.drops += got.Drops()
+			return []effect{answers(value, got.Outcome == Accepted)}
+		})
+	}
+}
+
+func (s *subject) close(t *thread) {
+	t.do("close", func() []effect {
+		n := s.q.Close()
+		s.out += n
+		return append(append([]effect{closes()}, times(n, discards())...), findsEmpty())
+	})
+}
+
+// inTurn is a thread that makes several calls.
+func inTurn(calls ...func(*thread)) func(*thread) {
+	return func(t *thread) {
+		for _, call := range calls {
+			call(t)
+		}
+	}
+}
+
+// check looks at a finished run: its history is linearizable together with what
+// was left, and nothing is unaccounted for.
+func (s *subject) check(t *testing.T, m *machine) {
+	t.Helper()
+	var ops []*op
+	for _, thread := range m.threads {
+		ops = append(ops, thread.ops...)
+	}
+	// The rest is read by one more thread, which begins when all have ended.
+	rest := &op{name: "rest", begin: m.clock + 1, end: m.clock + 2}
+	left := s.q.Len()
+	for taken := 0; ; taken++ {
+		r, ok := s.q.Pop()
+		if !ok {
+			left -= taken // places without an answer
+			break
+		}
+		s.out++
+		rest.effects = append(rest.effects, takes(int(r.Payload()[0])))
+	}
+	rest.effects = append(rest.effects, findsReady(false))
+	ops = append(ops, rest)
+	if !linearizable(s.start, ops) {
+		t.Fatalf("not linearizable from %v:%s", s.start, history(ops))
+	}
+	if s.in != s.out+s.drops+left {
+		t.Fatalf("%d went in; %d came out + %d dropped + %d left:%s", s.in, s.out, s.drops, left, history(ops))
+	}
+	if n := s.q.Close(); n != left || s.q.Bytes() != 0 {
+		t.Fatalf("closing discarded %d of %d and left %d bytes:%s", n, left, s.q.Bytes(), history(ops))
+	}
+}

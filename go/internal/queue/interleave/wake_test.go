@@ -1,0 +1,107 @@
+package interleave
+
+import (
+	"fmt"
+	"math"
+	"testing"
+)
+
+// owner is a subscription in a process of one producer, one consumer and one
+// goroutine that moves it to another consumer.
+type owner struct {
+	queue Queue
+	link  Link[owner]
+}
+
+var unbounded = Policy{MaxResponses: 100, MaxBytes: math.MaxInt32}
+
+func (o *owner) wake() {
+	if list := o.link.Schedule(); list != nil {
+		list.Signal()
+	}
+}
+
+func (o *owner) publish(t *thread) {
+	t.do("publish", func() []effect {
+		o.queue.Push(&unbounded, Ready([]byte{1}))
+		o.wake()
+		return nil
+	})
+}
+
+func (o *owner) moveTo(list *List[owner]) func(*thread) {
+	return func(t *thread) {
+		t.do("move", func() []effect {
+			o.link.Attach(list, o)
+			if o.queue.HasReady() {
+				o.wake()
+			}
+			return nil
+		})
+	}
+}
+
+// read is a consumer's round in which it takes one response of each owner.
+func read(list *List[owner], quietly bool) func(*thread) {
+	return func(t *thread) {
+		t.do("read", func() []effect {
+			next := list.Next
+			if quietly {
+				next = list.NextQuiet
+			}
+			for o := next(); o != nil; o = next() {
+				o.queue.Pop()
+				if quietly {
+					o.link.Rearm()
+				}
+				if o.queue.HasReady() {
+					o.wake()
+					return nil
+				}
+			}
+			return nil
+		})
+	}
+}
+
+func TestNoInterleavingLosesAWakeUp(t *testing.T) {
+	preemptions := 3
+	if testing.Short() {
+		preemptions = 2
+	}
+	for _, quietly := range []bool{false, true} {
+		for _, queued := range []int{0, 1, 2} {
+			for _, moving := range []bool{false, true} {
+				t.Run(fmt.Sprintf("quietly=%v queued=%d moving=%v", quietly, queued, moving), func(t *testing.T) {
+					runs := explore(preemptions, func() ([]func(*thread), func(*machine)) {
+						from, to := NewList[owner](new(Notifier)), NewList[owner](new(Notifier))
+						o := new(owner)
+						o.link.Attach(from, o)
+						for range queued {
+							o.queue.Push(&unbounded, Ready([]byte{1}))
+							o.wake()
+						}
+						from.notifier.signals = 0 // the consumer cleared it before its round
+						bodies := []func(*thread){o.publish, read(from, quietly), o.publish}
+						if moving {
+							bodies[2] = o.moveTo(to)
+						}
+						return bodies, func(m *machine) {
+							if !o.queue.HasReady() {
+								return
+							}
+							list := o.link.List()
+							if list.notifier.signals == 0 {
+								t.Fatal("something is ready and nobody was signalled")
+							}
+							if list.Next() != o {
+								t.Fatal("something is ready and its owner is not on its list")
+							}
+						}
+					})
+					t.Logf("%d different interleavings", runs)
+				})
+			}
+		}
+	}
+}
