@@ -270,11 +270,8 @@ def test_plain_lines_where_the_output_is_no_terminal() -> None:
     )
     assert "\x1b" not in answer.stdout
     assert any(line.startswith("06:00 ") and "of 1,852 events" in line for line in lines)
-    assert any(
-        line.split()
-        == ["shut", "out", "DL", "the", "same,", "as", "tenant", "DL", "1", "0", "0", "ok"]
-        for line in lines
-    )
+    shut_out = next(line for line in lines if line.startswith("shut out DL "))
+    assert shut_out.split()[-4:] == ["1", "0", "0", "ok"]
     assert lines[-1].startswith("All 20 dashboards received exactly what the CSV file says")
 
 

@@ -1,0 +1,138 @@
+"""The ``demo`` command."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import sys
+from typing import Final
+
+from . import data
+from .dashboards import dashboards_for, extra_dashboards
+from .display import Display, JsonDisplay, PlainDisplay
+from .expected import Expectations
+from .replay import Replay, Stalled
+from .report import Report, report_on
+
+__all__ = ["add_arguments", "run"]
+
+SUMMARY: Final = "replay a day of flights and check what every dashboard receives"
+
+DESCRIPTION: Final = """\
+Replays the flights that left New York on 4 February 2013 as events: 932 departures and
+cancellations, and their arrivals, in the order in which they happened. Dashboards subscribe
+by airline (each sees its own tenant only), by airport (a channel), by destination and delay
+(filters), by event type, and with Python resolvers, sync and async, that join the airline's
+name; one asks for everything that is not its own, and gets nothing.
+
+At the end, the number and the bytes of the responses that each dashboard received are
+compared with what the CSV file says, computed without the engine."""
+
+EPILOG: Final = """\
+exit status:
+  0  every dashboard received exactly what it should have
+  1  one did not (its name and the difference are the last lines), or the engine failed
+  2  the arguments are wrong
+
+examples:
+  python -m fraiseql_subscriptions demo
+  python -m fraiseql_subscriptions demo --speed 600
+  python -m fraiseql_subscriptions demo --speed max --subscribers 10000
+  python -m fraiseql_subscriptions demo --json | jq .delivery_ms"""
+
+#: The whole day in about 16 seconds.
+_DEFAULT_SPEED: Final = 6000.0
+_MOST_SUBSCRIBERS: Final = 1_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument(
+        "--speed",
+        type=_speed,
+        metavar="FACTOR",
+        help="simulated seconds per second; 0 or max: as fast as possible "
+        "(default: 6000, the day in about 16 seconds; max where the output is no terminal)",
+    )
+    parser.add_argument(
+        "--subscribers",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="add N dashboards, spread over airlines, airports, destinations, delays and so on, "
+        "all checked like the others",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object, with every figure, at the end"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run it; the exit status."""
+    display = _display(as_json=arguments.json)
+    speed = arguments.speed
+    if speed is None:
+        speed = 0.0 if isinstance(display, (JsonDisplay, PlainDisplay)) else _DEFAULT_SPEED
+    try:
+        report = asyncio.run(_replay(display, speed or None, arguments.subscribers))
+    except Stalled as error:
+        sys.stderr.write(f"The replay was given up: {error}.\n")
+        return 1
+    display.end(report)
+    return 1 if report.differences else 0
+
+
+async def _replay(display: Display, speed: float | None, extra: int) -> Report:
+    flights = data.read_flights()
+    names = data.read_airlines()
+    events = data.events_of(flights)
+    dashboards = [*dashboards_for(names), *extra_dashboards(extra, events, names)]
+    replay = Replay(events, dashboards, speed)
+    title = (
+        f"Flights from New York, {flights[0].day:%-d %B %Y}: {len(flights):,} flights, "
+        f"{len(events):,} events, {len(dashboards):,} dashboards"
+    )
+    with display.begin(title):
+        await replay.run(display)
+    expectations = Expectations(data.FLIGHTS, data.AIRLINES, data.TIME_ZONES)
+    return report_on(replay, flights, expectations)
+
+
+def _display(*, as_json: bool) -> Display:
+    if as_json:
+        return JsonDisplay()
+    if not sys.stdout.isatty():
+        return PlainDisplay()
+    try:
+        from .live import LiveDisplay
+    except ImportError:
+        sys.stderr.write(
+            "The live table needs rich, which is not installed; plain lines follow. "
+            "To get it: pip install 'fraiseql-subscriptions[demo]'\n"
+        )
+        return PlainDisplay()
+    return LiveDisplay()
+
+
+def _speed(text: str) -> float:
+    if text == "max":
+        return 0.0
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = -1.0
+    if not 0 <= speed < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of simulated seconds per second; "
+            "give a positive number, or 0 or max for as fast as possible"
+        )
+    return speed
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text[:10]) > _MOST_SUBSCRIBERS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of dashboards; give one from 0 to {_MOST_SUBSCRIBERS:,}"
+        )
+    return int(text)
