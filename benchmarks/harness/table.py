@@ -1,0 +1,45 @@
+"""The table: one row a figure, misses shown like hits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .figure import Figure
+
+__all__ = ["format_table", "number"]
+
+_VERDICTS = {True: "met", False: "MISSED", None: ""}
+
+
+def format_table(figures: Iterable[Figure]) -> str:
+    """Columns: what, figure, target, met or missed."""
+    rows = [("what", "figure", "target", "")]
+    rows += [
+        (
+            figure.title,
+            f"{number(figure.value)} {figure.unit}",
+            _target(figure),
+            _VERDICTS[figure.met],
+        )
+        for figure in figures
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        f"{what:<{widths[0]}}  {value:>{widths[1]}}  {target:>{widths[2]}}  {verdict}".rstrip()
+        for what, value, target, verdict in rows
+    ]
+    lines.insert(1, "-" * (sum(widths) + 6))
+    return "\n".join(lines)
+
+
+def _target(figure: Figure) -> str:
+    if figure.target is None:
+        return ""
+    return f"{'≥' if figure.at_least else '≤'} {number(figure.target)}"
+
+
+def number(value: float) -> str:
+    """Three significant digits; thousands separated."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"

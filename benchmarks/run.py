@@ -1,0 +1,118 @@
+"""Runs every benchmark, each in a process of its own, and prints one table.
+
+Reports go to benchmarks/results/, those of a brief run, which only shows that everything works,
+to benchmarks/results/brief/. Targets that were missed are in the table like the others; the exit
+status is for benchmarks that failed to run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from harness.figure import Figure
+from harness.picture import draw
+from harness.table import format_table
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+PICTURE = HERE.parent / "docs" / "images" / "performance.png"
+#: In the order of the table.
+SCRIPTS = (
+    "publish_latency",
+    "dispatch_cost",
+    "throughput",
+    "resolver_overhead",
+    "security_cost",
+    "event_rate",
+    "registration",
+    "asyncio_latency",
+    "memory_idle",
+    "loop_pause",
+    "memory_flat",
+    "peer",
+)
+#: Seconds after which a script is taken for hung.
+TIMEOUT = 600
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--brief", action="store_true", help="few repetitions: only shows it works")
+    parser.add_argument("script", nargs="*", help=f"all, or some of: {', '.join(SCRIPTS)}")
+    options = parser.parse_args()
+    chosen = options.script or SCRIPTS
+    if unknown := sorted(set(chosen) - set(SCRIPTS)):
+        parser.error(f"there is no benchmark {', '.join(unknown)}")
+    folder = RESULTS / "brief" if options.brief else RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+
+    begin = time.monotonic()
+    reports = {name: run(name, folder, options.brief) for name in chosen}
+    worked = {name: report for name, report in reports.items() if report is not None}
+    figures = [figure_of(row) for report in worked.values() for row in report["figures"]]
+    print(f"\n{format_table(figures)}\n")
+    for report in list(worked.values())[:1]:
+        print(caption(report))
+    told = [figure.met for figure in figures if figure.met is not None]
+    print(f"{sum(told)} of {len(told)} targets met; {time.monotonic() - begin:.0f} s")
+    if worked.keys() >= {"publish_latency", "asyncio_latency", "dispatch_cost"}:
+        picture(worked, folder / "performance.png" if options.brief else PICTURE)
+    if options.brief:
+        print("a brief run: the figures only show that every benchmark works")
+    failed = [name for name, report in reports.items() if report is None]
+    if failed:
+        print(f"FAILED to run: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def run(name: str, folder: Path, brief: bool) -> dict[str, Any] | None:
+    """The report of one script, None when it failed."""
+    print(f"{name} …", file=sys.stderr, flush=True)
+    path = folder / f"{name}.json"
+    path.unlink(missing_ok=True)
+    command = [sys.executable, str(HERE / f"{name}.py"), "--json", str(path)]
+    if brief:
+        command.append("--brief")
+    try:
+        subprocess.run(command, check=True, timeout=TIMEOUT)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        print(error, file=sys.stderr)
+        return None
+    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return report
+
+
+def figure_of(row: dict[str, Any]) -> Figure:
+    return Figure(**{key: value for key, value in row.items() if key != "met"})
+
+
+def caption(report: dict[str, Any]) -> str:
+    """The machine and the commit in one line."""
+    machine = report["machine"]
+    return (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"{machine['system']}, Python {machine['python']}, {machine['go']}, "
+        f"load {machine['load']} at the start, commit {report['commit']}"
+    )
+
+
+def picture(reports: dict[str, dict[str, Any]], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    latency = reports["publish_latency"]
+    draw(
+        path,
+        latency["series"],
+        reports["asyncio_latency"]["series"],
+        reports["dispatch_cost"]["series"]["publish"],
+        caption(latency),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
