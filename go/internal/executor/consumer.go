@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -156,8 +157,17 @@ func (x *Executor) Drain(t *bus.Thread, number, maximum int) (messages []Message
 		if s == nil {
 			break
 		}
-		messages = x.take(messages, s, s.appendID(nil), min(fairShare, maximum-len(messages)))
-		if !c.quiet && s.queue.HasReady() {
+		before := len(messages)
+		messages = x.take(messages, s, s.appendID(nil), min(fairShare, maximum-before))
+		if c.quiet {
+			if len(messages) > before {
+				continue // its loop is told, and will look again by itself
+			}
+			// Its oldest response is a place still being computed, or another
+			// reader was faster: the loop is not told, so it must not stay quiet.
+			s.link.Rearm()
+		}
+		if s.queue.HasReady() {
 			s.notify()
 		}
 	}
@@ -169,15 +179,16 @@ func (x *Executor) Drain(t *bus.Thread, number, maximum int) (messages []Message
 
 // OpenConsumer makes a consumer with a descriptor of its own, for an event loop.
 func (x *Executor) OpenConsumer(t *bus.Thread) (number int, err error) {
-	if err := x.checkOpen(); err != nil {
-		return 0, err
-	}
 	c, err := newConsumer(true)
 	if err != nil {
 		return 0, err
 	}
 	t.Lock(&x.consumersMu)
 	defer x.consumersMu.Unlock()
+	// Under the lock: closing closes the consumers that it finds there.
+	if err := x.checkOpen(); err != nil {
+		return 0, errors.Join(err, c.notifier.Close())
+	}
 	x.lastConsumer++
 	x.consumers[x.lastConsumer] = c
 	return x.lastConsumer, nil
@@ -198,14 +209,15 @@ func (x *Executor) consumer(t *bus.Thread, number int) (*consumer, error) {
 }
 
 func (x *Executor) openPlainSide(t *bus.Thread) (*consumer, error) {
-	if err := x.checkOpen(); err != nil {
-		return nil, err
-	}
 	c, err := newConsumer(false)
 	if err != nil {
 		return nil, err
 	}
 	t.Lock(&x.consumersMu)
+	if err := x.checkOpen(); err != nil {
+		x.consumersMu.Unlock()
+		return nil, errors.Join(err, c.notifier.Close())
+	}
 	if first := x.consumers[plainSide]; first != nil {
 		x.consumersMu.Unlock()
 		return first, c.notifier.Close()

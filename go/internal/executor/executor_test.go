@@ -393,6 +393,33 @@ func TestDrainIsFairAndTheDescriptorStaysReadableUntilAllIsRead(t *testing.T) {
 	}
 }
 
+func TestAnAnswerStillBeingComputedDoesNotSilenceItsStream(t *testing.T) {
+	python := newResolvers()
+	var ticket uint64
+	python.table[1] = func(_ *bus.Thread, _ []byte, call executor.Call) executor.Result {
+		ticket = call.Ticket
+		return executor.Result{Kind: executor.KindPending}
+	}
+	x := open(t, python)
+	thread := &bus.Thread{}
+	consumer, err := x.OpenConsumer(thread)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := register(t, x, executor.Registration{Subscription: "a", Options: `{"resolver":1,"resolver_flags":4}`})
+	if err := x.Attach(thread, s.ID(), consumer); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, x, "orders", `{"id":1}`)
+	for i, want := range []int{0, 1} { // looks while pending, then again once settled
+		messages, _, err := x.Drain(thread, consumer, 100)
+		if err != nil || len(messages) != want {
+			t.Fatalf("drain %d gave %d messages and %v", i, len(messages), err)
+		}
+		x.Settle(thread, ticket, executor.Result{Value: []byte(`1`)})
+	}
+}
+
 func TestResumeReplaysExactlyWhatWasMissed(t *testing.T) {
 	x := open(t, newResolvers())
 	publish(t, x, "orders", `{"id":1}`)
