@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .errors import SubscriptionsError, from_native
 from .loop import REFILL, Feed, LoopConsumer
-from .process import is_forked
+from .process import forked_error, is_forked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,6 +179,8 @@ class Stream:
         return await self._next()
 
     async def _next(self) -> bytes:
+        if is_forked():
+            raise forked_error()
         feed = self._feed
         if feed.waiter is not None:
             raise RuntimeError(f"subscription {self.id!r} is already being read by another task")

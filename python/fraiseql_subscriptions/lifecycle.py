@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 import weakref
 from asyncio.events import _get_running_loop
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -28,6 +29,8 @@ __all__ = ["Engine"]
 
 _logger = logging.getLogger("fraiseql_subscriptions")
 
+#: How long one wait in close() lasts, so that Ctrl-C is answered in time.
+_SLICE_MS: Final = 50
 #: One executor opens at a time; opening loads the library.
 _opening = threading.RLock()
 
@@ -144,8 +147,11 @@ class Engine:
         if loop is not None:  # what runs on this loop cannot end while its thread waits here
             self._callbacks.tasks.cancel_on(loop)
         self._hub.finish()
+        deadline = time.monotonic() + limit / 1000
         try:
-            ended = self._native.close_executor(handle, limit)
+            ended = self._native.close_executor(handle, min(limit, _SLICE_MS))
+            while not ended and (left := deadline - time.monotonic()) > 0:
+                ended = self._native.close_executor(handle, min(1 + int(left * 1000), _SLICE_MS))
         except RuntimeError as error:
             raise self._callbacks.interrupt() or from_native(error) from None
         if not ended:
