@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -39,9 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("interrupted\n")
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone (head, less): nothing more to say, at exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 1  # the reader has gone (head, less): nobody is left to tell
     except SubscriptionsError as error:
         sys.stderr.write(f"The engine failed: {error}\n")
         return 1

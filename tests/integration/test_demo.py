@@ -247,6 +247,7 @@ def test_every_dashboard_receives_what_the_file_says() -> None:
     assert found["ok"] is True
     assert found["differences"] == []
     assert (found["flights"], found["events"], found["dropped"]) == (932, 1852, 0)
+    assert found["speed"] == "max"
     assert found["dashboards"] == len(found["results"]) == 20
     received = {result["name"]: result["received"] for result in found["results"]}
     assert sum(received.values()) == found["received"]
@@ -272,6 +273,7 @@ def test_plain_lines_where_the_output_is_no_terminal() -> None:
     assert any(line.startswith("06:00 ") and "of 1,852 events" in line for line in lines)
     shut_out = next(line for line in lines if line.startswith("shut out DL "))
     assert shut_out.split()[-4:] == ["1", "0", "0", "ok"]
+    assert lines[-2].startswith("Replayed as fast as possible in ")
     assert lines[-1].startswith("All 20 dashboards received exactly what the CSV file says")
 
 
