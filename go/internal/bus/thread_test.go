@@ -56,8 +56,10 @@ func TestLockNeverWaitsForTheGILWithTheMutexHeld(t *testing.T) {
 		<-waiting
 		gil.mu.Lock() // it gave the GIL up, to wait for the mutex
 		mu.Unlock()
-		taken := 0       // guarded by mu
-		for range 1000 { // with the GIL held here, the mutex is to be had
+		// With the GIL held here, the mutex is to be had, for longer than the 1 ms
+		// after which a mutex goes to who waits for it.
+		taken := 0 // guarded by mu
+		for begin := time.Now(); time.Since(begin) < 20*time.Millisecond; {
 			mu.Lock()
 			taken++
 			mu.Unlock()

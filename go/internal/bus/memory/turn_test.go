@@ -2,14 +2,13 @@ package memory
 
 import (
 	"fmt"
-	"slices"
+	"runtime"
 	"testing"
 	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/bustest"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
-	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
 
 const (
@@ -133,111 +132,6 @@ func TestALoopNeverWaitsAndItsEventIsLent(t *testing.T) {
 	}
 }
 
-func TestAnEventOfAThreadInsideAResolverNeverRunsOnAnotherPublisher(t *testing.T) {
-	for _, loop := range []bool{false, true} {
-		t.Run(fmt.Sprintf("loop %v", loop), func(t *testing.T) {
-			d := bustest.NewDispatcher(t)
-			b := New(d, 64)
-			inside, leave := make(chan struct{}), make(chan struct{})
-			outer := bustest.NewEvent(t, python, "a", "")
-			inner := []*event.Event{bustest.NewEvent(t, plain, "b", ""), bustest.NewEvent(t, python, "b", "")}
-			d.Resolver = func(thread *bus.Thread, ev *event.Event) {
-				if ev != outer {
-					return
-				}
-				if _, err := b.PublishWithExecutor(thread, inner, bus.WaitDispatched); err != nil {
-					t.Error(err)
-				}
-				close(inside)
-				bustest.Receive(t, leave, "the test")
-			}
-			ended := bustest.Started(func() { bustest.Publish(t, b, new(bus.Thread), outer) })
-			bustest.Receive(t, inside, "the resolver")
-
-			// Channel b has events and no holder. The resolver may wait for this
-			// publisher, so it must get through, but not by running its events.
-			other := &bus.Thread{Loop: loop}
-			own := bustest.NewEvent(t, python, "b", "")
-			bustest.Publish(t, b, other, own)
-			for _, one := range d.AwaitDelivered(3) {
-				if one.Event == inner[1] && !one.Thread.Engine {
-					t.Errorf("the nested event ran on %+v", one.Thread)
-				}
-				if one.Event == own && one.Thread != other && !(loop && one.Thread.Engine) {
-					t.Errorf("the publisher's own event ran on %+v", one.Thread)
-				}
-			}
-			close(leave)
-			bustest.Receive(t, ended, "the outer publisher")
-			if offsets := deliveredOffsets(d, "b"); len(offsets) != 3 || !slices.IsSorted(offsets) {
-				t.Errorf("channel b has the order %v", offsets)
-			}
-			checkIdle(t, b)
-		})
-	}
-}
-
-func deliveredOffsets(d *bustest.Dispatcher, channel string) (offsets []uint64) {
-	for _, one := range d.Delivered() {
-		if one.Event.Channel == channel {
-			offsets = append(offsets, one.Event.Offset)
-		}
-	}
-	return offsets
-}
-
-func TestNestedPublishesRunOnTheSameThreadAfterwards(t *testing.T) {
-	d := bustest.NewDispatcher(t)
-	b := New(d, 512)
-	thread := new(bus.Thread)
-	depth := 0
-	d.Resolver = func(on *bus.Thread, _ *event.Event) {
-		if depth++; depth > 100 {
-			return
-		}
-		batch := []*event.Event{
-			bustest.NewEvent(t, plain, "a", ""),
-			bustest.NewEvent(t, python, []string{"a", "b", "c"}[depth%3], ""),
-		}
-		if _, err := b.PublishWithExecutor(on, batch, bus.WaitDispatched); err != nil {
-			t.Error(err)
-		}
-	}
-	bustest.Publish(t, b, thread, bustest.NewEvent(t, python, "a", ""))
-	delivered := d.Delivered()
-	if len(delivered) != 201 {
-		t.Fatalf("%d deliveries when the publish returns, want 201", len(delivered))
-	}
-	for _, one := range delivered {
-		if one.Thread != thread || one.Overtook {
-			t.Fatalf("event %d ran on %+v, overtaking %v", one.Event.Offset, one.Thread, one.Overtook)
-		}
-	}
-	for _, channel := range []string{"a", "b", "c"} {
-		if offsets := deliveredOffsets(d, channel); !slices.IsSorted(offsets) {
-			t.Errorf("channel %s has the order %v", channel, offsets)
-		}
-	}
-	checkIdle(t, b)
-}
-
-func TestAResolverMayWaitForAnotherPublisherOnAnotherChannel(t *testing.T) {
-	d := bustest.NewDispatcher(t)
-	b := New(d, 8)
-	outer := bustest.NewEvent(t, python, "a", "")
-	d.Resolver = func(_ *bus.Thread, ev *event.Event) {
-		if ev == outer {
-			bustest.Receive(t, bustest.Started(func() {
-				bustest.Publish(t, b, new(bus.Thread), bustest.NewEvent(t, python, "b", ""))
-			}), "the other publisher")
-		}
-	}
-	bustest.Publish(t, b, new(bus.Thread), outer)
-	if n := len(d.Delivered()); n != 2 {
-		t.Errorf("%d deliveries, want 2", n)
-	}
-}
-
 func TestAwaitTimesOutAndTheTurnIsStillToBeHad(t *testing.T) {
 	d := bustest.NewDispatcher(t)
 	b := New(d, 8)
@@ -260,6 +154,30 @@ func TestAwaitTimesOutAndTheTurnIsStillToBeHad(t *testing.T) {
 		t.Errorf("delivered on %+v, want the thread that awaited", last.Thread)
 	}
 	checkIdle(t, b)
+}
+
+func TestAWaiterIsWokenByItsTurnAndByDispatch(t *testing.T) {
+	for _, kind := range []string{plain, python} {
+		t.Run(kind, func(t *testing.T) {
+			d := bustest.NewDispatcher(t)
+			b := New(d, 8)
+			release := holder(t, b, d, new(bus.Thread), "a")
+			publisher := new(bus.Thread)
+			ticket := accept(t, b, publisher, bustest.NewEvent(t, kind, "a", ""), bus.WaitDispatched).Ticket
+			ended := bustest.Started(func() {
+				if !b.Await(publisher, ticket, time.Hour) {
+					t.Error("not dispatched")
+				}
+			})
+			for waits := false; !waits; runtime.Gosched() {
+				b.mu.Lock()
+				waits = b.tickets[ticket].signal != nil
+				b.mu.Unlock()
+			}
+			release()
+			bustest.Receive(t, ended, "the waiter")
+		})
+	}
 }
 
 func TestAForsakenTurnGoesToTheEngine(t *testing.T) {
@@ -329,54 +247,17 @@ func TestNoPublisherWorksForTheRestForever(t *testing.T) {
 	}
 }
 
-func TestAPositionNamesWhatIsStillOnItsWay(t *testing.T) {
+func TestABatchIsDispatchedInItsOrderAcrossChannels(t *testing.T) {
 	d := bustest.NewDispatcher(t)
 	b := New(d, 64)
-	bustest.Publish(t, b, new(bus.Thread), bustest.NewEvent(t, plain, "b", ""))
-	release := holder(t, b, d, new(bus.Thread), "a") // event 2
-	bustest.Publish(t, b, new(bus.Thread), bustest.NewEvent(t, plain, "b", ""))
-	bustest.Publish(t, b, new(bus.Thread), bustest.NewEvent(t, plain, "b", ""))
-	at := d.Delivered()[2].At
-	if at.Offset != 4 || !slices.Equal(at.Missing, []uint64{2}) {
-		t.Fatalf("event 4 is delivered at %v, want 4 without 2", at)
+	var batch []*event.Event
+	for i := range 30 {
+		batch = append(batch, bustest.NewEvent(t, []string{plain, python}[i%2], []string{"a", "b", "c"}[i%3], ""))
 	}
-	b.Replay(new(bus.Thread), at, bustest.Patterns(t, "*"), func(events []*event.Event, last uint64, recovered bool) {
-		if !recovered || last != 4 || !slices.Equal(bustest.Offsets(events), []uint64{2}) {
-			t.Errorf("since %v: %v up to %d, recovered %v", at, bustest.Offsets(events), last, recovered)
+	bustest.Publish(t, b, new(bus.Thread), batch...)
+	for i, one := range d.Delivered() {
+		if one.Event != batch[i] {
+			t.Fatalf("event %d is dispatched at place %d", one.Event.Offset, i)
 		}
-	})
-	release()
-	bustest.Publish(t, b, new(bus.Thread), bustest.NewEvent(t, plain, "a", ""))
-	if at := d.Delivered()[4].At; at.Offset != 5 || at.Missing != nil {
-		t.Errorf("event 5 is delivered at %v", at)
-	}
-}
-
-func TestTooManyEventsOnTheirWayAreRefused(t *testing.T) {
-	d := bustest.NewDispatcher(t)
-	b := New(d, 1)
-	release := holder(t, b, d, new(bus.Thread), "a")
-	b.mu.Lock()
-	for b.flight.len() < maxPending {
-		b.flight.add(1_000_000 + uint64(b.flight.len()))
-	}
-	b.mu.Unlock()
-	receipts, err := b.PublishWithExecutor(new(bus.Thread), []*event.Event{bustest.NewEvent(t, plain, "b", "")}, bus.WaitDispatched)
-	if fault.CodeOf(err) != fault.LimitExceeded || receipts != nil {
-		t.Errorf("receipts %v, error %v; want LIMIT_EXCEEDED", receipts, err)
-	}
-	release()
-	bustest.Publish(t, b, new(bus.Thread), bustest.NewEvent(t, plain, "b", ""))
-}
-
-func TestLanesOfIdleChannelsDoNotAccumulate(t *testing.T) {
-	d := bustest.NewDispatcher(t)
-	b := New(d, 0)
-	for i := range 500 {
-		bustest.Publish(t, b, new(bus.Thread), bustest.NewEvent(t, []string{plain, python}[i%2], fmt.Sprintf("orders.%d", i), ""))
-	}
-	checkIdle(t, b)
-	if size := cap(b.flight.offsets); size > maxSpare {
-		t.Errorf("room for %d offsets is kept", size)
 	}
 }
