@@ -31,9 +31,10 @@ compared with what the CSV file says, computed without the engine."""
 
 EPILOG: Final = """\
 exit status:
-  0  every dashboard received exactly what it should have
-  1  one did not (its name and the difference are the last lines), or the engine failed
-  2  the arguments are wrong
+  0    every dashboard received exactly what it should have
+  1    one did not (its name and the difference are the last lines), or the engine failed
+  2    the arguments are wrong
+  130  interrupted by Ctrl-C
 
 examples:
   python -m fraiseql_subscriptions demo
@@ -41,7 +42,7 @@ examples:
   python -m fraiseql_subscriptions demo --speed max --subscribers 10000
   python -m fraiseql_subscriptions demo --json | jq .delivery_ms"""
 
-#: The whole day in about 16 seconds.
+#: The whole day in about 14 seconds.
 _DEFAULT_SPEED: Final = 6000.0
 _MOST_SUBSCRIBERS: Final = 1_000_000
 
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_speed,
         metavar="FACTOR",
         help="simulated seconds per second; 0 or max: as fast as possible "
-        "(default: 6000, the day in about 16 seconds; max where the output is no terminal)",
+        "(default: 6000, the day in about 14 seconds; max where the output is no terminal)",
     )
     parser.add_argument(
         "--subscribers",

@@ -45,9 +45,12 @@ class Report:
             f"{len(replay.events) / replay.seconds:,.0f} events/s, "
             f"{replay.received / replay.seconds:,.0f} responses/s"
         )
+        # Without a pace, events are published before the responses to earlier ones are read.
+        waits = ["(as fast as possible: a delivery includes its wait behind earlier ones)"]
         return [
             f"Delivery, publish to the body of async for: {_quantiles(replay.delivery)}",
             f"Publishing, await publish():                {_quantiles(replay.publishing)}",
+            *(waits if replay.speed is None else []),
             f"Replayed {pace} in {replay.seconds:.2f} s: {rates}.",
         ]
 
