@@ -101,10 +101,10 @@ func TestASignalDoesNotRelyOnAnotherThatIsUnderWay(t *testing.T) {
 				t.Fatal("the signal was left to the goroutine that is stopped")
 			}
 			n.Clear()
-			// The stopped goroutine now finishes, in a later round.
-			write(n.writer)
+			// In the next round another one stops before its write, then the first
+			// finishes: its write was read by Clear, and says nothing about this round.
+			n.state.Add(signalling)
 			n.state.CompareAndSwap(signalling, signalled)
-			n.Clear()
 			n.Signal()
 			if !readableWithin(t, n, 0) {
 				t.Fatal("a signal of a later round was taken for written")
@@ -152,46 +152,78 @@ func TestNoSignalIsLostBetweenClearAndTheNextLook(t *testing.T) {
 	}
 }
 
+func TestDescriptorsStayOpenWhileACallIsInsideThem(t *testing.T) {
+	for name, how := range signals {
+		t.Run(name, func(t *testing.T) {
+			n := open(t, how)
+			if !n.enter() {
+				t.Fatal("an open notifier cannot be entered")
+			}
+			for range 2 {
+				if err := n.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := unix.FcntlInt(uintptr(n.writer), unix.F_GETFD, 0); err != nil {
+				t.Errorf("closed under a call: %v", err)
+			}
+			if n.enter() {
+				t.Error("a closed notifier can be entered")
+			}
+			if err := n.leave(); err != nil {
+				t.Error(err)
+			}
+			if _, err := unix.FcntlInt(uintptr(n.writer), unix.F_GETFD, 0); err == nil {
+				t.Error("open after the last call has left")
+			}
+		})
+	}
+}
+
 // Another file takes the number of the closed descriptor at once; a late signal
 // would write into it.
 func TestASignalNeverWritesToAReusedDescriptor(t *testing.T) {
 	for name, how := range signals {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "other")
-			for range 500 {
+			for range 200 {
 				n := open(t, how)
 				var racing sync.WaitGroup
-				start := make(chan struct{})
+				closed := make(chan struct{})
 				for range 3 {
 					racing.Add(1)
 					go func() {
 						defer racing.Done()
-						<-start
 						for range 20 {
 							n.Signal()
 							n.Clear()
 						}
+						<-closed
+						n.Signal()
+						n.Clear()
 					}()
 				}
 				for range 2 {
 					racing.Add(1)
 					go func() {
 						defer racing.Done()
-						<-start
 						if err := n.Close(); err != nil {
 							t.Errorf("Close: %v", err)
 						}
 					}()
 				}
-				close(start)
 				var others []*os.File
 				for range 6 {
+					if err := n.Close(); err != nil {
+						t.Errorf("Close: %v", err)
+					}
 					f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 					if err != nil {
 						t.Fatal(err)
 					}
 					others = append(others, f)
 				}
+				close(closed)
 				racing.Wait()
 				for _, f := range others {
 					f.Close()

@@ -67,6 +67,9 @@ func TestOwnersAreReportedOnceInTheOrderTheyTurnedReady(t *testing.T) {
 	if got := list.Next(); got != all[3] {
 		t.Errorf("first came %v, want 3", got)
 	}
+	if !list.HasNext() {
+		t.Error("a list in the middle of a batch says it has no more")
+	}
 	all[2].publish(text("x"))
 	all[3].publish(text("x"))
 	if got := names(list.Next); got != "14023" {

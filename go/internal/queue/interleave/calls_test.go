@@ -167,7 +167,7 @@ func (s *subject) check(t *testing.T, m *machine) {
 	if s.in != s.out+s.drops+left {
 		t.Fatalf("%d went in; %d came out + %d dropped + %d left:%s", s.in, s.out, s.drops, left, history(ops))
 	}
-	if n := s.q.Close(); n != left || s.q.Bytes() != 0 {
-		t.Fatalf("closing discarded %d of %d and left %d bytes:%s", n, left, s.q.Bytes(), history(ops))
+	if n := s.q.Close(); n != left || s.q.queued() != 0 {
+		t.Fatalf("closing discarded %d of %d and left %d bytes, %d counted:%s", n, left, s.q.queued().bytes(), s.q.queued().count(), history(ops))
 	}
 }

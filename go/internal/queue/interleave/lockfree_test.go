@@ -72,6 +72,9 @@ func stopEverywhere(t *testing.T, build func() (*subject, []func(*thread))) {
 					t.Fatalf("stopped after %d and %d steps: thread %d did not finish", i, j, other.id)
 				}
 			}
+			if head, tail := s.q.head.Load(), s.q.tail.Load(); tail != nil && tail.base < head.base {
+				t.Fatalf("stopped after %d and %d steps: the tail pointer keeps a consumed segment", i, j)
+			}
 			// Going on after all that has happened, they do no harm.
 			m.resume(func(m *machine) *thread {
 				for _, thread := range m.alive() {

@@ -105,3 +105,30 @@ func TestNoInterleavingLosesAWakeUp(t *testing.T) {
 		}
 	}
 }
+
+func TestNoInterleavingLosesAnOwner(t *testing.T) {
+	explore(everywhere, func() ([]func(*thread), func(*machine)) {
+		list := NewList[owner](new(Notifier))
+		owners := []*owner{{}, {}}
+		for _, o := range owners {
+			o.link.Attach(list, o)
+		}
+		reported := map[*owner]bool{}
+		collect := func(t *thread) {
+			t.do("collect", func() []effect {
+				for o := list.Next(); o != nil; o = list.Next() {
+					reported[o] = true
+				}
+				return nil
+			})
+		}
+		return []func(*thread){owners[0].publish, owners[1].publish, collect}, func(*machine) {
+			for o := list.Next(); o != nil; o = list.Next() {
+				reported[o] = true
+			}
+			if len(reported) != 2 {
+				t.Fatalf("%d of 2 owners were reported", len(reported))
+			}
+		}
+	})
+}
