@@ -17,6 +17,7 @@ import logging
 import threading
 import traceback
 import types
+from _thread import get_ident
 from asyncio.events import _get_running_loop
 from collections.abc import Callable
 from itertools import count
@@ -171,28 +172,52 @@ class Callbacks(dict[int, Resolver]):
         """
         if not self._interrupts:
             return None
-        thread = threading.get_ident()
+        thread = get_ident()
         return None if thread in self._resolving else self._interrupts.pop(thread, None)
+
+    def is_resolving(self) -> bool:
+        """Whether this thread is inside a resolver."""
+        return get_ident() in self._resolving
 
     # --- Called by the engine ----------------------------------------------------------
 
     def resolve(
         self, data: bytes, calls: list[Call], exact: bool, engine_thread: bool
     ) -> list[Result]:
-        """One result a call, in order, as `result` describes them. Never raises."""
+        """One result a call, in order, as `result` describes them.
+
+        Never raises once it has begun: Ctrl-C can strike between any two steps of Python code,
+        and its exception is then a result and kept for the publish to raise. The engine deals
+        with the one place out of reach, before the first step.
+        """
         results: list[Result] = []
-        thread = threading.get_ident()
-        nested = thread in self._resolving
-        self._resolving.add(thread)
-        while len(results) < len(calls):
+        try:
+            self._resolve(data, calls, exact, engine_thread, results.append)
+        except BaseException as error:
+            self._go_on(error, data, calls, exact, engine_thread, results)
+        return results
+
+    def _go_on(
+        self,
+        error: BaseException,
+        data: bytes,
+        calls: list[Call],
+        exact: bool,
+        engine_thread: bool,
+        results: list[Result],
+    ) -> None:
+        """Do the calls after the one that a signal's exception has struck."""
+        while True:
+            self._keep_interrupt(error, engine_thread)
+            if len(results) < len(calls):
+                results.append((ERROR, message_of(error)))
             try:
                 self._resolve(data, calls[len(results) :], exact, engine_thread, results.append)
-            except BaseException as error:  # noqa: PERF203  (a signal's, between two calls)
-                self._keep_interrupt(error, engine_thread)
-                results.append((ERROR, message_of(error)))
-        if not nested:
-            self._resolving.discard(thread)
-        return results[: len(calls)]
+            except BaseException as another:
+                error = another
+            else:
+                break
+        del results[len(calls) :]
 
     def _resolve(
         self,
@@ -202,6 +227,15 @@ class Callbacks(dict[int, Resolver]):
         engine_thread: bool,
         append: Callable[[Result], None],
     ) -> None:
+        resolving = self._resolving
+        thread = get_ident()
+        if thread not in resolving:
+            try:
+                resolving.add(thread)
+                self._resolve(data, calls, exact, engine_thread, append)
+            finally:
+                resolving.discard(thread)
+            return
         get = self.get
         loads = decode_exact if exact else decode
         for number, variables, info, ticket in calls:
@@ -302,7 +336,7 @@ class Callbacks(dict[int, Resolver]):
             if engine_thread:
                 _Unraisable(error)
             else:
-                self._interrupts[threading.get_ident()] = error
+                self._interrupts[get_ident()] = error
 
     def _report(self, resolver: Resolver, error: BaseException) -> Result:
         """The error result, and a log record when this resolver had not been failing before."""

@@ -147,6 +147,8 @@ class Engine:
         if loop is not None:  # what runs on this loop cannot end while its thread waits here
             self._callbacks.tasks.cancel_on(loop)
         self._hub.finish()
+        if self._callbacks.is_resolving():  # it would wait for itself
+            limit = 0
         deadline = time.monotonic() + limit / 1000
         try:
             ended = self._native.close_executor(handle, min(limit, _SLICE_MS))
@@ -155,10 +157,11 @@ class Engine:
         except RuntimeError as error:
             raise self._callbacks.interrupt() or from_native(error) from None
         if not ended:
-            _logger.warning(
-                "the executor was closed, but a resolver was still running after %s seconds",
-                timeout,
-            )
+            if limit:
+                _logger.warning(
+                    "the executor was closed, but a resolver was still running after %s seconds",
+                    timeout,
+                )
             return
         self._handle = 0
         self._hub.close()

@@ -299,6 +299,25 @@ def test_an_interrupt_on_a_publishing_thread_is_kept_until_the_publish_ends(
     assert table.interrupt() is None
 
 
+def test_an_interrupt_between_two_calls_costs_one_of_them_at_most() -> None:
+    struck: list[int] = []
+
+    class Struck(Callbacks):
+        def get(self, number: int, default: Any = None) -> Any:
+            struck.append(number)
+            if len(struck) in (2, 4):
+                raise KeyboardInterrupt
+            return super().get(number, default)
+
+    table = Struck()
+    number, _ = table.acquire(lambda data: 1)
+    results = table.resolve(b"{}", [(number, None, None, 0)] * 5, False, False)
+    struck_one = (ERROR, b"KeyboardInterrupt")
+    assert results == [b"1", struck_one, b"1", struck_one, b"1"]
+    assert type(table.interrupt()) is KeyboardInterrupt
+    assert not table.is_resolving()
+
+
 def test_an_interrupt_on_an_engine_thread_goes_to_the_unraisable_hook(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
