@@ -42,7 +42,9 @@ class LiveDisplay:
         return time.perf_counter() >= self._next
 
     def draw(self, replay: Replay) -> None:
-        self._live.update(Group(self._table(replay), _progress(replay)), refresh=True)
+        self._live.update(
+            Group(self._table(replay), _progress(replay, self._console.width)), refresh=True
+        )
         self._next = time.perf_counter() + _SECONDS_BETWEEN
 
     def _table(self, replay: Replay) -> Table:
@@ -110,12 +112,14 @@ def _last(tally: Tally) -> Text:
     return text
 
 
-def _progress(replay: Replay) -> Table:
+def _progress(replay: Replay, width: int) -> Table:
     done, total = replay.published, len(replay.events)
     grid = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(5):
+        grid.add_column(no_wrap=True)
     grid.add_row(
         Text(clock(replay.minute), "bold cyan"),
-        ProgressBar(total=total, completed=done, width=40),
+        ProgressBar(total=total, completed=done, width=max(min(width - 72, 40), 5)),
         f"{done:,} of {total:,} events",
         f"{replay.received:,} responses",
         f"p99 {replay.delivery.quantile(0.99) * 1000:.2f} ms",
