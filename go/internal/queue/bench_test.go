@@ -143,7 +143,7 @@ func benchContended[Q pushPopper](b *testing.B, q Q) {
 }
 
 // One producer pushes as fast as it can while one consumer pops: an operation is
-// a push, and drops are left out of nothing.
+// a push; it drops the oldest when the consumer is behind.
 func BenchmarkProducerConsumer(b *testing.B) {
 	b.Run("twin=mutex", func(b *testing.B) { benchProducerConsumer(b, new(mutexQueue)) })
 	b.Run("twin=lockfree", func(b *testing.B) { benchProducerConsumer(b, new(queue.Queue)) })
@@ -174,11 +174,11 @@ func BenchmarkFanOut(b *testing.B) {
 	b.Run("twin=lockfree", func(b *testing.B) { benchFanOut(b, func() *queue.Queue { return new(queue.Queue) }) })
 }
 
-func benchFanOut[Q pushPopper](b *testing.B, make1 func() Q) {
+func benchFanOut[Q pushPopper](b *testing.B, fresh func() Q) {
 	const width = 10_000
 	queues := make([]Q, width)
 	for i := range queues {
-		queues[i] = make1()
+		queues[i] = fresh()
 	}
 	r := queue.Ready(make([]byte, 200))
 	b.ReportAllocs()

@@ -136,7 +136,8 @@ func (q *Queue) Pop() (*Response, bool) {
 
 // AppendPop pops up to maximum responses, oldest first, and appends them to dst.
 // Fewer mean that Pop would have returned false. It costs less than as many Pops;
-// the bytes of many are released together.
+// the bytes of up to 64 are
+// released together.
 func (q *Queue) AppendPop(dst []*Response, maximum int) []*Response {
 	s := q.head.Load()
 	if s == nil {

@@ -12,7 +12,7 @@ const (
 	// maxCount bounds Policy.MaxResponses in effect, maxLag what one consumer may
 	// have taken but not counted. Together they leave tallies room to be compared.
 	maxCount = 1 << (countBits - 2)
-	maxLag   = 1 << 12
+	maxLag   = 1 << 6
 )
 
 func bytesTally(n int64) tally { return tally(uint64(n) << countBits) }

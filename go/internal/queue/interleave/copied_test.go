@@ -162,7 +162,7 @@ const (
 	// maxCount bounds Policy.MaxResponses in effect, maxLag what one consumer may
 	// have taken but not counted. Together they leave tallies room to be compared.
 	maxCount = 1 << (countBits - 2)
-	maxLag   = 1 << 12
+	maxLag   = 1 << 6
 )
 
 func bytesTally(n int64) tally { return tally(uint64(n) << countBits) }
@@ -507,7 +507,8 @@ func (q *Queue) Pop() (*Response, bool) {
 
 // AppendPop pops up to maximum responses, oldest first, and appends them to dst.
 // Fewer mean that Pop would have returned false. It costs less than as many Pops;
-// the bytes of many are released together.
+// the bytes of up to 64 are
+// released together.
 func (q *Queue) AppendPop(dst []*Response, maximum int) []*Response {
 	s := q.head.Load()
 	if s == nil {
