@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 __all__ = ["ASYNC", "TAKES_INFO", "TAKES_VARIABLES", "Shape", "shape_of"]
 
@@ -17,6 +19,10 @@ ASYNC: Final = 4
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 #: Optional parameters count only under these names; `def r(data, cache={})` takes the data alone.
 _OPTIONAL_NAMES: Final = (None, "variables", "info")
+
+
+#: Reading a signature takes 10 µs; an application registers few functions, many times.
+_of_functions: WeakKeyDictionary[FunctionType, Shape] = WeakKeyDictionary()
 
 
 class Shape(NamedTuple):
@@ -41,6 +47,15 @@ def shape_of(resolver: Callable[..., Any]) -> Shape:
     Raises TypeError when it is not callable or cannot be called with one to three positional
     arguments. A callable without a readable signature is called with the data alone.
     """
+    if type(resolver) is not FunctionType:
+        return _read(resolver)
+    shape = _of_functions.get(resolver)
+    if shape is None:
+        shape = _of_functions[resolver] = _read(resolver)
+    return shape
+
+
+def _read(resolver: Callable[..., Any]) -> Shape:
     if not callable(resolver):
         raise TypeError(f"resolver must be callable, not {type(resolver).__name__}")
     return Shape(_arity(resolver), _is_async(resolver))
