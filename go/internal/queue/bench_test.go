@@ -1,8 +1,8 @@
 package queue_test
 
 import (
+	"runtime"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
@@ -142,29 +142,31 @@ func benchContended[Q pushPopper](b *testing.B, q Q) {
 	})
 }
 
-// One producer pushes as fast as it can while one consumer pops: an operation is
-// a push; it drops the oldest when the consumer is behind.
-func BenchmarkProducerConsumer(b *testing.B) {
-	b.Run("twin=mutex", func(b *testing.B) { benchProducerConsumer(b, new(mutexQueue)) })
-	b.Run("twin=lockfree", func(b *testing.B) { benchProducerConsumer(b, new(queue.Queue)) })
+// One producer, one consumer, both as fast as they can: an operation is one
+// response handed from one to the other.
+func BenchmarkTransfer(b *testing.B) {
+	b.Run("twin=mutex", func(b *testing.B) { benchTransfer(b, new(mutexQueue)) })
+	b.Run("twin=lockfree", func(b *testing.B) { benchTransfer(b, new(queue.Queue)) })
 }
 
-func benchProducerConsumer[Q pushPopper](b *testing.B, q Q) {
+func benchTransfer[Q pushPopper](b *testing.B, q Q) {
 	r := queue.Ready(make([]byte, 200))
-	var stop atomic.Bool
-	done := make(chan struct{})
+	policy := benchPolicy
+	policy.Overflow = queue.DropNewest
 	go func() {
-		defer close(done)
-		for !stop.Load() {
-			q.Pop()
+		for range b.N {
+			for q.Push(&policy, r).Outcome != queue.Accepted {
+				runtime.Gosched()
+			}
 		}
 	}()
 	b.ReportAllocs()
-	for b.Loop() {
-		q.Push(&benchPolicy, r)
+	b.ResetTimer()
+	for range b.N {
+		for _, ok := q.Pop(); !ok; _, ok = q.Pop() {
+			runtime.Gosched()
+		}
 	}
-	stop.Store(true)
-	<-done
 }
 
 // The dispatcher's view: one shared response to 10,000 queues, then each popped.

@@ -174,7 +174,7 @@ func (q *Queue) AppendPop(dst []*Response, maximum int) []*Response {
 // dropBefore removes the oldest entry, pending or not, when its index is below
 // limit. It returns false when there is none.
 func (q *Queue) dropBefore(limit uint64) bool {
-	for {
+	for wait := 0; ; wait = pause(wait) {
 		s, i, r := q.first()
 		if r == nil || r == ended || s.base+uint64(i) >= limit {
 			return false
