@@ -1,12 +1,14 @@
 """How long from publishing until the body of `async for` runs, on an event loop that is idle?
 
 Published on the loop itself (`await publish`) and on another thread (publish_event). Between
-two events the loop sleeps in its selector for two milliseconds or more.
+two events the loop sleeps in its selector for two milliseconds or more. The floor does the same
+without the engine: a byte written to a pipe on a thread, whose reader wakes a task.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -75,6 +77,36 @@ async def from_a_thread(executor: SubscriptionExecutor, events: int) -> list[flo
     return latencies(departures, arrivals)
 
 
+async def floor(events: int) -> list[float]:
+    departures: list[int] = []
+    arrivals: list[int] = []
+    reading, writing = os.pipe()
+    loop = asyncio.get_running_loop()
+    arrived: asyncio.Queue[None] = asyncio.Queue()
+
+    def readable() -> None:
+        os.read(reading, 1)
+        arrived.put_nowait(None)
+
+    def write() -> None:
+        for _ in range(events):
+            time.sleep(PAUSE)
+            departures.append(perf_counter_ns())
+            os.write(writing, b"x")
+
+    loop.add_reader(reading, readable)
+    thread = threading.Thread(target=write)
+    thread.start()
+    for _ in range(events):
+        await arrived.get()
+        arrivals.append(perf_counter_ns())
+    loop.remove_reader(reading)
+    thread.join()
+    os.close(reading)
+    os.close(writing)
+    return latencies(departures, arrivals)
+
+
 def latencies(departures: list[int], arrivals: list[int]) -> list[float]:
     return [(end - begin) / 1e3 for begin, end in zip(departures, arrivals, strict=True)]
 
@@ -87,6 +119,7 @@ def measure(brief: bool) -> Report:
             {
                 "loop": lambda: asyncio.run(from_the_loop(executor, events)),
                 "thread": lambda: asyncio.run(from_a_thread(executor, events)),
+                "floor": lambda: asyncio.run(floor(events)),
             },
         )
     report = Report()
@@ -97,6 +130,10 @@ def measure(brief: bool) -> Report:
             report.add(f"asyncio_{key}_p{percent}", full_title, each, "µs", target)
         every = [one for run in found[key] for one in run]
         report.series[f"published {title}"] = quantile_curve(every)
+    for percent in (50, 99):
+        each = [percentile(run, percent) for run in found["floor"]]
+        title = f"  floor: a pipe written to on another thread, p{percent}"
+        report.add(f"floor_pipe_p{percent}", title, each, "µs")
     return report
 
 

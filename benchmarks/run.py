@@ -1,7 +1,8 @@
 """Runs every benchmark, each in a process of its own, and prints one table.
 
 Reports go to benchmarks/results/, those of a brief run, which only shows that everything works,
-to benchmarks/results/brief/. Targets that were missed are in the table like the others; the exit
+to benchmarks/results/brief/. A full run of all of them also writes its figures and its picture
+into docs/. Targets that were missed are in the table like the others; the exit
 status is for benchmarks that failed to run.
 """
 
@@ -16,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.figure import Figure
+from harness.page import write_figures
 from harness.picture import draw
 from harness.table import format_table
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
+PAGE = HERE.parent / "docs" / "performance.md"
 PICTURE = HERE.parent / "docs" / "images" / "performance.png"
 #: In the order of the table.
 SCRIPTS = (
@@ -56,18 +59,18 @@ def main() -> int:
     reports = {name: run(name, folder, options.brief) for name in chosen}
     worked = {name: report for name, report in reports.items() if report is not None}
     figures = [figure_of(row) for report in worked.values() for row in report["figures"]]
-    print(f"\n{format_table(figures)}\n")
-    for report in list(worked.values())[:1]:
-        print(caption(report))
-    told = [figure.met for figure in figures if figure.met is not None]
-    print(f"{sum(told)} of {len(told)} targets met; {time.monotonic() - begin:.0f} s")
-    if worked.keys() >= {"publish_latency", "asyncio_latency", "dispatch_cost"}:
+    captions = captions_of(worked, figures, time.monotonic() - begin)
+    print("", format_table(figures), "", *captions, sep="\n")
+    complete = worked.keys() == set(SCRIPTS)
+    if complete:
         picture(worked, folder / "performance.png" if options.brief else PICTURE)
+    if complete and not options.brief:
+        write_figures(PAGE, figures, captions)
     if options.brief:
-        print("a brief run: the figures only show that every benchmark works")
+        print("A brief run: the figures only show that every benchmark works.")
     failed = [name for name, report in reports.items() if report is None]
     if failed:
-        print(f"FAILED to run: {', '.join(failed)}")
+        print(f"FAILED to run: {', '.join(failed)}.")
     return 1 if failed else 0
 
 
@@ -92,13 +95,28 @@ def figure_of(row: dict[str, Any]) -> Figure:
     return Figure(**{key: value for key, value in row.items() if key != "met"})
 
 
-def caption(report: dict[str, Any]) -> str:
-    """The machine and the commit in one line."""
+def captions_of(
+    reports: dict[str, dict[str, Any]], figures: list[Figure], seconds: float
+) -> list[str]:
+    """Sentences on how many targets were met, where, and how undisturbed."""
+    met = [figure.met for figure in figures if figure.met is not None]
+    out = [f"{sum(met)} of {len(met)} targets met, in {seconds:.0f} seconds."]
+    if reports:
+        worst = max(reports, key=lambda name: float(reports[name]["others_percent"]))
+        out.append(f"{machine_of(reports[worst])}.")
+        out.append(
+            "Other programs used at most "
+            f"{reports[worst]['others_percent']:.0f}% of the machine meanwhile ({worst})."
+        )
+    return out
+
+
+def machine_of(report: dict[str, Any]) -> str:
     machine = report["machine"]
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
         f"{machine['system']}, Python {machine['python']}, {machine['go']}, "
-        f"load {machine['load']} at the start, commit {report['commit']}"
+        f"commit {report['commit']}"
     )
 
 
@@ -110,7 +128,7 @@ def picture(reports: dict[str, dict[str, Any]], path: Path) -> None:
         latency["series"],
         reports["asyncio_latency"]["series"],
         reports["dispatch_cost"]["series"]["publish"],
-        caption(latency),
+        machine_of(latency),
     )
 
 

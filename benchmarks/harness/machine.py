@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
-__all__ = ["ROOT", "commit", "machine"]
+__all__ = ["ROOT", "Bystanders", "commit", "machine"]
 
 #: The repository.
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def machine() -> dict[str, Any]:
-    """Processor, memory, versions, and how busy the machine is with other things now."""
+    """Processor, memory and versions."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -25,8 +27,36 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "go": _output("go", "env", "GOVERSION"),
-        "load": round(os.getloadavg()[0], 2),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Bystanders:
+    """Other programs' use of the processors since this object was made.
+
+    Figures taken while others compute say as much about them as about the engine.
+    """
+
+    _begun: float = field(default_factory=time.monotonic)
+    _own: float = field(default_factory=lambda: _own_seconds())
+    _all: float = field(default_factory=lambda: _all_seconds())
+
+    def percent(self) -> float:
+        """Their share of all processors, 0 to 100. Child processes that have ended are ours."""
+        available = (time.monotonic() - self._begun) * (os.cpu_count() or 1)
+        others = (_all_seconds() - self._all) - (_own_seconds() - self._own)
+        return round(min(100.0, max(0.0, 100 * others / available)), 1)
+
+
+def _own_seconds() -> float:
+    return sum(os.times()[:4])
+
+
+def _all_seconds() -> float:
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    twice = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+    return float(sum(times) - idle - twice)
 
 
 def commit() -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from .figure import Figure
 
-__all__ = ["format_table", "number"]
+__all__ = ["cells", "format_table", "number"]
 
 _VERDICTS = {True: "met", False: "MISSED", None: ""}
 
@@ -14,15 +14,7 @@ _VERDICTS = {True: "met", False: "MISSED", None: ""}
 def format_table(figures: Iterable[Figure]) -> str:
     """Columns: what, figure, target, met or missed."""
     rows = [("what", "figure", "target", "")]
-    rows += [
-        (
-            figure.title,
-            f"{number(figure.value)} {figure.unit}",
-            _target(figure),
-            _VERDICTS[figure.met],
-        )
-        for figure in figures
-    ]
+    rows += [cells(figure) for figure in figures]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
         f"{what:<{widths[0]}}  {value:>{widths[1]}}  {target:>{widths[2]}}  {verdict}".rstrip()
@@ -30,6 +22,12 @@ def format_table(figures: Iterable[Figure]) -> str:
     ]
     lines.insert(1, "-" * (sum(widths) + 6))
     return "\n".join(lines)
+
+
+def cells(figure: Figure) -> tuple[str, str, str, str]:
+    """What, figure, target, met or missed."""
+    value = f"{number(figure.value)} {figure.unit}".rstrip()
+    return figure.title, value, _target(figure), _VERDICTS[figure.met]
 
 
 def _target(figure: Figure) -> str:
