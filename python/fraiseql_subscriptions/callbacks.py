@@ -186,10 +186,6 @@ class Callbacks(dict[int, Resolver]):
         thread = get_ident()
         return None if thread in self._resolving else self._interrupts.pop(thread, None)
 
-    def is_resolving(self) -> bool:
-        """Whether this thread is inside a resolver."""
-        return get_ident() in self._resolving
-
     # --- Called by the engine ----------------------------------------------------------
 
     def resolve(

@@ -147,8 +147,6 @@ class Engine:
         if loop is not None:  # what runs on this loop cannot end while its thread waits here
             self._callbacks.tasks.cancel_on(loop)
         self._hub.finish()
-        if self._callbacks.is_resolving():  # it would wait for itself
-            limit = 0
         deadline = time.monotonic() + limit / 1000
         try:
             ended = self._native.close_executor(handle, min(limit, _SLICE_MS))
@@ -157,14 +155,15 @@ class Engine:
         except RuntimeError as error:
             raise self._callbacks.interrupt() or from_native(error) from None
         if not ended:
-            if limit:
-                _logger.warning(
-                    "the executor was closed, but a resolver was still running after %s seconds",
-                    timeout,
-                )
+            _logger.warning(
+                "the executor was closed, but a resolver was still running after %s seconds",
+                timeout,
+            )
+            return
+        self._hub.close()
+        if ended < 0:  # in a resolver or a log handler: the engine does the rest by itself
             return
         self._handle = 0
-        self._hub.close()
         if self._finalizer is not None:
             self._finalizer.detach()
         self._raise_interrupt()

@@ -438,10 +438,13 @@ def test_queue_operations_lock_free(
     taken: list[list[bytes]] = [[] for _ in range(4)]
 
     def consume(into: list[bytes]) -> None:
-        while not done.is_set() or (message := executor.next_event(id)):
-            into.extend(executor.next_events(id, 7))
-            if done.is_set() and (message := executor.next_event(id)):
-                into.append(message)
+        while True:
+            last = done.is_set()
+            one = executor.next_event(id)
+            batch = executor.next_events(id, 7)
+            into.extend(([one] if one else []) + batch)
+            if last and not batch:
+                return
 
     consumers = [in_thread(consume, into) for into in taken]
 

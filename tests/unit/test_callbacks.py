@@ -315,7 +315,6 @@ def test_an_interrupt_between_two_calls_costs_one_of_them_at_most() -> None:
     struck_one = (ERROR, b"KeyboardInterrupt")
     assert results == [b"1", struck_one, b"1", struck_one, b"1"]
     assert type(table.interrupt()) is KeyboardInterrupt
-    assert not table.is_resolving()
 
 
 def test_an_interrupt_on_an_engine_thread_goes_to_the_unraisable_hook(
