@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 import threading
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +64,20 @@ def test_resolver_parameters(executor: SubscriptionExecutor, payloads: Payloads)
         context=context,
     )
     assert 1.7e9 < info.timestamp < 4e9
+
+
+def test_a_resolver_registered_later_is_told_the_context_too(
+    executor: SubscriptionExecutor, subscribe: Subscribe
+) -> None:
+    contexts = [SecurityContext(5, "t"), SecurityContext(2**70), SecurityContext(uuid.UUID(int=1))]
+    seen: list[Any] = []
+    for context in contexts:
+        id = subscribe(context=context)
+        executor.register_resolver(id, lambda d, v, info: seen.append(info.context))
+        data = {"user_id": context.user_id, "tenant_id": context.tenant_id}
+        executor.publish_event("t", "c", data)
+        executor.complete_subscription(id)
+    assert seen == contexts
 
 
 def test_a_trusted_subscription_has_no_context(

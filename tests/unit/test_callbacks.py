@@ -188,6 +188,14 @@ def test_resolver_parameters() -> None:
     assert info.context is context
 
 
+def test_the_context_comes_with_the_info_where_registration_did_not_give_it() -> None:
+    given = {"user_id": 2**70, "tenant_id": "t"}
+    info = json.dumps({**INFO, "context": given}).encode()
+    seen: list[Any] = []
+    answer(lambda data, variables, info: seen.append(info.context), info=info)
+    assert seen == [SecurityContext(2**70, "t")]
+
+
 def test_absent_variables_are_an_empty_dict() -> None:
     assert answer(lambda data, variables: variables) == b"{}"
 
