@@ -20,11 +20,11 @@ import (
 // engine is an executor with the table it calls.
 type engine struct {
 	*executor.Executor
+	handle    int
 	callbacks *bridge.Callbacks
-	released  atomic.Bool
 }
 
-// handles is the one package-level state: the engines by their handles, which
+// handles is the package-level state: the engines by their handles, which
 // are never reused.
 var handles struct {
 	last    atomic.Int64
@@ -76,12 +76,13 @@ func NewExecutor(options string, callbacksAddress int) (handle int, err error) {
 		callbacks.Close()
 		return 0, err
 	}
-	handles.engines.Store(handle, &engine{Executor: made, callbacks: callbacks})
+	handles.engines.Store(handle, &engine{Executor: made, handle: handle, callbacks: callbacks})
 	return handle, nil
 }
 
 // CloseExecutor closes an executor and waits at most timeoutMs milliseconds for
-// what it still does: 1 when everything has ended, 0 when it is worth waiting on.
+// what it still does: 1 when everything has ended, 0 when it is worth waiting on,
+// -1 when this thread is among those to be waited for: the rest ends by itself then.
 func CloseExecutor(handle, timeoutMs int) (done int, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)
@@ -92,40 +93,29 @@ func CloseExecutor(handle, timeoutMs int) (done int, err error) {
 		return 0, err
 	}
 	if !e.Close(t, milliseconds(timeoutMs)) {
+		if t.Nested() || t.Engine {
+			abandon(e)
+			return -1, nil
+		}
 		return 0, nil
 	}
 	handles.engines.Delete(handle)
-	if !e.released.Swap(true) {
-		e.callbacks.Close()
-	}
+	e.callbacks.Close()
 	return 1, nil
 }
 
 // AbandonExecutor is for the finalizer of an executor that was dropped without
-// being closed: it marks it closed and leaves the rest to a goroutine. It neither
-// waits nor locks.
+// being closed, on whatever thread the collector runs it: it leaves everything to a
+// goroutine and does not wait.
 func AbandonExecutor(handle int) (_ int, err error) {
 	defer guard(handle, &err)
 	if bridge.Forked() {
 		return 0, nil
 	}
 	if found, ok := handles.engines.Load(handle); ok {
-		go reap(handle, found.(*engine))
+		e := found.(*engine)
+		e.callbacks.Orphan()
+		abandon(e)
 	}
 	return 0, nil
-}
-
-// reap closes an abandoned executor, however long that takes.
-func reap(handle int, e *engine) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			e.LogPanic("closing an abandoned executor panicked", cause)
-		}
-	}()
-	for !e.Close(&bus.Thread{}, reapPatience) {
-	}
-	handles.engines.Delete(handle)
-	if !e.released.Swap(true) {
-		e.callbacks.CloseDetached()
-	}
 }

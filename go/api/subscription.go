@@ -6,8 +6,6 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
 )
 
-const reapPatience = time.Hour
-
 func milliseconds(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
 // RegisterSubscription makes a subscription live and returns its id. variables and

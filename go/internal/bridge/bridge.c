@@ -2,13 +2,34 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 static unsigned char forked;
 static __thread uintptr_t current_thread;
 
-/* A new reference to the table behind the weak reference, or NULL. */
+/* CPython before 3.14 ends a thread that asks for the GIL of a finalizing
+ * interpreter with pthread_exit, and a Go stack must not be ended like that: the
+ * thread stays where it is until the process ends. */
+static void stay(void *unused)
+{
+	(void)unused;
+	for (;;)
+		pause();
+}
+
+void fsq_restore(PyThreadState *state)
+{
+	pthread_cleanup_push(stay, NULL);
+	PyEval_RestoreThread(state);
+	pthread_cleanup_pop(0);
+}
+
+/* A new reference to the table behind the weak reference, or NULL; the weak
+ * reference is NULL once its owner is closed. */
 static PyObject *upgrade(PyObject *reference)
 {
+	if (reference == NULL)
+		return NULL;
 #if PY_VERSION_HEX >= 0x030D0000
 	PyObject *table = NULL;
 	if (PyWeakref_GetRef(reference, &table) < 0)
@@ -25,6 +46,35 @@ static PyObject *upgrade(PyObject *reference)
 	Py_INCREF(table);
 	return table;
 #endif
+}
+
+/* A call into the table has failed. KeyboardInterrupt and SystemExit, which a
+ * signal can raise before the called code can guard itself, are kept for the
+ * application's thread to raise once it is back in Python: true then. Anything
+ * else, and what reaches a thread of the engine, is reported here. */
+static int keep_interrupt(PyObject *table, int engine)
+{
+	if (engine || !(PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) || PyErr_ExceptionMatches(PyExc_SystemExit))) {
+		PyErr_WriteUnraisable(table);
+		return 0;
+	}
+	PyObject *type, *value, *trace;
+	PyErr_Fetch(&type, &value, &trace);
+	PyErr_NormalizeException(&type, &value, &trace);
+	PyObject *interrupts = PyObject_GetAttrString(table, "_interrupts");
+	PyObject *thread = PyLong_FromUnsignedLong(PyThread_get_thread_ident());
+	int kept = interrupts != NULL && thread != NULL && PyObject_SetItem(interrupts, thread, value) == 0;
+	Py_XDECREF(interrupts);
+	Py_XDECREF(thread);
+	if (kept) {
+		Py_XDECREF(type);
+		Py_XDECREF(value);
+		Py_XDECREF(trace);
+		return 1;
+	}
+	PyErr_Restore(type, value, trace);
+	PyErr_WriteUnraisable(table);
+	return 0;
 }
 
 static PyObject *optional_bytes(const char *texts, int64_t at, int64_t length)
@@ -62,14 +112,8 @@ static int read_result(PyObject *value, fsq_result *result)
 	return 0;
 }
 
-PyObject *fsq_resolve(PyObject *reference, const char *data, int64_t length, const char *texts,
-                      const fsq_call *calls, int64_t count, int exact, int engine, uintptr_t thread,
-                      fsq_result *results)
+static PyObject *call_list(const char *texts, const fsq_call *calls, int64_t count)
 {
-	PyObject *table = upgrade(reference);
-	if (table == NULL)
-		return NULL;
-	PyObject *answer = NULL;
 	PyObject *list = PyList_New(count);
 	for (int64_t i = 0; list != NULL && i < count; i++) {
 		PyObject *one = call_tuple(texts, &calls[i]);
@@ -78,13 +122,27 @@ PyObject *fsq_resolve(PyObject *reference, const char *data, int64_t length, con
 		else
 			PyList_SET_ITEM(list, i, one);
 	}
-	if (list != NULL) {
-		uintptr_t outer = current_thread;
-		current_thread = thread;
+	return list;
+}
+
+/* How often in a row a signal may strike before the resolvers are given up. */
+enum { INTERRUPTS = 8 };
+
+static PyObject *resolve(PyObject *reference, const char *data, int64_t length, const char *texts,
+                         const fsq_call *calls, int64_t count, int exact, int engine, fsq_result *results)
+{
+	PyObject *table = upgrade(reference);
+	results[0].kind = table == NULL;
+	if (table == NULL)
+		return NULL;
+	PyObject *answer = NULL;
+	PyObject *list = call_list(texts, calls, count);
+	for (int tries = 0; list != NULL && answer == NULL && tries < INTERRUPTS; tries++) {
 		answer = PyObject_CallMethod(table, "resolve", "y#Oii", data, (Py_ssize_t)length, list, exact, engine);
-		current_thread = outer;
-		Py_DECREF(list);
+		if (answer == NULL && !keep_interrupt(table, engine))
+			break;
 	}
+	Py_XDECREF(list);
 	if (answer != NULL && (!PyList_Check(answer) || PyList_GET_SIZE(answer) != count))
 		Py_CLEAR(answer);
 	for (int64_t i = 0; answer != NULL && i < count; i++)
@@ -94,6 +152,21 @@ PyObject *fsq_resolve(PyObject *reference, const char *data, int64_t length, con
 		PyErr_WriteUnraisable(table);
 	/* May run the table's destructor, if its executor was dropped meanwhile. */
 	Py_DECREF(table);
+	return answer;
+}
+
+PyObject *fsq_resolve(PyObject *reference, const char *data, int64_t length, const char *texts,
+                      const fsq_call *calls, int64_t count, int exact, int engine, uintptr_t thread,
+                      fsq_result *results)
+{
+	PyObject *answer = NULL;
+	/* All of it, since any allocation or release may run the application's code. */
+	uintptr_t outer = current_thread;
+	current_thread = thread;
+	pthread_cleanup_push(stay, NULL);
+	answer = resolve(reference, data, length, texts, calls, count, exact, engine, results);
+	pthread_cleanup_pop(0);
+	current_thread = outer;
 	return answer;
 }
 
@@ -112,8 +185,8 @@ static PyObject *integers(const int64_t *values, int64_t count)
 	return list;
 }
 
-void fsq_call_integers(PyObject *reference, const char *method, const int64_t *first, int64_t first_count,
-                       const int64_t *second, int64_t second_count)
+static void call_integers(PyObject *reference, const char *method, const int64_t *first, int64_t first_count,
+                          const int64_t *second, int64_t second_count, int engine)
 {
 	PyObject *table = upgrade(reference);
 	if (table == NULL)
@@ -124,14 +197,26 @@ void fsq_call_integers(PyObject *reference, const char *method, const int64_t *f
 	if (one != NULL && name != NULL && (two != NULL || second_count < 0))
 		Py_XDECREF(PyObject_CallMethodObjArgs(table, name, one, two, NULL));
 	if (PyErr_Occurred())
-		PyErr_WriteUnraisable(table);
+		keep_interrupt(table, engine);
 	Py_XDECREF(one);
 	Py_XDECREF(two);
 	Py_XDECREF(name);
 	Py_DECREF(table);
 }
 
-void fsq_log(PyObject *reference, int level, const char *message, int64_t length)
+void fsq_call_integers(PyObject *reference, const char *method, const int64_t *first, int64_t first_count,
+                       const int64_t *second, int64_t second_count, uintptr_t thread)
+{
+	uintptr_t outer = current_thread;
+	if (thread != 0)
+		current_thread = thread;
+	pthread_cleanup_push(stay, NULL);
+	call_integers(reference, method, first, first_count, second, second_count, thread != 0);
+	pthread_cleanup_pop(0);
+	current_thread = outer;
+}
+
+static void write_log(PyObject *reference, int level, const char *message, int64_t length)
 {
 	PyObject *table = upgrade(reference);
 	if (table == NULL)
@@ -142,6 +227,17 @@ void fsq_log(PyObject *reference, int level, const char *message, int64_t length
 	if (PyErr_Occurred())
 		PyErr_WriteUnraisable(table);
 	Py_DECREF(table);
+}
+
+void fsq_log(PyObject *reference, int level, const char *message, int64_t length, uintptr_t thread)
+{
+	uintptr_t outer = current_thread;
+	if (thread != 0)
+		current_thread = thread;
+	pthread_cleanup_push(stay, NULL);
+	write_log(reference, level, message, length);
+	pthread_cleanup_pop(0);
+	current_thread = outer;
 }
 
 /* Append a reference that is given away to list. */
@@ -260,12 +356,16 @@ int fsq_forked(void) { return forked; }
 
 void *fsq_attach(int *ensured)
 {
+	void *state = NULL;
+	pthread_cleanup_push(stay, NULL);
 	*ensured = (int)PyGILState_Ensure();
-	return PyEval_SaveThread();
+	state = PyEval_SaveThread();
+	pthread_cleanup_pop(0);
+	return state;
 }
 
 void fsq_detach(void *state, int ensured)
 {
-	PyEval_RestoreThread(state);
+	fsq_restore(state);
 	PyGILState_Release((PyGILState_STATE)ensured);
 }

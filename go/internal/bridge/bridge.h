@@ -32,9 +32,13 @@ typedef struct {
 	int64_t length[5];
 } fsq_event;
 
+/* PyEval_RestoreThread, but where that would end the thread, because the
+ * interpreter is going away, the thread stays there for good. */
+void fsq_restore(PyThreadState *state);
+
 /* Calls table.resolve(…) and returns its list, a new reference that keeps the
- * results alive; NULL when the table is gone or the call failed, with no Python
- * error left set. `thread` is what fsq_current_thread says meanwhile. */
+ * results alive. NULL, with no Python error left set: the table is gone and
+ * results[0].kind is 1, or the call failed and it is 0. `thread` is what fsq_current_thread says meanwhile. */
 PyObject *fsq_resolve(PyObject *reference, const char *data, int64_t length, const char *texts,
                       const fsq_call *calls, int64_t count, int exact, int engine, uintptr_t thread,
                       fsq_result *results);
@@ -42,12 +46,13 @@ PyObject *fsq_resolve(PyObject *reference, const char *data, int64_t length, con
 /* The thread handle of the innermost resolver call on this OS thread, or 0. */
 uintptr_t fsq_current_thread(void);
 
-/* table.<method>(list of integers[, second list of integers]). */
+/* table.<method>(list of integers[, second list of integers]). `thread`, unless 0,
+ * is what fsq_current_thread says meanwhile. */
 void fsq_call_integers(PyObject *reference, const char *method, const int64_t *first, int64_t first_count,
-                       const int64_t *second, int64_t second_count);
+                       const int64_t *second, int64_t second_count, uintptr_t thread);
 
-/* table.log(level, message) */
-void fsq_log(PyObject *reference, int level, const char *message, int64_t length);
+/* table.log(level, message). thread as above. */
+void fsq_log(PyObject *reference, int level, const char *message, int64_t length, uintptr_t thread);
 
 /* Append `count` new bytes objects of the given lengths to list and say where
  * their bytes are to be written: the list owns them. Returns how many were made. */

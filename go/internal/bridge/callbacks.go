@@ -7,8 +7,9 @@ package bridge
 import "C"
 
 import (
-	"runtime"
+	"bytes"
 	"runtime/cgo"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
@@ -18,33 +19,39 @@ import (
 // Callbacks is an application's table of callbacks, known by one weak reference:
 // the engine never keeps it alive. It implements executor.Python.
 type Callbacks struct {
-	reference *C.PyObject // owned
+	// reference is owned, and nil once closed. Guarded by the GIL: every call looks
+	// at it and upgrades it without giving the GIL up in between.
+	reference *C.PyObject
+	orphaned  atomic.Bool
 }
 
 // NewCallbacks takes a reference of its own to the weakref.ref at address.
 func NewCallbacks(address int) *Callbacks {
 	reference := object(address)
 	C.Py_IncRef(reference)
-	return &Callbacks{reference}
+	return &Callbacks{reference: reference}
 }
 
-// Close gives the reference back. No call may be under way or follow.
-func (c *Callbacks) Close() { C.Py_DecRef(c.reference) }
-
-// CloseDetached is Close for a goroutine of the engine, without the GIL.
-func (c *Callbacks) CloseDetached() {
-	state, detach, ok := attach()
-	if !ok {
-		return // the interpreter is going, and its objects with it
-	}
-	defer detach()
-	if enter() {
-		defer leave()
-		C.PyEval_RestoreThread((*C.PyThreadState)(state))
-		C.Py_DecRef(c.reference)
-		C.PyEval_SaveThread()
-	}
+// Close gives the reference back. Calls under way go on; later ones find the table
+// gone. Idempotent.
+func (c *Callbacks) Close() {
+	reference := c.reference
+	c.reference = nil
+	C.Py_DecRef(reference)
 }
+
+// CloseAll is Close for many, on a thread that Attach made, without the GIL.
+func CloseAll(t *bus.Thread, all []*Callbacks) {
+	withGIL(t, func() {
+		for _, c := range all {
+			c.Close()
+		}
+	})
+}
+
+// Orphan says that the table's owner is gone: its resolvers go with it, and need
+// not be given back one by one.
+func (c *Callbacks) Orphan() { c.orphaned.Store(true) }
 
 // Attach implements executor.Python.
 func (c *Callbacks) Attach() (*bus.Thread, func(), bool) {
@@ -66,7 +73,7 @@ func withGIL(t *bus.Thread, f func()) bool {
 		return false
 	}
 	defer leave()
-	C.PyEval_RestoreThread((*C.PyThreadState)(t.State))
+	C.fsq_restore((*C.PyThreadState)(t.State))
 	t.GIL = held{} // calls from inside f come in with the lock held
 	defer func() {
 		t.GIL = nil
@@ -79,17 +86,24 @@ func withGIL(t *bus.Thread, f func()) bool {
 // Resolve implements executor.Python.
 func (c *Callbacks) Resolve(t *bus.Thread, data []byte, calls []executor.Call, exact bool) []executor.Result {
 	results := make([]executor.Result, len(calls))
-	called := false
-	withGIL(t, func() { called = c.resolve(t, data, calls, exact, results) })
-	if !called {
+	problem := closedTooEarly
+	withGIL(t, func() { problem = c.resolve(t, data, calls, exact, results) })
+	if problem != "" {
 		for i := range results {
-			results[i] = executor.Result{Kind: executor.KindError, Value: []byte("the executor was closed before its resolver could be called")}
+			results[i] = executor.Result{Kind: executor.KindError, Value: []byte(problem)}
 		}
 	}
 	return results
 }
 
-func (c *Callbacks) resolve(t *bus.Thread, data []byte, calls []executor.Call, exact bool, results []executor.Result) bool {
+// Why no resolver of an event was called.
+const (
+	closedTooEarly = "the executor was closed before its resolver could be called"
+	refused        = "Python could not call the resolver; sys.unraisablehook was told why"
+)
+
+// resolve fills results, or says why it could not.
+func (c *Callbacks) resolve(t *bus.Thread, data []byte, calls []executor.Call, exact bool, results []executor.Result) (problem string) {
 	var texts []byte
 	add := func(text []byte) (at, length C.int64_t) {
 		if text == nil {
@@ -106,23 +120,48 @@ func (c *Callbacks) resolve(t *bus.Thread, data []byte, calls []executor.Call, e
 		native[i].info_at, native[i].info_length = add(call.Info)
 	}
 	given := make([]C.fsq_result, len(calls))
-	handle := cgo.NewHandle(t)
-	process.calls.Add(1)
-	list := C.fsq_resolve(c.reference, characters(data), C.int64_t(len(data)), characters(texts),
-		&native[0], C.int64_t(len(native)), truth(exact), truth(t.Engine), C.uintptr_t(handle), &given[0])
-	process.calls.Add(-1)
-	handle.Delete()
-	if list == nil {
-		return false
+	var list *C.PyObject
+	named(t, func(thread C.uintptr_t) {
+		list = C.fsq_resolve(c.reference, characters(data), C.int64_t(len(data)), characters(texts),
+			&native[0], C.int64_t(len(native)), truth(exact), truth(t.Engine), thread, &given[0])
+	})
+	switch {
+	case list == nil && given[0].kind == 1:
+		return closedTooEarly
+	case list == nil:
+		return refused
 	}
 	for i, one := range given {
 		results[i] = executor.Result{
 			Kind:  executor.Kind(one.kind),
-			Value: C.GoBytes(unsafe.Pointer(one.value), C.int(one.length)),
+			Value: bytes.Clone(unsafe.Slice((*byte)(unsafe.Pointer(one.value)), int(one.length))),
 		}
 	}
 	C.Py_DecRef(list)
-	return true
+	return ""
+}
+
+// named runs f, which calls Python, with a number by which CurrentThread finds t.
+func named(t *bus.Thread, f func(thread C.uintptr_t)) {
+	handle := cgo.NewHandle(t)
+	defer handle.Delete()
+	process.calls.Add(1)
+	defer process.calls.Add(-1)
+	f(C.uintptr_t(handle))
+}
+
+// notify runs f, which tells the table something, holding the GIL. Whatever code of
+// the application that runs on a thread of the engine is nested, as in a resolver:
+// it must not wait for the thread that it runs on.
+func notify(t *bus.Thread, f func(thread C.uintptr_t)) {
+	if !t.Engine {
+		withGIL(t, func() { f(0) })
+		return
+	}
+	t.Resolving(func() {
+		withGIL(t, func() { named(t, f) })
+	})
+	t.Settle()
 }
 
 // Cancel implements executor.Python.
@@ -131,35 +170,40 @@ func (c *Callbacks) Cancel(t *bus.Thread, tickets []uint64) {
 	for i, ticket := range tickets {
 		values[i] = C.int64_t(ticket)
 	}
-	withGIL(t, func() { c.callIntegers("cancel", values, nil) })
+	c.callIntegers(t, "cancel", values, nil)
 }
 
 // Release implements executor.Python.
 func (c *Callbacks) Release(t *bus.Thread, resolvers, uses []int) {
+	if c.orphaned.Load() {
+		return
+	}
 	first, second := make([]C.int64_t, len(resolvers)), make([]C.int64_t, len(uses))
 	for i := range resolvers {
 		first[i], second[i] = C.int64_t(resolvers[i]), C.int64_t(uses[i])
 	}
-	withGIL(t, func() { c.callIntegers("release", first, second) })
+	c.callIntegers(t, "release", first, second)
 }
 
-func (c *Callbacks) callIntegers(method string, first, second []C.int64_t) {
+func (c *Callbacks) callIntegers(t *bus.Thread, method string, first, second []C.int64_t) {
 	name := C.CString(method)
 	defer C.free(unsafe.Pointer(name))
 	secondCount := len(second)
 	if second == nil {
 		secondCount = -1
 	}
-	C.fsq_call_integers(c.reference, name, unsafe.SliceData(first), C.int64_t(len(first)), unsafe.SliceData(second), C.int64_t(secondCount))
+	notify(t, func(thread C.uintptr_t) {
+		C.fsq_call_integers(c.reference, name, unsafe.SliceData(first), C.int64_t(len(first)),
+			unsafe.SliceData(second), C.int64_t(secondCount), thread)
+	})
 }
 
 // Log implements executor.Python.
 func (c *Callbacks) Log(t *bus.Thread, level int, message string) {
 	text := []byte(message)
-	withGIL(t, func() {
-		C.fsq_log(c.reference, C.int(level), characters(text), C.int64_t(len(text)))
+	notify(t, func(thread C.uintptr_t) {
+		C.fsq_log(c.reference, C.int(level), characters(text), C.int64_t(len(text)), thread)
 	})
-	runtime.KeepAlive(text)
 }
 
 func characters(text []byte) *C.char { return (*C.char)(unsafe.Pointer(unsafe.SliceData(text))) }

@@ -44,7 +44,7 @@ func (held) Unlocked(f func()) {
 			// feet. The process is about to end: stay here.
 			select {}
 		}
-		C.PyEval_RestoreThread(state)
+		C.fsq_restore(state)
 	}()
 	f()
 }

@@ -48,7 +48,7 @@ func (l List) Event(i int) (texts [5]string, err error) {
 		return texts, fault.New(fault.InvalidType, "event %d is not a tuple (event_type, channel, data, correlation_id, event_id)", i)
 	}
 	for part := range texts {
-		texts[part] = C.GoStringN(native.text[part], C.int(native.length[part]))
+		texts[part] = string(unsafe.Slice((*byte)(unsafe.Pointer(native.text[part])), int(native.length[part])))
 	}
 	return texts, nil
 }

@@ -132,8 +132,8 @@ func (x *Executor) Health() map[string]any {
 
 // Close refuses new work, ends every subscription and waits at most timeout for
 // what is still inside a resolver; done reports whether everything has ended.
-// Call it again to go on waiting. Inside a resolver it never waits: it would wait
-// for itself.
+// Call it again to go on waiting. Inside a resolver, and on a thread of the engine,
+// it never waits: it would wait for itself.
 func (x *Executor) Close(t *bus.Thread, timeout time.Duration) (done bool) {
 	if !x.closed.Swap(true) {
 		x.completeAll(t)
@@ -141,7 +141,8 @@ func (x *Executor) Close(t *bus.Thread, timeout time.Duration) (done bool) {
 	}
 	deadline := time.Now().Add(timeout)
 	idle := x.bus.Close()
-	for !idle && !t.Nested() && time.Now().Before(deadline) {
+	waits := !t.Nested() && !t.Engine
+	for !idle && waits && time.Now().Before(deadline) {
 		settled := make(chan struct{})
 		if x.bus.Settled(t, func() { close(settled) }) {
 			break
@@ -160,8 +161,7 @@ func (x *Executor) Close(t *bus.Thread, timeout time.Duration) (done bool) {
 		return false
 	}
 	x.workers.stop()
-	done = true
-	if !t.Nested() && !t.Engine {
+	if done = x.workers.wait(0); !done && waits {
 		t.Unlocked(func() { done = x.workers.wait(time.Until(deadline)) })
 	}
 	x.closeConsumers(t)

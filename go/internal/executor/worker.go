@@ -18,7 +18,7 @@ const maxWorkers = 16
 type workers struct {
 	python   Python
 	panicked func(cause any) // told of a task's panic, which ends that task only
-	ended    sync.WaitGroup
+	ended    chan struct{}   // closed when all have ended after stop
 
 	mu      sync.Mutex
 	wake    *sync.Cond
@@ -29,7 +29,7 @@ type workers struct {
 }
 
 func newWorkers(python Python, panicked func(cause any)) *workers {
-	w := &workers{python: python, panicked: panicked}
+	w := &workers{python: python, panicked: panicked, ended: make(chan struct{})}
 	w.wake = sync.NewCond(&w.mu)
 	return w
 }
@@ -49,13 +49,12 @@ func (w *workers) submit(task func(t *bus.Thread)) {
 	}
 	if w.running < maxWorkers {
 		w.running++
-		w.ended.Add(1)
 		go w.work()
 	}
 }
 
 func (w *workers) work() {
-	defer w.ended.Done()
+	defer w.end()
 	t, detach, ok := w.python.Attach()
 	if ok {
 		defer detach()
@@ -68,7 +67,6 @@ func (w *workers) work() {
 			w.idle--
 		}
 		if len(w.tasks) == 0 || !ok {
-			w.running--
 			w.mu.Unlock()
 			return
 		}
@@ -77,6 +75,16 @@ func (w *workers) work() {
 		w.tasks = w.tasks[1:]
 		w.mu.Unlock()
 		w.run(task, t)
+	}
+}
+
+// end takes a worker off the books, once its thread is none of Python's any more.
+func (w *workers) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running--
+	if w.stopped && w.running == 0 {
+		close(w.ended)
 	}
 }
 
@@ -93,28 +101,33 @@ func (w *workers) run(task func(t *bus.Thread), t *bus.Thread) {
 func (w *workers) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.stopped {
+		return
+	}
 	w.stopped = true
+	if w.running == 0 {
+		close(w.ended)
+	}
 	w.wake.Broadcast()
 }
 
-// wait waits at most timeout for the workers to end.
+// wait waits at most timeout for the workers to end; not at all if that is not
+// positive.
 func (w *workers) wait(timeout time.Duration) bool {
-	ended := make(chan struct{})
-	go func() {
-		w.ended.Wait()
-		close(ended)
-	}()
+	select {
+	case <-w.ended:
+		return true
+	default:
+	}
+	if timeout <= 0 {
+		return false
+	}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
-	case <-ended:
+	case <-w.ended:
 		return true
 	case <-timer.C:
-		select {
-		case <-ended:
-			return true
-		default:
-			return false
-		}
+		return false
 	}
 }
