@@ -39,17 +39,20 @@ type BusOptions struct {
 
 // Limits bound what one call may ask for. Zero means unlimited.
 type Limits struct {
-	QueryBytes     int `json:"max_query_bytes"`
-	QueryFields    int `json:"max_query_fields"`
-	QueryDepth     int `json:"max_query_depth"`
-	VariablesBytes int `json:"max_variables_bytes"`
-	EventBytes     int `json:"max_event_bytes"`
-	FilterDepth    int `json:"max_filter_depth"`
+	QueryBytes      int `json:"max_query_bytes"`
+	QueryFields     int `json:"max_query_fields"`
+	QueryDepth      int `json:"max_query_depth"`
+	QueryAliases    int `json:"max_query_aliases"`
+	QueryDirectives int `json:"max_query_directives"`
+	VariablesBytes  int `json:"max_variables_bytes"`
+	EventBytes      int `json:"max_event_bytes"`
+	FilterDepth     int `json:"max_filter_depth"`
 }
 
 func (l Limits) query() query.Limits {
 	return query.Limits{
-		Bytes: l.QueryBytes, Fields: l.QueryFields, Depth: l.QueryDepth, VariablesBytes: l.VariablesBytes,
+		Bytes: l.QueryBytes, Fields: l.QueryFields, Depth: l.QueryDepth,
+		Aliases: l.QueryAliases, Directives: l.QueryDirectives, VariablesBytes: l.VariablesBytes,
 	}
 }
 
@@ -103,12 +106,14 @@ type spec struct {
 	eventTypes []string // nil: all
 	filter     *filter.Filter
 	context    *security.Context // nil: trusted, no checks
-	queue      *queue.Policy
-	positions  bool
-	shared     bool
-	resolver   int
-	flags      ResolverFlags
-	cohorts    int // under Executor.mu
+	// contextJSON is the context as the application gave it, for resolvers' info.
+	contextJSON []byte
+	queue       *queue.Policy
+	positions   bool
+	shared      bool
+	resolver    int
+	flags       ResolverFlags
+	cohorts     int // under Executor.mu
 }
 
 type subscriptionOptions struct {
@@ -155,6 +160,7 @@ func (x *Executor) parseSpec(text string) (*spec, error) {
 		if s.context, err = x.policy.ParseContext(options.Context); err != nil {
 			return nil, err
 		}
+		s.contextJSON = options.Context
 	} else if x.policy.RequireContext {
 		return nil, fault.New(fault.Forbidden, "the security policy requires a context: pass context=SecurityContext(…), user_id= or tenant_id=")
 	}

@@ -34,7 +34,7 @@ func (x *Executor) RegisterSubscription(t *bus.Thread, r Registration) (*Subscri
 	if err != nil {
 		return nil, err
 	}
-	s := &Subscription{executor: x, connection: r.Connection, clientID: r.Subscription, recovered: true}
+	s := &Subscription{executor: x, connection: r.Connection, clientID: r.Subscription}
 	t.Lock(&x.mu)
 	if err := x.admit(s); err != nil {
 		x.mu.Unlock()

@@ -7,42 +7,119 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
 )
 
+const (
+	// fewEvents is how many are matched while the bus accepts nothing.
+	fewEvents = 64
+	// maxRounds bounds how often a replay runs after a bus that is faster.
+	maxRounds = 8
+)
+
+// missed is an event to be replayed, and its place in the queue.
+type missed struct {
+	event *event.Event
+	at    event.Position
+	place *queue.Response
+}
+
 // replay answers the events that s missed since a position. Their places are
-// queued before any live event can be, in the instant in which the bus accepts
-// nothing; the answers are made afterwards and settle into their places.
+// queued in an instant in which the bus accepts nothing, so before any live event
+// can be; the answers are made afterwards and settle into their places. Whatever
+// does not fit into the queue makes the resume inexact.
 func (x *Executor) replay(t *bus.Thread, s *Subscription, since event.Position) {
-	c := s.first.cohort
-	type missed struct {
-		event *event.Event
-		at    event.Position
-		place *queue.Response
-	}
 	var events []missed
-	x.bus.Replay(t, since, c.spec.patterns, func(replayed []*event.Event, last uint64, recovered bool) {
-		s.recovered = recovered
-		s.unrecovered.Store(!recovered)
-		at := since
-		for _, ev := range replayed {
-			at = at.After(ev.Offset)
-			facts := x.policy.Read(ev.Channel, ev.Document().Root())
-			if verdict, _ := x.DispatchEventToSingle(ev, &facts, c); verdict != Deliver {
-				continue
-			}
-			place := queue.Pending()
-			events = append(events, missed{ev, at, place})
-			x.QueueResponse(s, place)
-		}
-		s.first.after.Store(last)
-	})
-	var problems []query.Problem
-	var data []byte
+	t.Unlocked(func() { events = x.reserve(s, since) })
+	s.first.cohort.answer.replay(t, x, s, events)
 	for _, one := range events {
-		a := c.answer
-		if a.resolver == 0 {
-			data, problems = a.plan.AppendData(data[:0], one.event.Document().Root(), problems[:0])
-			x.settleOne(s, one.place, EncodeResponseBytes(data, problems, a.position(&one.at)))
-			continue
+		one.event.ReleaseDocument()
+	}
+	t.Settle()
+}
+
+// reserve finds what s missed and queues its places. Most is matched while events
+// go on being accepted; what came meanwhile follows, until it is little enough to
+// be matched in the instant in which s turns live.
+func (x *Executor) reserve(s *Subscription, since event.Position) (events []missed) {
+	outside := &bus.Thread{} // the GIL has been given up already
+	patterns := s.spec().patterns
+	reached := since
+	for round := 1; ; round++ {
+		var found []*event.Event
+		live := false
+		x.bus.Replay(outside, reached, patterns, func(replayed []*event.Event, last uint64, recovered bool) {
+			if !recovered {
+				events = nil
+				s.lose()
+			}
+			live = !recovered || len(replayed) <= fewEvents || round == maxRounds
+			if !live {
+				found = replayed
+				return
+			}
+			events = x.match(s, events, replayed, &reached)
+			events = x.place(s, events)
+			s.first.after.Store(last)
+		})
+		if live {
+			return events
 		}
+		events = x.match(s, events, found, &reached)
+	}
+}
+
+// match appends those of found that s may see.
+func (x *Executor) match(s *Subscription, events []missed, found []*event.Event, reached *event.Position) []missed {
+	for _, ev := range found {
+		*reached = reached.After(ev.Offset)
+		facts := x.policy.Read(ev.Channel, ev.Document().Root())
+		if verdict, _ := x.DispatchEventToSingle(ev, &facts, s.first.cohort); verdict == Deliver {
+			events = append(events, missed{event: ev, at: *reached})
+		}
+	}
+	return events
+}
+
+// place queues the places of events: the newest, or the oldest, that the queue's
+// policy would keep.
+func (x *Executor) place(s *Subscription, events []missed) []missed {
+	policy := s.policy()
+	if excess := len(events) - policy.MaxResponses; excess > 0 {
+		x.metrics.Dropped(overflowNames[policy.Overflow], excess)
+		s.lose()
+		if policy.Overflow == queue.DropOldest {
+			events = events[excess:]
+		} else {
+			events = events[:policy.MaxResponses]
+		}
+	}
+	for i := range events {
+		events[i].place = queue.Pending()
+		if x.QueueResponse(s, events[i].place) {
+			x.metrics.Delivered(1)
+		}
+	}
+	return events
+}
+
+// lose makes the resume of s inexact, which its first message tells.
+func (s *Subscription) lose() {
+	s.inexact.Store(true)
+	s.unrecovered.Store(true)
+}
+
+// replay settles the places of events with their answers.
+func (a *answer) replay(t *bus.Thread, x *Executor, s *Subscription, events []missed) {
+	if a.resolver == 0 {
+		t.Unlocked(func() {
+			var problems []query.Problem
+			var data []byte
+			for _, one := range events {
+				data, problems = a.plan.AppendData(data[:0], one.event.Document().Root(), problems[:0])
+				x.settleOne(s, one.place, EncodeResponseBytes(data, problems, a.position(&one.at)))
+			}
+		})
+		return
+	}
+	for _, one := range events {
 		var pending *pendingAnswer
 		if a.flags&Async != 0 {
 			pending = x.pending.open(t, a, one.at)
@@ -57,12 +134,13 @@ func (x *Executor) replay(t *bus.Thread, s *Subscription, since event.Position) 
 			x.Settle(t, pending.ticket, result)
 		}
 	}
-	for _, one := range events {
-		one.event.ReleaseDocument()
-	}
-	t.Settle()
 }
 
-func (x *Executor) settleOne(s *Subscription, response *queue.Response, payload []byte) {
-	x.fill(&pendingAnswer{places: []place{{s, response}}}, payload)
+func (x *Executor) settleOne(s *Subscription, place *queue.Response, payload []byte) {
+	result := s.queue.Settle(s.policy(), place, queue.Ready(payload))
+	x.count(s, result)
+	if result.Drops() > 0 {
+		s.lose()
+	}
+	s.notify()
 }

@@ -121,6 +121,9 @@ func resolverInfo(ev *event.Event, at event.Position, s *Subscription) []byte {
 	field("position", at.String())
 	field("subscription_id", s.clientID)
 	field("connection_id", s.connection)
-	field("id", s.ID())
+	if context := s.spec().contextJSON; context != nil {
+		info = append(info, `,"context":`...)
+		info = append(info, context...)
+	}
 	return append(info, '}')
 }

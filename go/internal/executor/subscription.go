@@ -20,7 +20,7 @@ type Subscription struct {
 	overflowing atomic.Bool
 	// unrecovered is set until the first message has told that a resume was not exact.
 	unrecovered atomic.Bool
-	recovered   bool
+	inexact     atomic.Bool // the resume was not exact
 
 	number     uint64
 	connection string
@@ -47,11 +47,15 @@ func (s *Subscription) appendID(dst []byte) []byte {
 	return strconv.AppendUint(dst, s.number, 10)
 }
 
-// Recovered is false when the subscription asked to resume from a position and
-// history no longer reached back to it.
-func (s *Subscription) Recovered() bool { return s.recovered }
+// Recovered is false when the subscription asked to resume from a position and did
+// not get everything since: history no longer reached back to it, or the queue was
+// too small.
+func (s *Subscription) Recovered() bool { return !s.inexact.Load() }
 
-func (s *Subscription) policy() *queue.Policy { return s.first.cohort.spec.queue }
+// spec is what s was registered with: the same for all its memberships.
+func (s *Subscription) spec() *spec { return s.first.cohort.spec }
+
+func (s *Subscription) policy() *queue.Policy { return s.spec().queue }
 
 // parseID reads the number from an id of this executor.
 func (x *Executor) parseID(id string) (number uint64, err error) {
