@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 import weakref
 from asyncio.events import _get_running_loop
@@ -31,8 +30,6 @@ _logger = logging.getLogger("fraiseql_subscriptions")
 
 #: How long one wait in close() lasts, so that Ctrl-C is answered in time.
 _SLICE_MS: Final = 50
-#: One executor opens at a time; opening loads the library.
-_opening = threading.RLock()
 
 
 class Engine:
@@ -99,7 +96,7 @@ class Engine:
 
     def _open(self) -> int:
         """Start the engine for this executor; its handle. EngineClosed, ForkedProcessError."""
-        with _opening:
+        with process.state.lock:
             if self._closed:
                 raise EngineClosed("the executor is closed; make a new SubscriptionExecutor")
             if self._handle:
@@ -137,7 +134,7 @@ class Engine:
         close, and it does nothing.
         """
         limit = milliseconds("timeout", timeout)
-        with _opening:
+        with process.state.lock:  # a forked child has a new one
             self._closed = True
             handle = self._handle
         if not handle or process.state.forked[0]:

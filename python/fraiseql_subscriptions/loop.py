@@ -79,6 +79,7 @@ class LoopConsumer:
         #: from another thread, and order must survive.
         #: Re-entrant: the garbage collector may end a subscription in the middle of it.
         self.lock = threading.RLock()
+        self._descriptor = -1
         self.number: int = native.open_consumer(handle)
         try:
             self._descriptor = os.dup(native.consumer_fd(handle, self.number))
@@ -240,3 +241,8 @@ class LoopConsumer:
         os.close(descriptor)
         with contextlib.suppress(RuntimeError):
             self._native.close_consumer(self._handle, self.number)
+
+    def __del__(self) -> None:
+        # The loop was closed before it could let go: nobody watches the descriptor any more.
+        if self._descriptor >= 0 and not is_forked():
+            os.close(self._descriptor)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import sys
 import sysconfig
 import threading
 from importlib import import_module
@@ -26,15 +25,19 @@ __all__ = ["forked_error", "is_forked", "load", "state"]
 class State:
     """What `load` leaves behind; one per process."""
 
-    #: One byte that is 1 in a process forked after loading. The engine owns the real one and
-    #: sets it from pthread_atfork, so that forks made in C count too.
-    forked: memoryview = memoryview(b"\0")
-    native: ModuleType | None = None
+    def __init__(self) -> None:
+        #: One byte that is 1 in a process forked after loading. The engine owns the real one and
+        #: sets it from pthread_atfork, so that forks made in C count too.
+        self.forked = memoryview(b"\0")
+        self.native: ModuleType | None = None
+        self.loading = False
+        #: Held while the engine is loaded and while an executor opens. Re-entrant, since the
+        #: garbage collector may run the application's code meanwhile.
+        self.lock = threading.RLock()
 
 
 #: The state of this process. Callers read `forked` at every call, so it is no function.
 state: Final = State()
-_lock = threading.Lock()
 
 
 def load() -> ModuleType:
@@ -48,10 +51,16 @@ def load() -> ModuleType:
         if state.forked[0]:
             raise forked_error()
         return native
-    with _lock:
+    with state.lock:
+        if state.forked[0]:
+            raise forked_error()
         if state.native is None:
             _refuse_interpreter()
-            state.native = _start()
+            state.loading = True
+            try:
+                state.native = _start()
+            finally:
+                state.loading = False
         return state.native
 
 
@@ -117,11 +126,11 @@ def _exit() -> None:
         native.process_exit()
 
 
-def _renew_lock() -> None:
+def _after_fork() -> None:
     """In a forked child: the lock may be held by a thread that is not there any more."""
-    global _lock
-    _lock = threading.Lock()
+    state.lock = threading.RLock()
+    if state.loading:  # half loaded, and before the engine's own hook was installed
+        state.forked = memoryview(b"\1")
 
 
-if hasattr(os, "register_at_fork") and sys.implementation.name == "cpython":
-    os.register_at_fork(after_in_child=_renew_lock)
+os.register_at_fork(after_in_child=_after_fork)

@@ -121,6 +121,45 @@ def test_a_fork_made_in_c_counts_too(run_python: Run) -> None:
     )
 
 
+def test_a_fork_in_the_middle_of_loading_counts_too(run_python: Run) -> None:
+    run_python(
+        WAIT
+        + textwrap.dedent(
+            """
+            import threading
+            from fraiseql_subscriptions import ForkedProcessError, SubscriptionExecutor, process
+            executor = SubscriptionExecutor()
+            real = process.import_module
+            loaded, forked = threading.Event(), threading.Event()
+            def slow(name):
+                module = real(name)
+                if name.endswith("._native"):
+                    loaded.set()
+                    assert forked.wait(20)
+                return module
+            process.import_module = slow
+            thread = threading.Thread(target=executor.fileno)
+            thread.start()
+            assert loaded.wait(20)
+            pid = os.fork()
+            if pid == 0:
+                for one in (executor, SubscriptionExecutor()):
+                    try:
+                        one.publish_event("t", "c", {})
+                    except ForkedProcessError:
+                        one.close()
+                    else:
+                        os._exit(1)
+                sys.exit(9)
+            forked.set()
+            thread.join(20)
+            assert wait(pid) == 9
+            executor.publish_event("t", "c", {})
+            """
+        )
+    )
+
+
 def test_an_executor_made_before_the_fork_works_in_every_child(run_python: Run) -> None:
     run_python(
         WAIT

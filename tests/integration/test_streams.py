@@ -360,6 +360,18 @@ def test_descriptors_are_given_back(run: Callable[..., Any]) -> None:
             run(once(executor))
         assert descriptors() <= before + 1
 
+    async def whole() -> None:
+        async with SubscriptionExecutor() as executor:
+            await once(executor)
+
+    run(whole())
+    gc.collect()
+    before = descriptors()
+    for _ in range(20):
+        run(whole())
+    gc.collect()
+    assert descriptors() <= before + 1
+
 
 def test_awaiting_publish_waits_for_the_dispatch(
     executor: SubscriptionExecutor,
