@@ -80,6 +80,18 @@ func NewExecutor(options string, callbacksAddress int) (handle int, err error) {
 	return handle, nil
 }
 
+// StopExecutor refuses new subscriptions and events and waits at most timeoutMs
+// milliseconds for those under way: 1 when all have been dispatched and answered.
+// Responses can still be read.
+func StopExecutor(handle, timeoutMs int) (settled int, err error) {
+	defer guard(handle, &err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	return number(e.Stop(t, milliseconds(timeoutMs))), nil
+}
+
 // CloseExecutor closes an executor and waits at most timeoutMs milliseconds for
 // what it still does: 1 when everything has ended, 0 when it is worth waiting on,
 // -1 when this thread is among those to be waited for: the rest ends by itself then.

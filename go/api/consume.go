@@ -95,11 +95,12 @@ func Attach(handle int, id string, consumer int) (_ int, err error) {
 // subscriptions that an event on the channel would reach, and returns how many.
 func SubscriptionsByChannel(handle int, channel string, outAddress int) (count int, err error) {
 	defer guard(handle, &err)
-	e, _, err := open(handle)
+	e, t, err := open(handle)
 	if err != nil {
 		return 0, err
 	}
-	ids, err := e.Executor.SubscriptionsByChannel(channel)
+	var ids []string
+	t.Unlocked(func() { ids, err = e.Executor.SubscriptionsByChannel(channel) })
 	if err != nil {
 		return 0, err
 	}

@@ -80,8 +80,9 @@ type Stats struct {
 
 // Dispatcher is the executor as a bus sees it.
 type Dispatcher interface {
-	// Match decides who receives ev. It never blocks and calls no Python.
-	Match(ev *event.Event) Delivery
+	// DispatchEventToSubscriptions decides on t who receives ev, without calling
+	// Python; the delivery then answers them.
+	DispatchEventToSubscriptions(t *Thread, ev *event.Event) Delivery
 	// Lend runs task soon on a thread of the engine's own that may call Python.
 	Lend(task func(t *Thread))
 }

@@ -20,7 +20,7 @@ func (x *Executor) find(id string) (*Subscription, error) {
 
 // Find is the live subscription with an id, or SubscriptionNotFound.
 func (x *Executor) Find(t *bus.Thread, id string) (*Subscription, error) {
-	if err := x.checkOpen(); err != nil {
+	if err := x.checkUsable(); err != nil {
 		return nil, err
 	}
 	t.Lock(&x.mu)

@@ -24,13 +24,6 @@ const (
 	manyAnswers = 8
 )
 
-// DispatchEventToSubscriptions decides who may see ev, has each distinct answer
-// made once, and queues it for its subscribers. at is the event's position. It is
-// Match and Deliver in one, for a caller that has the event's turn.
-func (x *Executor) DispatchEventToSubscriptions(t *bus.Thread, ev *event.Event, at event.Position) {
-	x.Match(ev).Deliver(t, at)
-}
-
 // delivery is one event with its audience. Pooled: it goes back when delivered.
 type delivery struct {
 	executor   *Executor
@@ -59,24 +52,37 @@ type work struct {
 	pending  *pendingAnswer  // an async answer: each member has a place of its own
 }
 
-// Match implements bus.Dispatcher: it decides the audience of ev.
-func (x *Executor) Match(ev *event.Event) (matched bus.Delivery) {
+// DispatchEventToSubscriptions decides who may see ev, and returns what makes each
+// distinct answer once and queues it for its subscribers: Deliver, for the holder
+// of the event's turn. A panic means that nobody sees it.
+func (x *Executor) DispatchEventToSubscriptions(t *bus.Thread, ev *event.Event) (matched bus.Delivery) {
 	d := x.deliveries.Get().(*delivery)
 	d.executor, d.event = x, ev
 	defer func() {
 		if cause := recover(); cause != nil {
 			x.LogPanic("matching event "+ev.ID+" panicked", cause)
-			matched = &delivery{executor: x, event: ev} // fail closed: nobody sees it
+			matched = &delivery{executor: x, event: ev}
 		}
 	}()
 	d.candidates = x.index.AppendMatches(d.candidates[:0], ev.Channel)
-	if len(d.candidates) == 0 {
-		return d
+	if len(d.candidates) >= largeAudience {
+		t.Unlocked(d.match)
+	} else {
+		d.match()
 	}
-	facts := x.policy.Read(ev.Channel, ev.Document().Root())
+	return d
+}
+
+// match decides for every candidate.
+func (d *delivery) match() {
+	if len(d.candidates) == 0 {
+		return
+	}
+	x := d.executor
+	facts := x.policy.Read(d.event.Channel, d.event.Document().Root())
 	for _, c := range d.candidates {
 		live := int(c.members.live.Load())
-		switch verdict, module := x.DispatchEventToSingle(ev, &facts, c); verdict {
+		switch verdict, module := x.DispatchEventToSingle(d.event, &facts, c); verdict {
 		case Deliver:
 			d.include(c, live)
 		case Denied:
@@ -91,7 +97,6 @@ func (x *Executor) Match(ev *event.Event) (matched bus.Delivery) {
 		}
 	}
 	x.metrics.Filtered(d.filtered)
-	return d
 }
 
 // Verdict is what was decided for one candidate.
@@ -177,7 +182,6 @@ func (d *delivery) Deliver(t *bus.Thread, at event.Position) {
 		}
 		x.metrics.Dispatched(1)
 		x.metrics.DispatchTook(time.Since(began))
-		d.event.ReleaseDocument()
 		d.recycle()
 	}()
 	if len(d.targets) == 0 {

@@ -40,7 +40,8 @@ type Executor struct {
 	metrics *metrics.Set
 	log     *slog.Logger
 	workers *workers
-	closed  atomic.Bool
+	// stopping refuses new work, closed every call.
+	stopping, closed atomic.Bool
 
 	// index and each cohort's members are read by dispatch without a lock.
 	index      channel.Index[cohort]
@@ -130,11 +131,41 @@ func (x *Executor) Health() map[string]any {
 	}
 }
 
+// Stop refuses new subscriptions and events, and waits at most timeout until those
+// accepted have been dispatched and every async answer has come: true. Responses
+// can still be read. It never waits where Close does not.
+func (x *Executor) Stop(t *bus.Thread, timeout time.Duration) (settled bool) {
+	x.stopping.Store(true)
+	x.bus.Close()
+	deadline := time.Now().Add(timeout)
+	for {
+		dispatched := make(chan struct{})
+		answered := x.pending.answered(t)
+		if answered == nil && x.bus.Settled(t, func() { close(dispatched) }) {
+			return true
+		}
+		left := time.Until(deadline)
+		if left <= 0 || t.Nested() || t.Engine {
+			return false
+		}
+		t.Unlocked(func() {
+			timer := time.NewTimer(left)
+			defer timer.Stop()
+			select {
+			case <-dispatched:
+			case <-answered:
+			case <-timer.C:
+			}
+		})
+	}
+}
+
 // Close refuses new work, ends every subscription and waits at most timeout for
 // what is still inside a resolver; done reports whether everything has ended.
 // Call it again to go on waiting. Inside a resolver, and on a thread of the engine,
 // it never waits: it would wait for itself.
 func (x *Executor) Close(t *bus.Thread, timeout time.Duration) (done bool) {
+	x.stopping.Store(true)
 	if !x.closed.Swap(true) {
 		x.completeAll(t)
 		x.expirePending(t)
@@ -144,7 +175,7 @@ func (x *Executor) Close(t *bus.Thread, timeout time.Duration) (done bool) {
 	waits := !t.Nested() && !t.Engine
 	for !idle && waits && time.Now().Before(deadline) {
 		settled := make(chan struct{})
-		if x.bus.Settled(t, func() { close(settled) }) {
+		if idle = x.bus.Settled(t, func() { close(settled) }); idle {
 			break
 		}
 		t.Unlocked(func() {
@@ -168,9 +199,20 @@ func (x *Executor) Close(t *bus.Thread, timeout time.Duration) (done bool) {
 	return done
 }
 
+// checkOpen refuses what begins new work.
 func (x *Executor) checkOpen() error {
-	if x.closed.Load() {
-		return fault.New(fault.EngineClosed, "the executor is closed; make a new SubscriptionExecutor")
+	if x.stopping.Load() {
+		return errClosed
 	}
 	return nil
 }
+
+// checkUsable refuses what needs an executor that has not been closed.
+func (x *Executor) checkUsable() error {
+	if x.closed.Load() {
+		return errClosed
+	}
+	return nil
+}
+
+var errClosed = fault.New(fault.EngineClosed, "the executor is closed; make a new SubscriptionExecutor")

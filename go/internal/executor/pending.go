@@ -15,6 +15,32 @@ type pendingAnswers struct {
 	mu         sync.Mutex
 	lastTicket uint64
 	answers    map[uint64]*pendingAnswer
+	emptied    chan struct{} // closed when the last answer has come; made by who waits
+}
+
+// answered is closed once no answer is waited for; nil: none is.
+func (p *pendingAnswers) answered(t *bus.Thread) <-chan struct{} {
+	t.Lock(&p.mu)
+	defer p.mu.Unlock()
+	if len(p.answers) == 0 {
+		return nil
+	}
+	if p.emptied == nil {
+		p.emptied = make(chan struct{})
+	}
+	return p.emptied
+}
+
+// forget ends the wait for an answer. p.mu is held.
+func (p *pendingAnswers) forget(pending *pendingAnswer) {
+	delete(p.answers, pending.ticket)
+	if pending.timer != nil {
+		pending.timer.Stop()
+	}
+	if len(p.answers) == 0 && p.emptied != nil {
+		close(p.emptied)
+		p.emptied = nil
+	}
 }
 
 // pendingAnswer is one async call and the places in queues that wait for it.
@@ -71,10 +97,7 @@ func (p *pendingAnswers) take(t *bus.Thread, ticket uint64) *pendingAnswer {
 	if pending == nil {
 		return nil
 	}
-	delete(p.answers, ticket)
-	if pending.timer != nil {
-		pending.timer.Stop()
-	}
+	p.forget(pending)
 	for _, place := range pending.places {
 		place.subscription.forgetPending(pending)
 	}
@@ -90,10 +113,7 @@ func (p *pendingAnswers) drop(t *bus.Thread, s *Subscription, cancelled []uint64
 		if pending.live--; pending.live > 0 {
 			continue
 		}
-		delete(p.answers, pending.ticket)
-		if pending.timer != nil {
-			pending.timer.Stop()
-		}
+		p.forget(pending)
 		cancelled = append(cancelled, pending.ticket)
 	}
 	s.pending = nil
@@ -156,11 +176,8 @@ func (x *Executor) expirePending(t *bus.Thread) {
 	tickets := make([]uint64, 0, len(x.pending.answers))
 	for ticket, pending := range x.pending.answers {
 		tickets = append(tickets, ticket)
-		if pending.timer != nil {
-			pending.timer.Stop()
-		}
+		x.pending.forget(pending)
 	}
-	clear(x.pending.answers)
 	x.pending.mu.Unlock()
 	if len(tickets) > 0 {
 		x.python.Cancel(t, tickets)

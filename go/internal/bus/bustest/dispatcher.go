@@ -25,7 +25,7 @@ type Dispatcher struct {
 	// Resolver is called inside Deliver, as a resolver is, for events that need
 	// Python. Set before the first publish; nil does nothing.
 	Resolver func(t *bus.Thread, ev *event.Event)
-	// Matching is called inside Match. Set before the first publish.
+	// Matching is called inside DispatchEventToSubscriptions. Set before the first publish.
 	Matching func(ev *event.Event)
 
 	engines sync.WaitGroup // threads lent to the bus
@@ -66,8 +66,8 @@ func NewDispatcher(tb testing.TB) *Dispatcher {
 	return d
 }
 
-// Match implements bus.Dispatcher.
-func (d *Dispatcher) Match(ev *event.Event) bus.Delivery {
+// DispatchEventToSubscriptions implements bus.Dispatcher.
+func (d *Dispatcher) DispatchEventToSubscriptions(_ *bus.Thread, ev *event.Event) bus.Delivery {
 	if d.Matching != nil {
 		d.Matching(ev)
 	}

@@ -15,10 +15,10 @@ import (
 // idle is a dispatcher without an audience.
 type idle struct{}
 
-func (idle) Match(*event.Event) bus.Delivery         { return idle{} }
-func (idle) Lend(func(t *bus.Thread))                { panic("nothing here needs Python") }
-func (idle) NeedsPython() bool                       { return false }
-func (idle) Deliver(_ *bus.Thread, _ event.Position) {}
+func (idle) DispatchEventToSubscriptions(*bus.Thread, *event.Event) bus.Delivery { return idle{} }
+func (idle) Lend(func(t *bus.Thread))                                            { panic("nothing here needs Python") }
+func (idle) NeedsPython() bool                                                   { return false }
+func (idle) Deliver(_ *bus.Thread, _ event.Position)                             {}
 
 // BenchmarkPublish is one event on a channel of the publisher's own; run it with
 // -cpu 1,2. Making the event is not part of it.

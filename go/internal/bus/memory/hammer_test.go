@@ -45,7 +45,9 @@ type account struct {
 	deliveries atomic.Int32
 }
 
-func (h *hammer) Match(ev *event.Event) bus.Delivery { return hammered{h, ev} }
+func (h *hammer) DispatchEventToSubscriptions(_ *bus.Thread, ev *event.Event) bus.Delivery {
+	return hammered{h, ev}
+}
 
 func (h *hammer) Lend(task func(t *bus.Thread)) { go task(&bus.Thread{Engine: true}) }
 

@@ -37,7 +37,7 @@ func (b *Bus) drive(t *bus.Thread, l *lane, until *job) {
 		at := b.reached(j.offset)
 		b.mu.Unlock()
 		if j.delivery == nil {
-			j.delivery = b.dispatcher.Match(j.event)
+			j.delivery = b.dispatcher.DispatchEventToSubscriptions(t, j.event)
 		}
 		if foreign && j.delivery.NeedsPython() {
 			t.Lock(&b.mu)
