@@ -81,7 +81,8 @@ func NewExecutor(options string, callbacksAddress int) (handle int, err error) {
 }
 
 // StopExecutor refuses new subscriptions and events and waits at most timeoutMs
-// milliseconds for those under way: 1 when all have been dispatched and answered.
+// milliseconds for those under way: 1 when all have been dispatched and answered, 0
+// when it is worth waiting on, -1 when this thread is among those to be waited for.
 // Responses can still be read.
 func StopExecutor(handle, timeoutMs int) (settled int, err error) {
 	defer guard(handle, &err)
@@ -89,7 +90,11 @@ func StopExecutor(handle, timeoutMs int) (settled int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return number(e.Stop(t, milliseconds(timeoutMs))), nil
+	settled = number(e.Stop(t, milliseconds(timeoutMs)))
+	if settled == 0 && (t.Nested() || t.Engine) {
+		return -1, nil
+	}
+	return settled, nil
 }
 
 // CloseExecutor closes an executor and waits at most timeoutMs milliseconds for

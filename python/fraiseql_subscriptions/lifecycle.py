@@ -20,6 +20,7 @@ from .errors import EngineClosed, from_native
 
 if TYPE_CHECKING:
     from collections import deque
+    from collections.abc import Callable
     from types import ModuleType
 
     from typing_extensions import Self
@@ -143,12 +144,11 @@ class Engine:
         loop = _get_running_loop()
         if loop is not None:  # what runs on this loop cannot end while its thread waits here
             self._callbacks.tasks.cancel_on(loop)
-        self._hub.finish()
         deadline = time.monotonic() + limit / 1000
         try:
-            ended = self._native.close_executor(handle, min(limit, _SLICE_MS))
-            while not ended and (left := deadline - time.monotonic()) > 0:
-                ended = self._native.close_executor(handle, min(1 + int(left * 1000), _SLICE_MS))
+            _wait(self._native.stop_executor, handle, deadline)
+            self._hub.finish()  # with the answers that were on their way
+            ended = _wait(self._native.close_executor, handle, deadline)
         except RuntimeError as error:
             raise self._callbacks.interrupt() or from_native(error) from None
         if not ended:
@@ -181,6 +181,15 @@ class Engine:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open" if self._handle else "not started"
         return f"<SubscriptionExecutor ({state})>"
+
+
+def _wait(call: Callable[[int, int], int], handle: int, deadline: float) -> int:
+    """Call in slices, once at least, until it gives something but 0 or the deadline is over."""
+    while True:
+        left = max(0, int((deadline - time.monotonic()) * 1000))
+        ended = call(handle, min(left, _SLICE_MS))
+        if ended or not left:
+            return ended
 
 
 def _abandon(native: ModuleType, handle: int, hub: Hub) -> None:

@@ -96,8 +96,12 @@ class TaskTable:
                 continue
 
     def cancel_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Cancel what runs on `loop`: the engine is about to wait on that loop's own thread."""
-        self.cancel([ticket for ticket, task in list(self._waiting.items()) if task.loop is loop])
+        """Answer for what runs on `loop`: it cannot end while that loop's own thread waits."""
+        for task in list(self._waiting.values()):
+            if task.loop is loop:
+                self.settle(task, (2, b"the executor was closed before the resolver answered"))
+                task.cancelled = True
+                loop.call_soon(_cancel, task)
 
 
 def _cancel(task: Task) -> None:
