@@ -2,6 +2,7 @@ package query
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(`subscription A { a } subscription B { b }`, "B", []byte(`{}`))
 	f.Add(`subscription($x: Boolean!) { o { a @skip(if: $x) } }`, "", []byte(`{"x":false}`))
+	f.Add(`{ a }`, strings.Repeat("\x12", 3000), []byte(`0`)) // an error must not repeat all of it
 	schema := loadTestSchema(f)
 	f.Fuzz(func(t *testing.T, text, operationName string, variables []byte) {
 		for _, s := range []*Schema{nil, schema} {

@@ -160,7 +160,7 @@ func pickOperation(document *ast.QueryDocument, name string) (*ast.OperationDefi
 	seen := make(map[string]bool, len(operations))
 	for _, operation := range operations {
 		if seen[operation.Name] {
-			return nil, invalidAt(operation.Position, "there can be only one operation named %q", operation.Name)
+			return nil, invalidAt(operation.Position, "there can be only one operation named %s", quote(operation.Name))
 		}
 		if operation.Name == "" && len(operations) > 1 {
 			return nil, invalidAt(operation.Position, "an operation without a name must be the only one of the query")
@@ -177,7 +177,7 @@ func pickOperation(document *ast.QueryDocument, name string) (*ast.OperationDefi
 		picked = operations[0]
 	}
 	if picked == nil {
-		return nil, fault.New(fault.InvalidQuery, "operation_name is %q, and the query holds no operation of that name", name)
+		return nil, fault.New(fault.InvalidQuery, "operation_name is %s, and the query holds no operation of that name", quote(name))
 	}
 	if picked.Operation != ast.Subscription {
 		return nil, invalidAt(picked.Position, "the operation is a %s: only a subscription can be registered", picked.Operation)
