@@ -87,6 +87,9 @@ func NewExecutor(options string, callbacksAddress int) (handle int, err error) {
 func StopExecutor(handle, timeoutMs int) (settled int, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)
+	if fault.CodeOf(err) == fault.EngineClosed {
+		return 1, nil
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -64,7 +64,8 @@ func CurrentThread() *bus.Thread {
 
 // attach makes the calling goroutine's OS thread one with a Python thread state,
 // which costs 20 µs and is kept until detach. It is called, and returns, without
-// the GIL. ok is false once the interpreter is going away.
+// the GIL. ok is false once the interpreter is going away. The goroutine keeps the
+// thread to itself for good, so that the thread ends with it: Go would keep it.
 func attach() (state unsafe.Pointer, detach func(), ok bool) {
 	runtime.LockOSThread()
 	if !enter() {
@@ -75,7 +76,6 @@ func attach() (state unsafe.Pointer, detach func(), ok bool) {
 	var ensured C.int
 	state = C.fsq_attach(&ensured)
 	return state, func() {
-		defer runtime.UnlockOSThread()
 		if enter() {
 			defer leave()
 			C.fsq_detach(state, ensured)
