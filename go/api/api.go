@@ -10,6 +10,7 @@ package api
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bridge"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
@@ -93,7 +94,7 @@ func StopExecutor(handle, timeoutMs int) (settled int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	settled = number(e.Stop(t, milliseconds(timeoutMs)))
+	settled = truth(e.Stop(t, milliseconds(timeoutMs)))
 	if settled == 0 && (t.Nested() || t.Engine) {
 		return -1, nil
 	}
@@ -138,4 +139,13 @@ func AbandonExecutor(handle int) (_ int, err error) {
 		abandon(e)
 	}
 	return 0, nil
+}
+
+func milliseconds(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+
+func truth(truth bool) int {
+	if truth {
+		return 1
+	}
+	return 0
 }

@@ -3,8 +3,6 @@ package api
 import (
 	"time"
 
-	"github.com/bytedance/sonic"
-
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bridge"
 )
 
@@ -27,37 +25,4 @@ func ProcessExit() (_ int, err error) {
 		bridge.Exit(exitGrace)
 	}
 	return 0, nil
-}
-
-// Metrics is the JSON of get_metrics().
-func Metrics(handle int) (text string, err error) {
-	defer guard(handle, &err)
-	e, t, err := open(handle)
-	if err != nil {
-		return "", err
-	}
-	t.Unlocked(func() { text, err = sonic.MarshalString(e.Executor.Metrics()) })
-	return text, err
-}
-
-// MetricsText is the Prometheus exposition of the same.
-func MetricsText(handle int) (text string, err error) {
-	defer guard(handle, &err)
-	e, t, err := open(handle)
-	if err != nil {
-		return "", err
-	}
-	t.Unlocked(func() { text, err = e.Executor.MetricsText() })
-	return text, err
-}
-
-// Health is the JSON of health().
-func Health(handle int) (text string, err error) {
-	defer guard(handle, &err)
-	e, t, err := open(handle)
-	if err != nil {
-		return "", err
-	}
-	t.Unlocked(func() { text, err = sonic.MarshalString(e.Executor.Health()) })
-	return text, err
 }

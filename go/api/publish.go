@@ -99,7 +99,7 @@ func AwaitDispatch(handle, ticket, timeoutMs int) (dispatched int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return number(e.Await(t, uint64(ticket), milliseconds(timeoutMs))), nil
+	return truth(e.Await(t, uint64(ticket), milliseconds(timeoutMs))), nil
 }
 
 // ForsakeDispatch gives up waiting for a ticket; the engine dispatches the event.
@@ -126,5 +126,5 @@ func Settle(handle, ticket, kind, valueAddress int) (taken int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return number(e.Executor.Settle(t, uint64(ticket), executor.Result{Kind: executor.Kind(kind), Value: value})), nil
+	return truth(e.Executor.Settle(t, uint64(ticket), executor.Result{Kind: executor.Kind(kind), Value: value})), nil
 }

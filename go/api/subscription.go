@@ -1,12 +1,6 @@
 package api
 
-import (
-	"time"
-
-	"github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
-)
-
-func milliseconds(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+import "github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
 
 // RegisterSubscription makes a subscription live and returns its id. variables and
 // options are JSON objects or "", since is a position or "".
@@ -37,7 +31,7 @@ func Recovered(handle int, id string) (recovered int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return number(s.Recovered()), nil
+	return truth(s.Recovered()), nil
 }
 
 // SetResolver gives a subscription the resolver with this key, 0 for none. flags:
@@ -58,7 +52,7 @@ func CompleteSubscription(handle int, id string) (ended int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return number(e.Executor.CompleteSubscription(t, id)), nil
+	return truth(e.Executor.CompleteSubscription(t, id)), nil
 }
 
 // CloseConnection ends every subscription of a connection and returns how many.
@@ -69,11 +63,4 @@ func CloseConnection(handle int, connectionID string) (ended int, err error) {
 		return 0, err
 	}
 	return e.Executor.CloseConnection(t, connectionID), nil
-}
-
-func number(truth bool) int {
-	if truth {
-		return 1
-	}
-	return 0
 }

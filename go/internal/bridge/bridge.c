@@ -105,8 +105,10 @@ static int read_result(PyObject *value, fsq_result *result)
 		result->kind = PyLong_AsLongLong(PyTuple_GET_ITEM(value, 0));
 		value = PyTuple_GET_ITEM(value, 1);
 	}
-	if (!PyBytes_Check(value))
+	if (!PyBytes_Check(value)) {
+		PyErr_Format(PyExc_TypeError, "a resolver's result crossed as %s, not bytes", Py_TYPE(value)->tp_name);
 		return -1;
+	}
 	result->value = PyBytes_AS_STRING(value);
 	result->length = PyBytes_GET_SIZE(value);
 	return 0;
@@ -143,8 +145,10 @@ static PyObject *resolve(PyObject *reference, const char *data, int64_t length, 
 			break;
 	}
 	Py_XDECREF(list);
-	if (answer != NULL && (!PyList_Check(answer) || PyList_GET_SIZE(answer) != count))
+	if (answer != NULL && (!PyList_Check(answer) || PyList_GET_SIZE(answer) != count)) {
 		Py_CLEAR(answer);
+		PyErr_SetString(PyExc_TypeError, "resolve() gave no list of one result a call");
+	}
 	for (int64_t i = 0; answer != NULL && i < count; i++)
 		if (read_result(PyList_GET_ITEM(answer, i), &results[i]) < 0)
 			Py_CLEAR(answer);

@@ -3,6 +3,7 @@
 package event
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -86,9 +87,11 @@ func (e *Event) Document() *document.Document {
 		return d
 	}
 	d := new(document.Document)
-	// Data was valid when the event was made. Had someone changed it since, the
-	// document would be empty: rules that look for a value then find none.
-	_ = d.Parse(e.Data)
+	if err := d.Parse(e.Data); err != nil {
+		// It was valid when the event was made. An empty document would look like an
+		// event of no tenant, so nobody may see this one.
+		panic(fmt.Sprintf("the data of event %s was changed: %v", e.ID, err))
+	}
 	e.document.Store(d)
 	return d
 }

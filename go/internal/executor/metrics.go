@@ -22,9 +22,6 @@ func (x *Executor) gauges() metrics.Gauges {
 		gauges.Queued += int64(s.queue.Len())
 		gauges.QueuedBytes += s.queue.Bytes()
 	}
-	stats := x.bus.Stats()
-	gauges.Bus = map[string]metrics.Bus{x.bus.Name(): {
-		Published: stats.Published, Dispatched: stats.Dispatched, Pending: stats.Pending, Retained: stats.Retained,
-	}}
+	gauges.Bus = map[string]metrics.Bus{x.bus.Name(): metrics.Bus(x.bus.Stats())}
 	return gauges
 }

@@ -26,7 +26,6 @@ type Options struct {
 	Security        json.RawMessage `json:"security"`
 	Limits          Limits          `json:"limits"`
 	Queue           queueOptions    `json:"queue"`
-	DispatchTimeout float64         `json:"dispatch_timeout"` // seconds
 	ResolverTimeout float64         `json:"resolver_timeout"` // seconds
 	Debug           bool            `json:"debug"`
 }
