@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from . import process
+from . import process, signals
 from .aio import Hub
 from .arguments import instance, milliseconds, schema_text
 from .callbacks import Callbacks
@@ -95,6 +95,7 @@ class Engine:
 
     def _open(self) -> int:
         """Start the engine for this executor; its handle. EngineClosed, ForkedProcessError."""
+        signals.check()
         with process.state.lock:
             if self._closed:
                 raise EngineClosed("the executor is closed; make a new SubscriptionExecutor")

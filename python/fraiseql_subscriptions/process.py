@@ -14,6 +14,7 @@ import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from . import signals
 from .errors import FORKED_MESSAGE, EngineError, ForkedProcessError, from_native
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def forked_error() -> ForkedProcessError:
 
 
 def _start() -> ModuleType:
+    signals.before_loading()
     try:
         native = import_module("fraiseql_subscriptions._native")
     except ImportError as error:
