@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 import weakref
+from asyncio.events import _get_running_loop
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -140,6 +141,9 @@ class Engine:
         if not handle or process.state.forked[0]:
             return
         assert self._hub is not None
+        loop = _get_running_loop()
+        if loop is not None:  # what runs on this loop cannot end while its thread waits here
+            self._callbacks.tasks.cancel_on(loop)
         deadline = time.monotonic() + limit / 1000
         try:
             _wait(self._native.stop_executor, handle, deadline)
