@@ -94,14 +94,12 @@ class LoopConsumer:
             return
         with self.lock:
             try:
-                taken = self._drain()
+                self._drain()
             except RuntimeError as error:
                 self._lost(error)
-                return
-        if taken >= _DRAIN:
-            self.loop.call_soon(self._readable)
 
-    def _drain(self) -> int:
+    def _drain(self) -> None:
+        # While the engine has more, the descriptor stays readable.
         out: list[tuple[Any, bytes | None]] = []
         self._native.drain(self._handle, self.number, id(out), _DRAIN)
         feeds = self.feeds
@@ -115,7 +113,6 @@ class LoopConsumer:
                 waiter = feed.waiter
                 if waiter is not None and not waiter.done():
                     waiter.set_result(None)
-        return len(out)
 
     def _notice(self, key: int | str) -> None:
         """A ticket whose event is dispatched, or a subscription that has ended."""

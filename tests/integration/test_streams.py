@@ -342,6 +342,26 @@ def test_a_loop_closed_under_its_streams_breaks_nobody_else(
     gc.collect()
 
 
+@pytest.mark.parametrize("where", ["same loop", "another thread"])
+def test_one_loop_serves_many_executors_one_after_another(
+    run: Callable[..., Any], where: str
+) -> None:
+    async def main() -> None:
+        for n in range(20):  # each one's descriptor has the number of the one before
+            executor = SubscriptionExecutor()
+            async with executor.subscribe(QUERY) as stream:
+                task = asyncio.ensure_future(take(stream, 1))
+                await asyncio.sleep(0)
+                await asyncio.to_thread(executor.publish_event, "t", "c", {"id": n})
+                assert await task == [n]
+            if where == "same loop":
+                executor.close()
+            else:
+                await asyncio.to_thread(executor.close)
+
+    run(main())
+
+
 def test_descriptors_are_given_back(run: Callable[..., Any]) -> None:
     import os
 
@@ -466,6 +486,20 @@ def test_a_cancelled_publish_is_still_dispatched(
             await task
         go_on.set()
         assert await take(executor.stream(id), 2) == [0, 1]
+
+    run(main())
+
+
+def test_more_responses_than_one_turn_takes_all_arrive(
+    executor: SubscriptionExecutor, run: Callable[..., Any]
+) -> None:
+    async def main() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            streams = [
+                await stack.enter_async_context(executor.subscribe(QUERY)) for _ in range(50)
+            ]
+            await asyncio.to_thread(publish, executor, range(100))
+            assert [await take(stream, 100) for stream in streams] == [list(range(100))] * 50
 
     run(main())
 
