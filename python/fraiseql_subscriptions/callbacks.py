@@ -334,7 +334,9 @@ class Callbacks(dict[int, Resolver]):
 
     def _failed(self, resolver: Resolver, error: BaseException, engine_thread: bool) -> Result:
         try:
-            self._keep_interrupt(error, engine_thread)
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):  # no fault of the resolver's
+                self._keep_interrupt(error, engine_thread)
+                return ERROR, message_of(error)
             return self._report(resolver, error)
         except BaseException as second:  # in a handler of logging, or a signal's
             self._keep_interrupt(second, engine_thread)

@@ -287,7 +287,7 @@ def test_a_resolver_may_change_the_table_while_it_is_called() -> None:
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 def test_an_interrupt_on_a_publishing_thread_is_kept_until_the_publish_ends(
-    kind: type[BaseException],
+    kind: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     table = Callbacks()
     inside: list[BaseException | None] = []
@@ -305,6 +305,7 @@ def test_an_interrupt_on_a_publishing_thread_is_kept_until_the_publish_ends(
     kept = table.interrupt()
     assert type(kept) is kind
     assert table.interrupt() is None
+    assert not caplog.records
 
 
 def test_an_interrupt_between_two_calls_costs_one_of_them_at_most() -> None:
