@@ -115,7 +115,7 @@ class Publisher(Engine):
             raise self._callbacks.interrupt() or from_native(error) from None
         positions = receipts.split("\n")
         if " " in receipts:
-            positions = [self._dispatched(handle, one) if " " in one else one for one in positions]
+            positions = self._all_dispatched(handle, positions)
         if self._callbacks._interrupts:
             self._raise_interrupt()
         return positions
@@ -185,6 +185,23 @@ class Publisher(Engine):
                 with contextlib.suppress(RuntimeError):
                     self._native.forsake_dispatch(handle, number)
         return position
+
+    def _all_dispatched(self, handle: int, receipts: list[str]) -> list[str]:
+        """Wait for every event of a batch; after a failure the engine dispatches the rest.
+
+        A ticket that nobody awaits would hold up its channel until the engine loses patience.
+        """
+        positions: list[str] = []
+        try:
+            for receipt in receipts:
+                waits = " " in receipt
+                positions.append(self._dispatched(handle, receipt) if waits else receipt)
+        finally:
+            with contextlib.suppress(RuntimeError):  # closed
+                for receipt in receipts[len(positions) :]:
+                    if " " in receipt:
+                        self._native.forsake_dispatch(handle, int(receipt.partition(" ")[2]))
+        return positions
 
     def _publish_failure(self, error: Exception, event_type: str, channel: str) -> BaseException:
         if isinstance(error, UnicodeEncodeError):
