@@ -13,7 +13,7 @@ from .dashboards import dashboards_for, extra_dashboards
 from .display import Display, JsonDisplay, PlainDisplay
 from .expected import Expectations
 from .replay import Replay, Stalled
-from .report import Report, report_on
+from .report import report_on
 
 __all__ = ["add_arguments", "run"]
 
@@ -75,29 +75,25 @@ def run(arguments: argparse.Namespace) -> int:
     speed = arguments.speed
     if speed is None:
         speed = 0.0 if isinstance(display, (JsonDisplay, PlainDisplay)) else _DEFAULT_SPEED
-    try:
-        report = asyncio.run(_replay(display, speed or None, arguments.subscribers))
-    except Stalled as error:
-        sys.stderr.write(f"The replay was given up: {error}.\n")
-        return 1
-    display.end(report)
-    return 1 if report.differences else 0
-
-
-async def _replay(display: Display, speed: float | None, extra: int) -> Report:
     flights = data.read_flights()
     names = data.read_airlines()
     events = data.events_of(flights)
-    dashboards = [*dashboards_for(names), *extra_dashboards(extra, events, names)]
-    replay = Replay(events, dashboards, speed)
+    dashboards = [*dashboards_for(names), *extra_dashboards(arguments.subscribers, events, names)]
+    replay = Replay(events, dashboards, speed or None)
     title = (
         f"Flights from New York, {flights[0].day:%-d %B %Y}: {len(flights):,} flights, "
         f"{len(events):,} events, {len(dashboards):,} dashboards"
     )
-    with display.begin(title):
-        await replay.run(display)
+    try:
+        with display.begin(title):
+            asyncio.run(replay.run(display))
+    except Stalled as error:
+        sys.stderr.write(f"The replay was given up: {error}.\n")
+        return 1
     expectations = Expectations(data.FLIGHTS, data.AIRLINES, data.TIME_ZONES)
-    return report_on(replay, flights, expectations)
+    report = report_on(replay, flights, expectations)
+    display.end(report)
+    return 1 if report.differences else 0
 
 
 def _display(*, as_json: bool) -> Display:
