@@ -48,6 +48,23 @@ static PyObject *upgrade(PyObject *reference)
 #endif
 }
 
+/* The exception that is set, which is none any more; a new reference. */
+static PyObject *take_exception(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+	return PyErr_GetRaisedException();
+#else
+	PyObject *type, *value, *trace;
+	PyErr_Fetch(&type, &value, &trace);
+	PyErr_NormalizeException(&type, &value, &trace);
+	if (trace != NULL)
+		PyException_SetTraceback(value, trace);
+	Py_XDECREF(type);
+	Py_XDECREF(trace);
+	return value;
+#endif
+}
+
 /* A call into the table has failed. KeyboardInterrupt and SystemExit, which a
  * signal can raise before the called code can guard itself, are kept for the
  * application's thread to raise once it is back in Python: true then. Anything
@@ -58,23 +75,17 @@ static int keep_interrupt(PyObject *table, int engine)
 		PyErr_WriteUnraisable(table);
 		return 0;
 	}
-	PyObject *type, *value, *trace;
-	PyErr_Fetch(&type, &value, &trace);
-	PyErr_NormalizeException(&type, &value, &trace);
+	PyObject *interrupt = take_exception();
 	PyObject *interrupts = PyObject_GetAttrString(table, "_interrupts");
 	PyObject *thread = PyLong_FromUnsignedLong(PyThread_get_thread_ident());
-	int kept = interrupts != NULL && thread != NULL && PyObject_SetItem(interrupts, thread, value) == 0;
+	int kept = interrupts != NULL && thread != NULL && interrupt != NULL &&
+	           PyObject_SetItem(interrupts, thread, interrupt) == 0;
 	Py_XDECREF(interrupts);
 	Py_XDECREF(thread);
-	if (kept) {
-		Py_XDECREF(type);
-		Py_XDECREF(value);
-		Py_XDECREF(trace);
-		return 1;
-	}
-	PyErr_Restore(type, value, trace);
-	PyErr_WriteUnraisable(table);
-	return 0;
+	Py_XDECREF(interrupt);
+	if (!kept)
+		PyErr_WriteUnraisable(table);
+	return kept;
 }
 
 static PyObject *optional_bytes(const char *texts, int64_t at, int64_t length)
