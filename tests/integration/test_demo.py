@@ -240,7 +240,7 @@ def demo(*arguments: str, code: str | None = None) -> subprocess.CompletedProces
 
 
 def environment() -> dict[str, str]:
-    """This one's, less asyncio's debug mode: it writes to stderr what took 0.1 s on this machine."""
+    """This one's, less asyncio's debug mode: it tells stderr what took 0.1 s here."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONASYNCIODEBUG"}
 
 
