@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import random
 import signal
 import statistics
@@ -379,7 +380,6 @@ sys.exit(main(["demo"]))
 
 def in_terminal(*command: str) -> tuple[int, str, str]:
     """Run a command with a terminal as its output; exit status, what the terminal got, stderr."""
-    pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
     variables = {**environment(), "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
     variables.pop("NO_COLOR", None)

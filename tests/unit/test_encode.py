@@ -11,6 +11,7 @@ from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given
@@ -134,11 +135,10 @@ def test_a_number_that_json_lacks_is_refused_with_its_path(
 
 
 def test_numpy_values_are_encoded_and_their_nan_is_refused() -> None:
-    numpy = pytest.importorskip("numpy")
-    assert encode({"a": numpy.array([1.5, 2.0]), "b": numpy.int64(3)}) == b'{"a":[1.5,2.0],"b":3}'
-    assert encode({"a": numpy.float64(1.5), "none": None}) == b'{"a":1.5,"none":null}'
-    assert encode({"a": numpy.array([1]), "big": 2**64}) == b'{"a":[1],"big":18446744073709551616}'
-    for bad in (numpy.float64("nan"), numpy.array([1.0, numpy.inf])):
+    assert encode({"a": np.array([1.5, 2.0]), "b": np.int64(3)}) == b'{"a":[1.5,2.0],"b":3}'
+    assert encode({"a": np.float64(1.5), "none": None}) == b'{"a":1.5,"none":null}'
+    assert encode({"a": np.array([1]), "big": 2**64}) == b'{"a":[1],"big":18446744073709551616}'
+    for bad in (np.float64("nan"), np.array([1.0, np.inf])):
         with pytest.raises(ValueError, match=r"\$\.a has NaN or an infinity"):
             encode({"a": bad})
 
