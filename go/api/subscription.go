@@ -1,6 +1,9 @@
 package api
 
-import "github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
+import (
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bridge"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
+)
 
 // RegisterSubscription makes a subscription live and returns its id. variables and
 // options are JSON objects or "", since is a position or "".
@@ -55,12 +58,20 @@ func CompleteSubscription(handle int, id string) (ended int, err error) {
 	return truth(e.Executor.CompleteSubscription(t, id)), nil
 }
 
-// CloseConnection ends every subscription of a connection and returns how many.
-func CloseConnection(handle int, connectionID string) (ended int, err error) {
+// CloseConnection ends every subscription of a connection, appends their ids to the
+// list at outAddress and returns how many.
+func CloseConnection(handle int, connectionID string, outAddress int) (ended int, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return 0, err
 	}
-	return e.Executor.CloseConnection(t, connectionID), nil
+	subscriptions := e.Executor.CloseConnection(t, connectionID)
+	list := bridge.ListAt(outAddress)
+	for _, s := range subscriptions {
+		if err := list.AppendText(s.ID()); err != nil {
+			return 0, err
+		}
+	}
+	return len(subscriptions), nil
 }

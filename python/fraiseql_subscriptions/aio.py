@@ -1,6 +1,6 @@
 """The asyncio side of an executor: streams of responses, and awaiting publications."""
 
-# ruff: noqa: A001, A002  (`id` is a name of the public API)
+# ruff: noqa: A002  (`id` is a name of the public API)
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Hub:
         except RuntimeError as error:
             raise from_native(error) from None
 
-    def claim(self, id: str, stream: Stream, connection: str | None) -> Feed:
+    def claim(self, id: str, stream: Stream) -> Feed:
         """The feed of a subscription, for `stream` alone.
 
         Raises SubscriptionNotFound, and RuntimeError when another stream reads it.
@@ -78,7 +78,7 @@ class Hub:
                     self._native.attach(self._handle, id, consumer.number)
                 except RuntimeError as error:
                     raise from_native(error) from None
-                feed = Feed(id, consumer, connection)
+                feed = Feed(id, consumer)
                 feed.buffer.extend(self._leftovers.pop(id, ()))
                 consumer.feeds[id] = feed
             feed.owner = weakref.ref(stream)
@@ -111,25 +111,6 @@ class Hub:
         if feed is not None:
             feed.consumer.end(feed)
 
-    def end_missing(self, connection_id: str) -> None:
-        """The application closed a connection: end the streams that belonged to it.
-
-        A stream does not know its connection unless `subscribe` made it, so the engine is
-        asked which subscriptions are still there.
-        """
-        feeds = [feed for consumer in list(self._consumers.values()) for feed in consumer.all()]
-        ours = [feed.id for feed in feeds if feed.connection in (None, connection_id)]
-        for id in [*ours, *list(self._leftovers)]:
-            if not self._is_live(id):
-                self.end(id)
-
-    def _is_live(self, id: str) -> bool:
-        try:
-            self._native.recovered(self._handle, id)
-        except RuntimeError:
-            return False
-        return True
-
     def finish(self) -> None:
         """The executor closes: streams end after what is queued now."""
         for consumer in list(self._consumers.values()):
@@ -158,13 +139,13 @@ class Stream:
 
     __slots__ = ("__weakref__", "_closed", "_executor", "_feed", "_hub", "id", "recovered")
 
-    def __init__(self, executor: object, hub: Hub, id: str, connection: str | None = None) -> None:
+    def __init__(self, executor: object, hub: Hub, id: str) -> None:
         self._closed = True  # until claimed
         #: The subscription's id.
         self.id = id
         self._executor = executor  # kept alive, and open, while somebody reads
         self._hub = hub
-        self._feed = hub.claim(id, self, connection)
+        self._feed = hub.claim(id, self)
         #: False when the subscription asked to resume and history did not reach back far enough.
         self.recovered = hub.recovered(id)
         self._closed = False

@@ -132,6 +132,8 @@ class Limits:
     max_query_bytes: int | None = 100_000
     max_query_fields: int | None = 500
     max_query_depth: int | None = 10
+    max_query_aliases: int | None = None
+    max_query_directives: int | None = None
     max_variables_bytes: int | None = 1_000_000
     max_event_bytes: int | None = 1_000_000
     max_filter_depth: int | None = 5

@@ -146,6 +146,8 @@ class SubscriptionExecutor(Publisher):
             if type(error) is RuntimeError:
                 raise from_native(error) from None
             raise
+        if self._callbacks._interrupts:
+            self._raise_interrupt()
 
     def complete_subscription(self, id: str) -> bool:
         """End a subscription at once; what it has queued is discarded. False: there is none."""
@@ -156,20 +158,26 @@ class SubscriptionExecutor(Publisher):
             raise from_native(error) from None
         assert self._hub is not None
         self._hub.end(id)
+        if self._callbacks._interrupts:
+            self._raise_interrupt()
         return bool(ended)
 
     def close_connection(self, connection_id: Identifier) -> int:
         """End every subscription of a connection as `complete_subscription` does; how many."""
         handle = self._entry()
         connection = identifier("connection_id", connection_id)
+        out: list[str] = []
         try:
-            ended: int = self._native.close_connection(handle, connection)
+            self._native.close_connection(handle, connection, id(out))
         except RuntimeError as error:
             raise from_native(error) from None
-        if ended:
+        finally:
             assert self._hub is not None
-            self._hub.end_missing(connection)
-        return ended
+            for ended in out:
+                self._hub.end(ended)
+        if self._callbacks._interrupts:
+            self._raise_interrupt()
+        return len(out)
 
     def subscriptions_by_channel(self, channel: str) -> list[str]:
         """The ids of those that an event on `channel` would reach, wildcards included."""
@@ -326,7 +334,7 @@ class SubscriptionExecutor(Publisher):
             )
             try:
                 assert self._hub is not None
-                return Stream(self, self._hub, id, connection)
+                return Stream(self, self._hub, id)
             except BaseException:
                 self.complete_subscription(id)
                 raise

@@ -41,11 +41,10 @@ class Feed:
     `owner` is the stream that reads it, weakly: a stream nobody holds any more gives way.
     """
 
-    __slots__ = ("buffer", "connection", "consumer", "ended", "id", "owner", "waiter")
+    __slots__ = ("buffer", "consumer", "ended", "id", "owner", "waiter")
 
-    def __init__(self, id: str, consumer: LoopConsumer, connection: str | None) -> None:
+    def __init__(self, id: str, consumer: LoopConsumer) -> None:
         self.id = id
-        self.connection = connection  # None: not known
         self.consumer = consumer
         self.buffer: deque[bytes] = deque()
         self.waiter: asyncio.Future[None] | None = None
@@ -110,19 +109,13 @@ class LoopConsumer:
             feed = feeds.get(key)
             if feed is not None and not feed.ended:
                 feed.buffer.append(message)
-                waiter = feed.waiter
-                if waiter is not None and not waiter.done():
-                    waiter.set_result(None)
+                feed.wake()
 
-    def _notice(self, key: int | str) -> None:
-        """A ticket whose event is dispatched, or a subscription that has ended."""
-        if isinstance(key, int):
-            future = self.tickets.pop(key, None)
-            if future is not None and not future.done():
-                future.set_result(None)
-        elif (feed := self.feeds.pop(key, None)) is not None:
-            feed.ended = True
-            feed.wake()
+    def _notice(self, ticket: int) -> None:
+        """The event behind a ticket has been dispatched."""
+        future = self.tickets.pop(ticket, None)
+        if future is not None and not future.done():
+            future.set_result(None)
 
     async def dispatched(self, ticket: int, position: str, timeout: float) -> None:
         """Wait until the event behind a publish's ticket was dispatched. DispatchTimeout."""

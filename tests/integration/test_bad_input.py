@@ -122,12 +122,22 @@ def test_a_live_pair_of_ids_twice_is_a_duplicate(executor: SubscriptionExecutor)
 
 def test_limits_name_themselves() -> None:
     limits = Limits(
-        max_query_bytes=200, max_query_fields=3, max_query_depth=2, max_variables_bytes=50
+        max_query_bytes=200,
+        max_query_fields=3,
+        max_query_depth=2,
+        max_query_aliases=1,
+        max_query_directives=1,
+        max_variables_bytes=50,
     )
     deep, wide = "subscription { a { b { c } } }", "subscription { a { b c d } }"
     long = "subscription { a } " + "#" * 200
+    named = "subscription { x: a { y: b } }"
+    marked = "subscription { a { b @skip(if: false) c @skip(if: false) } }"
+    refused = {
+        "bytes": long, "fields": wide, "depth": deep, "aliases": named, "directives": marked,
+    }  # fmt: skip
     with SubscriptionExecutor(limits=limits) as executor:
-        for query, name in ((long, "bytes"), (wide, "fields"), (deep, "depth")):
+        for name, query in refused.items():
             with pytest.raises(LimitExceeded, match=f"max_query_{name}"):
                 executor.register_subscription("c", "s", query)
         with pytest.raises(LimitExceeded, match="max_variables_bytes"):

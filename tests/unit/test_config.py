@@ -142,6 +142,8 @@ def test_the_defaults_are_the_documented_ones() -> None:
         max_query_bytes=100_000,
         max_query_fields=500,
         max_query_depth=10,
+        max_query_aliases=None,
+        max_query_directives=None,
         max_variables_bytes=1_000_000,
         max_event_bytes=1_000_000,
     )

@@ -44,10 +44,9 @@ func (x *Executor) CompleteSubscription(t *bus.Thread, id string) bool {
 	return true
 }
 
-// CloseConnection completes every subscription of a connection and says how many.
-func (x *Executor) CloseConnection(t *bus.Thread, connection string) int {
+// CloseConnection completes every subscription of a connection, and returns them.
+func (x *Executor) CloseConnection(t *bus.Thread, connection string) (ended []*Subscription) {
 	t.Lock(&x.mu)
-	var ended []*Subscription
 	var uses map[int]int
 	for s := x.connections[connection]; s != nil; s = x.connections[connection] {
 		uses = x.remove(s, uses)
@@ -55,7 +54,7 @@ func (x *Executor) CloseConnection(t *bus.Thread, connection string) int {
 	}
 	x.mu.Unlock()
 	x.discard(t, ended, uses)
-	return len(ended)
+	return ended
 }
 
 func (x *Executor) completeAll(t *bus.Thread) {

@@ -13,7 +13,7 @@ const (
 	// grantPatience is how long a turn that was given to a waiting publisher may
 	// lie unused. A publisher that was interrupted and never comes back for it
 	// must not stop its channel.
-	grantPatience = 10 * time.Second
+	grantPatience = time.Second
 )
 
 // drive dispatches the events of l, whose turn t has, one after another. With
