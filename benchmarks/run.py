@@ -102,12 +102,9 @@ def captions_of(
     met = [figure.met for figure in figures if figure.met is not None]
     out = [f"{sum(met)} of {len(met)} targets met, in {seconds:.0f} seconds."]
     if reports:
-        worst = max(reports, key=lambda name: float(reports[name]["others_percent"]))
-        out.append(f"{machine_of(reports[worst])}.")
-        out.append(
-            "Other programs used at most "
-            f"{reports[worst]['others_percent']:.0f}% of the machine meanwhile ({worst})."
-        )
+        out.append(f"{machine_of(next(iter(reports.values())))}.")
+        shares = (f"{name} {report['others_percent']:.0f}%" for name, report in reports.items())
+        out.append(f"Other programs' share of the machine meanwhile: {', '.join(shares)}.")
     return out
 
 
