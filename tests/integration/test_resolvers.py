@@ -503,24 +503,3 @@ def test_a_resolver_may_wait_for_a_coroutine_on_another_threads_loop(
         loop.close()
     assert [p["data"] for p in payloads(id)] == [0, 1, 2]
     assert len(payloads(inner)) == 3
-
-
-def test_publishing_works_beside_a_busy_python_thread(
-    executor: SubscriptionExecutor,
-    subscribe: Subscribe,
-    payloads: Payloads,
-    in_thread: Callable[..., threading.Thread],
-) -> None:
-    stop = threading.Event()
-
-    def spin() -> None:
-        while not stop.is_set():
-            sum(range(1000))
-
-    in_thread(spin)
-    ids = [subscribe(resolver=lambda data: data), subscribe()]
-    for n in range(200):
-        executor.publish_event("t", "c", {"id": n})
-    stop.set()
-    for id in ids:
-        assert len(payloads(id)) == 200
