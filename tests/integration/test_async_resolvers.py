@@ -76,11 +76,17 @@ async def test_async_resolvers_of_one_two_and_three_parameters(
             return [info.subscription_id, asyncio.get_running_loop() is loop]
 
     loop = asyncio.get_running_loop()
+    resolvers: tuple[Callable[..., Any], ...] = (
+        one,
+        two,
+        Three(),
+        functools.partial(two, variables="p"),
+    )
     ids = [
         executor.register_subscription(
             "c", n, "subscription($v: Int = 3) { a(v: $v) { id } }", resolver=resolver
         )
-        for n, resolver in enumerate((one, two, Three(), functools.partial(two, variables="p")))
+        for n, resolver in enumerate(resolvers)
     ]
     streams = [executor.stream(id) for id in ids]
     await executor.publish("t", "c", {"big": 2**70})

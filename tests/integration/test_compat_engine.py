@@ -32,18 +32,15 @@ def register(executor: PySubscriptionExecutor, number: int = 1, **changed: Any) 
 def test_the_whole_workflow() -> None:
     executor = PySubscriptionExecutor()
     id = register(executor)
-    assert (
-        executor.publish_event(
-            event_type="test", channel="test", data={"value": 42, "user_id": 1, "tenant_id": 1}
-        )
-        is None
+    executor.publish_event(
+        event_type="test", channel="test", data={"value": 42, "user_id": 1, "tenant_id": 1}
     )
     message = executor.next_event(id)
     assert message is not None
     assert json.loads(message)["payload"]["data"]["test"]["value"] == 42
     assert executor.next_event("sub_1") is None
     assert executor.subscriptions_by_channel("test") == [id]
-    assert executor.complete_subscription(id) is None
+    executor.complete_subscription(id)
     assert executor.get_metrics()["total"] == 1
     assert set(executor.get_metrics()) >= {"total", "active", "completed", "errored"}
 
@@ -52,12 +49,13 @@ def test_the_whole_workflow() -> None:
 def test_empty_strings_are_value_errors(name: str) -> None:
     executor = PySubscriptionExecutor()
     with pytest.raises(ValueError, match=f"{name} cannot be empty"):
-        register(executor, **{name: ""})
-    for call in (
+        register(executor, 1, **{name: ""})
+    calls: tuple[Callable[[], object], ...] = (
         lambda: executor.publish_event("", "c", {}),
         lambda: executor.publish_event("t", "", {}),
         lambda: executor.register_resolver("", print),
-    ):
+    )
+    for call in calls:
         with pytest.raises(ValueError, match="cannot be empty"):
             call()
 

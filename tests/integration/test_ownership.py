@@ -37,7 +37,11 @@ def test_a_dropped_executor_whose_resolver_refers_back_to_it_is_collected() -> N
     id = executor.register_subscription("c", 1, QUERY, resolver=resolver)
     executor.publish_event("t", "c", {"id": 1})
     assert executor.next_event(id)
-    gone = [weakref.ref(executor), weakref.ref(executor._callbacks), weakref.ref(resolver)]
+    gone: list[weakref.ref[Any]] = [
+        weakref.ref(executor),
+        weakref.ref(executor._callbacks),
+        weakref.ref(resolver),
+    ]
     del executor, resolver
     gc.collect()
     assert [reference() for reference in gone] == [None, None, None]

@@ -433,14 +433,15 @@ def test_twenty_threads_at_once_lose_nothing(
     for thread in [in_thread(work, n) for n in range(20)]:
         thread.join(60)
     expected = sorted([t, n] for t in range(20) for n in range(40))
-    first, second = ([], [])
+    first: list[Any] = []
+    second: list[Any] = []
     for id, into in zip(watched, (first, second), strict=True):
         while batch := payloads(id):
             into.extend(batch)
     assert sorted(p["data"]["thing"]["id"] for p in first) == expected
     assert sorted(p["data"]["id"] for p in second) == expected
-    for thread in range(20):  # one channel's events keep each thread's order
-        own = [p["data"]["thing"]["id"][1] for p in first if p["data"]["thing"]["id"][0] == thread]
+    for t in range(20):  # one channel's events keep each thread's order
+        own = [p["data"]["thing"]["id"][1] for p in first if p["data"]["thing"]["id"][0] == t]
         assert own == sorted(own)
 
 

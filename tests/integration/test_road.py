@@ -186,16 +186,15 @@ def test_a_filter_selects_by_the_events_data(
     executor: SubscriptionExecutor, subscribe: Subscribe, payloads: Payloads
 ) -> None:
     id = subscribe(filter={"amount": {"gte": 10, "lt": 2**70}, "customer.country": "NL"})
-    for n, data in enumerate(
-        (
-            {"amount": 9, "customer": {"country": "NL"}},
-            {"amount": 10, "customer": {"country": "NL"}},
-            {"amount": 2**70, "customer": {"country": "NL"}},
-            {"amount": 2**70 - 1, "customer": {"country": "NL"}},
-            {"amount": 11, "customer": {"country": "DE"}},
-            {"amount": 11},
-        )
-    ):
+    events: tuple[dict[str, Any], ...] = (
+        {"amount": 9, "customer": {"country": "NL"}},
+        {"amount": 10, "customer": {"country": "NL"}},
+        {"amount": 2**70, "customer": {"country": "NL"}},
+        {"amount": 2**70 - 1, "customer": {"country": "NL"}},
+        {"amount": 11, "customer": {"country": "DE"}},
+        {"amount": 11},
+    )
+    for n, data in enumerate(events):
         executor.publish_event("t", "c", {"id": n, **data})
     assert [payload["data"]["thing"]["id"] for payload in payloads(id)] == [1, 3]
 

@@ -551,7 +551,7 @@ async def test_a_stream_feeds_an_async_generator(executor: SubscriptionExecutor)
                 yield number(message)
 
     generator = numbers()
-    task = asyncio.ensure_future(anext(generator))  # type: ignore[arg-type]
+    task = asyncio.ensure_future(anext(generator))
     await asyncio.sleep(0.01)
     publish(executor, range(1))
     assert await asyncio.wait_for(task, PATIENCE) == 0

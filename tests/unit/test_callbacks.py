@@ -34,6 +34,8 @@ INFO = {
     "id": "sub-1-1",
 }
 
+Call = tuple[int, bytes | None, bytes | None, int]
+
 
 def resolve(
     table: Callbacks,
@@ -143,7 +145,7 @@ def test_one_failure_leaves_the_other_calls_of_the_event_alone() -> None:
     table = Callbacks()
     good, _ = table.acquire(lambda data: data)
     bad, _ = table.acquire(lambda data: 1 / 0)
-    calls = [(n, None, None, 0) for n in (good, bad, 99, good)]
+    calls: list[Call] = [(n, None, None, 0) for n in (good, bad, 99, good)]
     assert table.resolve(b'{"a":1}', calls, False, False) == [
         b'{"a":1}',
         (ERROR, b"division by zero"),
@@ -299,7 +301,7 @@ def test_an_interrupt_on_a_publishing_thread_is_kept_until_the_publish_ends(
         inside.append(table.interrupt())
         return 1
 
-    calls = [(table.acquire(call)[0], None, None, 0) for call in (interrupted, after)]
+    calls: list[Call] = [(table.acquire(call)[0], None, None, 0) for call in (interrupted, after)]
     assert table.resolve(b"{}", calls, False, False) == [(ERROR, b"stop"), b"1"]
     assert inside == [None]  # not inside a resolver: the event is dispatched to everyone first
     kept = table.interrupt()
