@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .figure import Report
-from .machine import Bystanders, commit, machine
+from .machine import Bystanders, commit, machine, yardstick
 from .table import format_table
 
 __all__ = ["main"]
@@ -20,9 +20,11 @@ def main(question: str, measure: Callable[[bool], Report]) -> None:
     parser.add_argument("--brief", action="store_true", help="few repetitions: only shows it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report to FILE")
     options = parser.parse_args()
+    yardsticks = [yardstick()]
     bystanders = Bystanders()
     report = measure(options.brief)
     others = bystanders.percent()
+    yardsticks.append(yardstick())
     if options.json is None:
         print(format_table(report.figures))
         print(f"\nother programs used {others:.0f}% of the machine meanwhile")
@@ -33,6 +35,7 @@ def main(question: str, measure: Callable[[bool], Report]) -> None:
         "commit": commit(),
         "machine": machine(),
         "others_percent": others,
+        "yardstick_ns": yardsticks,
         "figures": [figure.as_json() for figure in report.figures],
         "series": report.series,
     }
