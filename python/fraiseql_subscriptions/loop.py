@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
 import weakref
 from asyncio.events import _get_running_loop
 from collections import deque
@@ -31,6 +32,8 @@ __all__ = ["Feed", "LoopConsumer"]
 
 #: Responses that one turn of the event loop takes at most.
 _DRAIN: Final = 1024
+#: Seconds that tasks publish without the loop running anything else, at most.
+_TURN: Final = 0.002
 #: Responses that a stream takes at most when it asks for more.
 REFILL: Final = 256
 
@@ -66,7 +69,17 @@ class LoopConsumer:
     wake-ups. Nothing here refers to the executor, so that a dropped one is collected.
     """
 
-    __slots__ = ("_descriptor", "_handle", "_native", "feeds", "lock", "loop", "number", "tickets")
+    __slots__ = (
+        "_descriptor",
+        "_handle",
+        "_native",
+        "feeds",
+        "lock",
+        "loop",
+        "number",
+        "tickets",
+        "turn",
+    )
 
     def __init__(self, native: ModuleType, handle: int, loop: asyncio.AbstractEventLoop) -> None:
         self._native = native
@@ -74,6 +87,8 @@ class LoopConsumer:
         self.loop = loop
         self.feeds: dict[str, Feed] = {}
         self.tickets: dict[int, asyncio.Future[None]] = {}
+        #: When the loop's present turn first published; None: it has not.
+        self.turn: float | None = None
         #: Held while responses move from the engine to a feed: the executor's close() does it
         #: from another thread, and order must survive.
         #: Re-entrant: the garbage collector may end a subscription in the middle of it.
@@ -116,6 +131,17 @@ class LoopConsumer:
         future = self.tickets.pop(ticket, None)
         if future is not None and not future.done():
             future.set_result(None)
+
+    def is_overdue(self) -> bool:
+        """Whether the loop's turn has gone on publishing for so long that others must run."""
+        now = time.monotonic()
+        if self.turn is None:
+            self.turn = now
+            self.loop.call_soon(self._begin_turn)
+        return now - self.turn > _TURN
+
+    def _begin_turn(self) -> None:
+        self.turn = None
 
     async def dispatched(self, ticket: int, position: str, timeout: float) -> None:
         """Wait until the event behind a publish's ticket was dispatched. DispatchTimeout."""

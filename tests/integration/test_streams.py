@@ -9,6 +9,7 @@ import contextlib
 import gc
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -557,3 +558,25 @@ async def test_a_stream_feeds_an_async_generator(executor: SubscriptionExecutor)
     assert await asyncio.wait_for(task, PATIENCE) == 0
     await generator.aclose()  # type: ignore[attr-defined]
     assert executor.get_metrics()["active"] == 0
+
+
+def test_a_task_that_publishes_without_pause_lets_its_readers_run(
+    executor: SubscriptionExecutor, run: Callable[..., Any]
+) -> None:
+    async def main() -> None:
+        async with executor.subscribe("subscription { a { id } }") as stream:
+            read = 0
+
+            async def reader() -> None:
+                nonlocal read
+                async for _ in stream:
+                    read += 1
+
+            task = asyncio.ensure_future(reader())
+            deadline = time.monotonic() + 20
+            while read < 5000:  # far more than the queue holds
+                await executor.publish("t", "c", {"id": 1})
+                assert time.monotonic() < deadline
+            task.cancel()
+
+    run(main())

@@ -84,6 +84,9 @@ func compileMember(key string, v document.Value) (condition, error) {
 		part, err := compile(`the filter in "not"`, v)
 		return &negation{part}, err
 	}
+	if word := strings.ToLower(key); (word == "and" || word == "or") && v.Kind() == document.Array {
+		return nil, fault.New(fault.InvalidValue, "%q is no group of filters; write \"all\", \"any\" or \"not\" (a field of that name is written %q)", key, "."+key)
+	}
 	path, err := document.ParsePath(strings.TrimPrefix(key, "."))
 	if err != nil {
 		return nil, fault.New(fault.InvalidValue, "the filter's key %q is no path; write field names joined by single dots, such as order.items.0.sku", abridge(key))

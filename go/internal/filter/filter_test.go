@@ -210,6 +210,8 @@ func TestMistakesAreRefusedByName(t *testing.T) {
 		`{"status": {"Equals": "open"}}`:                 `unknown operator "Equals"`,
 		`{"address": {"city": "Lyon"}}`:                  `unknown operator "city" on "address"`,
 		`{"id": {"gt": 1, "between": [1,2]}}`:            `"between"`,
+		`{"or": [{"x": 1}]}`:                             `write "all", "any" or "not"`,
+		`{"AND": [{"x": 1}]}`:                            `written ".AND"`,
 		`{"id": {"all": []}}`:                            `unknown operator "all"`,
 		`{"id": {}}`:                                     `"id" in a filter has no operator`,
 		`{"": 1}`:                                        `""`,
