@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import textwrap
@@ -16,6 +17,10 @@ from typing import Any
 import pytest
 
 from fraiseql_subscriptions import SubscriptionExecutor
+
+# Job runners and background shells ignore Ctrl-C for what they start; the tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Seconds after which a wait is a failure.
 PATIENCE = 30.0
