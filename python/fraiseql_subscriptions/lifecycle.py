@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["Engine"]
+__all__ = ["SLICE_MS", "Engine"]
 
 _logger = logging.getLogger("fraiseql_subscriptions")
 
-#: How long one wait in close() lasts, so that Ctrl-C is answered in time.
-_SLICE_MS: Final = 50
+#: How long one wait for the engine lasts, so that Ctrl-C is answered in time.
+SLICE_MS: Final = 50
 
 
 class Engine:
@@ -187,7 +187,7 @@ def _wait(call: Callable[[int, int], int], handle: int, deadline: float) -> int:
     """Call in slices, once at least, until it gives something but 0 or the deadline is over."""
     while True:
         left = max(0, int((deadline - time.monotonic()) * 1000))
-        ended = call(handle, min(left, _SLICE_MS))
+        ended = call(handle, min(left, SLICE_MS))
         if ended or not left:
             return ended
 

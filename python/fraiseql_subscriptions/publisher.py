@@ -19,7 +19,7 @@ from .arguments import (
 )
 from .encode import encode_object
 from .errors import dispatch_timeout, from_native
-from .lifecycle import Engine
+from .lifecycle import SLICE_MS, Engine
 from .process import forked_error
 from .process import state as process_state
 
@@ -33,8 +33,6 @@ __all__ = ["Publisher"]
 _ON_LOOP: Final = 1
 _TICKET: Final = 4
 _CONSUMER_SHIFT: Final = 3
-#: How long one wait for a dispatch lasts, so that Ctrl-C is answered in time.
-_SLICE_MS: Final = 50
 
 
 class Publisher(Engine):
@@ -179,7 +177,7 @@ class Publisher(Engine):
                 if left <= 0:
                     raise dispatch_timeout(position, self._dispatch_timeout)
                 done = self._native.await_dispatch(
-                    handle, number, min(_SLICE_MS, 1 + int(left * 1000))
+                    handle, number, min(SLICE_MS, 1 + int(left * 1000))
                 )
         except RuntimeError as error:
             raise self._callbacks.interrupt() or from_native(error) from None
