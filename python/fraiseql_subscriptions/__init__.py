@@ -4,7 +4,13 @@ The engine is written in Go and loaded with the first call that needs it; import
 package loads no shared library.
 """
 
+# ruff: noqa: E402
+
 from __future__ import annotations
+
+from .process import refuse_interpreter
+
+refuse_interpreter()  # before the dependencies are imported, which refuse less clearly
 
 from .aio import Stream
 from .compat import install

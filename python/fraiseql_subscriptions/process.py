@@ -20,7 +20,7 @@ from .errors import FORKED_MESSAGE, EngineError, ForkedProcessError, from_native
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["forked_error", "is_forked", "load", "state"]
+__all__ = ["forked_error", "is_forked", "load", "refuse_interpreter", "state"]
 
 
 class State:
@@ -44,8 +44,8 @@ state: Final = State()
 def load() -> ModuleType:
     """The native module, loaded and started if this is the first call.
 
-    Raises EngineError in a subinterpreter or a free-threaded build, and where the module was
-    not built; ForkedProcessError in a child forked after loading.
+    Raises EngineError where the module was not built, ForkedProcessError in a child forked
+    after loading.
     """
     native = state.native
     if native is not None:
@@ -56,7 +56,6 @@ def load() -> ModuleType:
         if state.forked[0]:
             raise forked_error()
         if state.native is None:
-            _refuse_interpreter()
             state.loading = True
             try:
                 state.native = _start()
@@ -94,7 +93,8 @@ def _start() -> ModuleType:
     return native
 
 
-def _refuse_interpreter() -> None:
+def refuse_interpreter() -> None:
+    """Raise EngineError in a subinterpreter and in a free-threaded build."""
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         raise EngineError(
             "the subscriptions engine needs the GIL; this is a free-threaded build of Python "

@@ -102,8 +102,9 @@ armed = False
 ticks = 0
 
 def tick(*arguments):
-    global ticks
+    global armed, ticks
     if armed:
+        armed = False  # here, so that no second one strikes while the first is caught
         ticks += 1
         raise Tick
 
@@ -126,7 +127,7 @@ while ticks < 1000 and time.monotonic() < deadline:
         executor.drain()
         armed = False
     except Tick:
-        armed = False
+        pass
 signal.setitimer(signal.ITIMER_REAL, 0)
 assert ticks >= 1000 and not lost, (ticks, lost)
 assert not executor._callbacks._interrupts and not executor._callbacks._resolving

@@ -78,14 +78,9 @@ def test_a_subinterpreter_is_refused_with_a_clear_error(run_python: Run) -> None
         import sys
         sys.path[:] = %r
         try:
-            from fraiseql_subscriptions import EngineError, SubscriptionExecutor
-        except ImportError as error:
-            print("REFUSED by a dependency:", error)
-        else:
-            try:
-                SubscriptionExecutor().publish_event("t", "c", {})
-            except EngineError as error:
-                print("REFUSED", error)
+            import fraiseql_subscriptions
+        except Exception as error:
+            print("REFUSED", type(error).__name__, error)
         sys.stdout.flush()
         ''' % (sys.path,)
         import textwrap
@@ -101,9 +96,8 @@ def test_a_subinterpreter_is_refused_with_a_clear_error(run_python: Run) -> None
             _xxsubinterpreters.run_string(made, code)
         """
     )
-    assert "REFUSED" in done.stdout
-    if "dependency" not in done.stdout:
-        assert "subinterpreter" in done.stdout
+    assert "REFUSED EngineError" in done.stdout
+    assert "runs in the main interpreter only; this is a subinterpreter" in done.stdout
 
 
 def test_a_free_threaded_build_is_refused_with_a_clear_error(
@@ -114,7 +108,7 @@ def test_a_free_threaded_build_is_refused_with_a_clear_error(
         sysconfig, "get_config_var", lambda name: 1 if name == "Py_GIL_DISABLED" else real(name)
     )
     with pytest.raises(EngineError, match="free-threaded build"):
-        process._refuse_interpreter()
+        process.refuse_interpreter()
 
 
 def test_a_missing_native_module_is_told_with_what_to_do(run_python: Run) -> None:
