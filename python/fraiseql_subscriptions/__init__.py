@@ -35,6 +35,8 @@ from .errors import (
 from .executor import SubscriptionExecutor
 from .types import Event, ResolverInfo
 
+__version__: str
+
 __all__ = [
     "AuthorizationError",
     "BusError",
@@ -60,5 +62,15 @@ __all__ = [
     "SubscriptionExecutor",
     "SubscriptionNotFound",
     "SubscriptionsError",
+    "__version__",
     "install",
 ]
+
+
+def __getattr__(name: str) -> str:
+    # Reading the distribution's metadata takes longer than the rest of the import.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("fraiseql-subscriptions")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

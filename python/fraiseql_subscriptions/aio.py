@@ -9,7 +9,7 @@ import contextlib
 import threading
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from .errors import SubscriptionsError, from_native
 from .loop import REFILL, Feed, LoopConsumer
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["Hub", "Stream", "Subscribing"]
+
+_HOW_TO_SUBSCRIBE: Final = (
+    "subscribe() is an async context manager: "
+    "async with executor.subscribe(query) as stream: async for message in stream: ..."
+)
 
 
 class Hub:
@@ -233,3 +238,20 @@ class Subscribing:
         with contextlib.suppress(SubscriptionsError):  # closed, or forked: it ended there
             self._end(self._stream.id)
         self._stream.close()
+
+    # The likely mistakes, with an error that says what to write instead.
+
+    def __aiter__(self) -> NoReturn:
+        raise TypeError(_HOW_TO_SUBSCRIBE)
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(_HOW_TO_SUBSCRIBE)
+
+    def __await__(self) -> NoReturn:
+        raise TypeError(_HOW_TO_SUBSCRIBE)
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(_HOW_TO_SUBSCRIBE)
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Never called: `__enter__` raises."""

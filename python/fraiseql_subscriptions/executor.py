@@ -357,7 +357,9 @@ class SubscriptionExecutor(Publisher):
         return text
 
     def health(self) -> dict[str, Any]:
-        """Whether the executor and its bus are working."""
+        """Whether the executor and its bus are working; ``"closed"`` once it was closed."""
+        if self._closed and not self._handle and not process_state.forked[0]:
+            return {"status": "closed"}
         return self._told("health")
 
     def _told(self, function: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import logging
 import time
 import weakref
 from asyncio.events import _get_running_loop
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import orjson
 
@@ -178,9 +178,17 @@ class Engine:
         # In a thread, so that async resolvers on this loop can finish meanwhile.
         await asyncio.get_running_loop().run_in_executor(None, self.close)
 
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        # copy.copy() and copy.deepcopy() ask here, too: two objects would own one engine.
+        raise TypeError("a SubscriptionExecutor cannot be copied or pickled; make a new one")
+
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open" if self._handle else "not started"
         return f"<SubscriptionExecutor ({state})>"
+
+
+# What a wrong argument's TypeError names.
+Engine.__init__.__qualname__ = "SubscriptionExecutor.__init__"
 
 
 def _wait(call: Callable[[int, int], int], handle: int, deadline: float) -> int:
