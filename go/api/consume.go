@@ -23,8 +23,9 @@ func NextEvents(handle int, id string, outAddress, maximum int) (count int, err 
 	if err != nil {
 		return 0, err
 	}
-	messages := e.NextResponses(s, maximum)
-	return len(messages), bridge.ListAt(outAddress).AppendBytes(messages)
+	batch := e.NextResponses(s, maximum)
+	defer batch.Recycle()
+	return len(batch.Entries), bridge.ListAt(outAddress).AppendBytes(batch)
 }
 
 // Drain clears a consumer's descriptor and appends to the list at outAddress at
@@ -36,17 +37,18 @@ func Drain(handle, consumer, outAddress, maximum int) (count int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	messages, tickets, err := e.Drain(t, consumer, maximum)
+	batch, err := e.Drain(t, consumer, maximum)
 	if err != nil {
 		return 0, err
 	}
+	defer batch.Recycle()
 	list := bridge.ListAt(outAddress)
-	for _, ticket := range tickets {
+	for _, ticket := range batch.Tickets {
 		if err := list.AppendTicket(ticket); err != nil {
 			return 0, err
 		}
 	}
-	return len(messages) + len(tickets), list.AppendPairs(messages)
+	return len(batch.Entries) + len(batch.Tickets), list.AppendPairs(batch)
 }
 
 // OpenConsumer makes a consumer with a descriptor of its own and returns its number.

@@ -265,44 +265,58 @@ static int give(PyObject *list, PyObject *item)
 	return status;
 }
 
-int64_t fsq_append_bytes(PyObject *list, int64_t count, const int64_t *lengths, void **places)
+/* A message, complete but for its payload. */
+static PyObject *message(const char *texts, fsq_entry *entry)
 {
-	for (int64_t i = 0; i < count; i++) {
-		PyObject *bytes = PyBytes_FromStringAndSize(NULL, lengths[i]);
-		if (bytes != NULL)
-			places[i] = PyBytes_AS_STRING(bytes);
-		if (give(list, bytes) < 0) {
+	PyObject *bytes = PyBytes_FromStringAndSize(NULL, entry->head_length + entry->payload_length + 1);
+	if (bytes == NULL)
+		return NULL;
+	char *at = PyBytes_AS_STRING(bytes);
+	memcpy(at, texts + entry->head_at, entry->head_length);
+	at += entry->head_length;
+	entry->place = (uintptr_t)at;
+	at[entry->payload_length] = '}';
+	return bytes;
+}
+
+int64_t fsq_append_bytes(PyObject *list, const char *texts, fsq_entry *entries, int64_t count)
+{
+	for (int64_t i = 0; i < count; i++)
+		if (give(list, message(texts, &entries[i])) < 0) {
 			PyErr_Clear();
 			return i;
 		}
-	}
 	return count;
 }
 
-int64_t fsq_append_pairs(PyObject *list, int64_t count, const int64_t *name_lengths, void **name_places,
-                         const int64_t *lengths, void **places)
+/* A (str, bytes) tuple. Neither can be part of a cycle: the collector need not look. */
+static PyObject *pair(PyObject *name, PyObject *bytes)
+{
+	PyObject *made = bytes == NULL ? NULL : PyTuple_New(2);
+	if (made == NULL) {
+		Py_XDECREF(bytes);
+		return NULL;
+	}
+	PyTuple_SET_ITEM(made, 0, Py_NewRef(name));
+	PyTuple_SET_ITEM(made, 1, bytes);
+	PyObject_GC_UnTrack(made);
+	return made;
+}
+
+int64_t fsq_append_pairs(PyObject *list, const char *texts, fsq_entry *entries, int64_t count)
 {
 	PyObject *name = NULL;
 	int64_t made = 0;
 	for (; made < count; made++) {
-		if (name_lengths[made] >= 0) {
+		fsq_entry *entry = &entries[made];
+		if (entry->name_length > 0) {
 			Py_XDECREF(name);
-			name = PyUnicode_New(name_lengths[made], 127);
+			name = PyUnicode_New(entry->name_length, 127);
 			if (name == NULL)
 				break;
-			name_places[made] = PyUnicode_DATA(name);
+			memcpy(PyUnicode_DATA(name), texts + entry->name_at, entry->name_length);
 		}
-		PyObject *pair = PyTuple_New(2);
-		PyObject *bytes = PyBytes_FromStringAndSize(NULL, lengths[made]);
-		if (pair == NULL || bytes == NULL) {
-			Py_XDECREF(pair);
-			Py_XDECREF(bytes);
-			break;
-		}
-		places[made] = PyBytes_AS_STRING(bytes);
-		PyTuple_SET_ITEM(pair, 0, Py_NewRef(name));
-		PyTuple_SET_ITEM(pair, 1, bytes);
-		if (give(list, pair) < 0)
+		if (give(list, pair(name, message(texts, entry))) < 0)
 			break;
 	}
 	Py_XDECREF(name);

@@ -54,14 +54,21 @@ void fsq_call_integers(PyObject *reference, const char *method, const int64_t *f
 /* table.log(level, message). thread as above. */
 void fsq_log(PyObject *reference, int level, const char *message, int64_t length, uintptr_t thread);
 
-/* Append `count` new bytes objects of the given lengths to list and say where
- * their bytes are to be written: the list owns them. Returns how many were made. */
-int64_t fsq_append_bytes(PyObject *list, int64_t count, const int64_t *lengths, void **places);
+/* One response that is to become a bytes object: head, payload and "}". Name and
+ * head lie in a buffer of texts. Laid out as executor.Entry. */
+typedef struct {
+	int64_t name_at, name_length; /* a length of 0: the name before */
+	int64_t head_at, head_length;
+	int64_t payload_length;
+	uintptr_t place; /* set here: where the payload is to be written */
+} fsq_entry;
 
-/* The same with (str, bytes) tuples. A name length of -1 reuses the name before.
- * Names are ASCII. */
-int64_t fsq_append_pairs(PyObject *list, int64_t count, const int64_t *name_lengths, void **name_places,
-                         const int64_t *lengths, void **places);
+/* Append `count` new bytes objects to list, complete but for the payloads. The list
+ * owns them. Returns how many were made, and leaves no Python error set. */
+int64_t fsq_append_bytes(PyObject *list, const char *texts, fsq_entry *entries, int64_t count);
+
+/* The same with (str, bytes) tuples. Names are ASCII. */
+int64_t fsq_append_pairs(PyObject *list, const char *texts, fsq_entry *entries, int64_t count);
 
 /* Append (integer, None); append a str of UTF-8 text. Return 0 or -1. */
 int fsq_append_ticket(PyObject *list, int64_t ticket);

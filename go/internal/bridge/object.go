@@ -53,57 +53,37 @@ func (l List) Event(i int) (texts [5]string, err error) {
 	return texts, nil
 }
 
-// length is the size of a message: head, payload, and the closing brace.
-func length(m *executor.Message) C.int64_t { return C.int64_t(len(m.Head) + len(m.Payload) + 1) }
+// The entries of a batch cross to C as they are.
+var _ [unsafe.Sizeof(C.fsq_entry{})]struct{} = [unsafe.Sizeof(executor.Entry{})]struct{}{}
 
-func write(m *executor.Message, place unsafe.Pointer) {
-	dst := unsafe.Slice((*byte)(place), int(length(m)))
-	n := copy(dst, m.Head)
-	n += copy(dst[n:], m.Payload)
-	dst[n] = '}'
+func entries(b *executor.Batch) *C.fsq_entry {
+	return (*C.fsq_entry)(unsafe.Pointer(unsafe.SliceData(b.Entries)))
 }
 
-// AppendBytes appends the messages as bytes objects.
-func (l List) AppendBytes(messages []executor.Message) error {
-	if len(messages) == 0 {
+// AppendBytes appends the batch's responses as bytes objects.
+func (l List) AppendBytes(b *executor.Batch) error {
+	if len(b.Entries) == 0 {
 		return nil
 	}
-	lengths, places := make([]C.int64_t, len(messages)), make([]unsafe.Pointer, len(messages))
-	for i := range messages {
-		lengths[i] = length(&messages[i])
-	}
-	made := C.fsq_append_bytes(l.object, C.int64_t(len(messages)), &lengths[0], &places[0])
-	for i := range int(made) {
-		write(&messages[i], places[i])
-	}
-	return short(int(made), len(messages))
+	return write(b, int(C.fsq_append_bytes(l.object, characters(b.Texts), entries(b), C.int64_t(len(b.Entries)))))
 }
 
-// AppendPairs appends the messages as (name, bytes) tuples.
-func (l List) AppendPairs(messages []executor.Message) error {
-	if len(messages) == 0 {
+// AppendPairs appends the batch's responses as (name, bytes) tuples.
+func (l List) AppendPairs(b *executor.Batch) error {
+	if len(b.Entries) == 0 {
 		return nil
 	}
-	names, namePlaces := make([]C.int64_t, len(messages)), make([]unsafe.Pointer, len(messages))
-	lengths, places := make([]C.int64_t, len(messages)), make([]unsafe.Pointer, len(messages))
-	for i := range messages {
-		names[i], lengths[i] = C.int64_t(len(messages[i].Name)), length(&messages[i])
-		if messages[i].Name == nil {
-			names[i] = -1
-		}
-	}
-	made := C.fsq_append_pairs(l.object, C.int64_t(len(messages)), &names[0], &namePlaces[0], &lengths[0], &places[0])
-	for i := range int(made) {
-		if name := messages[i].Name; name != nil {
-			copy(unsafe.Slice((*byte)(namePlaces[i]), len(name)), name)
-		}
-		write(&messages[i], places[i])
-	}
-	return short(int(made), len(messages))
+	return write(b, int(C.fsq_append_pairs(l.object, characters(b.Texts), entries(b), C.int64_t(len(b.Entries)))))
 }
 
-func short(made, wanted int) error {
-	if made < wanted {
+// write writes the payloads of the first so many responses, which have been made.
+func write(b *executor.Batch, made int) error {
+	for i := range b.Entries[:made] {
+		e := &b.Entries[i]
+		// The address of memory of Python's, which the list keeps alive.
+		copy(unsafe.Slice(*(**byte)(unsafe.Pointer(&e.Place)), e.PayloadLength), b.Payloads[i])
+	}
+	if wanted := len(b.Entries); made < wanted {
 		return fmt.Errorf("out of memory: %d of %d responses could not be made into bytes", wanted-made, wanted)
 	}
 	return nil

@@ -45,7 +45,7 @@ func BenchmarkDispatch(b *testing.B) {
 				}
 				b.StopTimer()
 				for _, s := range subscriptions {
-					x.NextResponse(s)
+					x.NextResponses(s, 1).Recycle()
 				}
 				b.StartTimer()
 			}

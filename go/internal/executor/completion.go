@@ -34,14 +34,15 @@ func (x *Executor) Completion(number int) func(ticket uint64) {
 	}
 }
 
-func (c *completions) take(t *bus.Thread) []uint64 {
+// appendTo moves the tickets to dst.
+func (c *completions) appendTo(t *bus.Thread, dst []uint64) []uint64 {
 	if !c.any.Load() {
-		return nil
+		return dst
 	}
 	t.Lock(&c.mu)
 	defer c.mu.Unlock()
-	tickets := c.tickets
-	c.tickets = nil
+	dst = append(dst, c.tickets...)
+	c.tickets = c.tickets[:0]
 	c.any.Store(false)
-	return tickets
+	return dst
 }

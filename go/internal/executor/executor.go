@@ -46,6 +46,7 @@ type Executor struct {
 	// index and each cohort's members are read by dispatch without a lock.
 	index      channel.Index[cohort]
 	deliveries sync.Pool // of *delivery
+	batches    sync.Pool // of *Batch
 
 	// mu guards the tables of registration. It is never held across a call into
 	// Python, a wait, or the parsing of a user's text.
@@ -91,6 +92,7 @@ func New(number int, options Options, python Python) (*Executor, error) {
 		consumers:     make(map[int]*consumer),
 	}
 	x.deliveries.New = func() any { return new(delivery) }
+	x.batches.New = func() any { return new(Batch) }
 	x.pending.answers = make(map[uint64]*pendingAnswer)
 	var err error
 	if options.Schema != "" {

@@ -128,11 +128,14 @@ func publish(t *testing.T, x *executor.Executor, channel, data string) bus.Recei
 func read(x *executor.Executor, s *executor.Subscription) []string {
 	var texts []string
 	for {
-		message, ok := x.NextResponse(s)
-		if !ok {
+		batch := x.NextResponses(s, 2)
+		if len(batch.Entries) == 0 {
 			return texts
 		}
-		texts = append(texts, string(message.Head)+string(message.Payload)+"}")
+		for i := range batch.Entries {
+			texts = append(texts, string(batch.Message(nil, i)))
+		}
+		batch.Recycle()
 	}
 }
 
@@ -373,20 +376,21 @@ func TestDrainIsFairAndTheDescriptorStaysReadableUntilAllIsRead(t *testing.T) {
 	names := make(map[string]int)
 	var total int
 	for range 10 {
-		messages, _, err := x.Drain(thread, 0, 80)
+		batch, err := x.Drain(thread, 0, 80)
 		if err != nil {
 			t.Fatal(err)
 		}
 		name := ""
-		for _, message := range messages {
-			if message.Name != nil {
-				name = string(message.Name)
+		for _, entry := range batch.Entries {
+			if entry.NameLength > 0 {
+				name = string(batch.Texts[entry.NameAt : entry.NameAt+entry.NameLength])
 			}
 			names[name]++
 		}
-		if total += len(messages); total <= 80 && names[quiet.ID()] != 1 {
+		if total += len(batch.Entries); total <= 80 && names[quiet.ID()] != 1 {
 			t.Error("the quiet subscription had to wait for the busy one")
 		}
+		batch.Recycle()
 	}
 	if names[busy.ID()] != 201 || names[quiet.ID()] != 1 {
 		t.Errorf("drained %v", names)
@@ -412,10 +416,11 @@ func TestAnAnswerStillBeingComputedDoesNotSilenceItsStream(t *testing.T) {
 	}
 	publish(t, x, "orders", `{"id":1}`)
 	for i, want := range []int{0, 1} { // looks while pending, then again once settled
-		messages, _, err := x.Drain(thread, consumer, 100)
-		if err != nil || len(messages) != want {
-			t.Fatalf("drain %d gave %d messages and %v", i, len(messages), err)
+		batch, err := x.Drain(thread, consumer, 100)
+		if err != nil || len(batch.Entries) != want {
+			t.Fatalf("drain %d gave %d messages and %v", i, len(batch.Entries), err)
 		}
+		batch.Recycle()
 		x.Settle(thread, ticket, executor.Result{Value: []byte(`1`)})
 	}
 }

@@ -9,13 +9,6 @@ import (
 // ready one gets its turn.
 const fairShare = 64
 
-// Message is a response as it is handed out: Head, the shared Payload, and "}"
-// are the bytes of a graphql-transport-ws "next" message. Name is the
-// subscription's id; nil means the one of the message before.
-type Message struct {
-	Name, Head, Payload []byte
-}
-
 // QueueResponse gives a response to a subscription's queue and wakes its
 // consumer. False: it was dropped, or the subscription has ended.
 func (x *Executor) QueueResponse(s *Subscription, response *queue.Response) bool {
@@ -50,64 +43,33 @@ func (s *Subscription) notify() {
 	}
 }
 
-// NextResponse takes the oldest response of s; false when there is none.
-func (x *Executor) NextResponse(s *Subscription) (Message, bool) {
-	messages := x.NextResponses(s, 1)
-	if len(messages) == 0 {
-		return Message{}, false
-	}
-	return messages[0], true
-}
-
 // NextResponses takes at most maximum responses of s, oldest first. When there are
 // fewer, s is re-armed: the next response makes its consumer readable again.
-func (x *Executor) NextResponses(s *Subscription, maximum int) []Message {
-	messages := x.take(nil, s, nil, maximum)
-	if len(messages) < maximum {
+func (x *Executor) NextResponses(s *Subscription, maximum int) *Batch {
+	b := x.newBatch()
+	if b.take(s, maximum, false) < maximum {
 		s.link.Rearm()
 		if s.queue.HasReady() {
 			s.notify()
 		}
 	}
-	return messages
-}
-
-// take appends at most maximum responses of s to messages. name is set on the
-// first.
-func (x *Executor) take(messages []Message, s *Subscription, name []byte, maximum int) []Message {
-	var head []byte
-	for range maximum {
-		response, ok := s.queue.Pop()
-		if !ok {
-			s.overflowing.Store(false)
-			return messages
-		}
-		if head == nil {
-			head = appendEnvelopeHead(make([]byte, 0, 48+len(s.clientID)), s.clientID)
-		}
-		payload := response.Payload()
-		if s.unrecovered.Load() && s.unrecovered.Swap(false) {
-			payload = addExtension(payload, "recovered", []byte("false"))
-		}
-		messages = append(messages, Message{Name: name, Head: head, Payload: payload})
-		name = nil
-	}
-	return messages
+	return b
 }
 
 // Drain clears the consumer's descriptor and takes at most maximum responses over
 // all of its ready subscriptions, fair between them, and the tickets of publishes
 // that have been dispatched. While something is left the descriptor is readable.
-func (x *Executor) Drain(t *bus.Thread, number, maximum int) (messages []Message, tickets []uint64, err error) {
+func (x *Executor) Drain(t *bus.Thread, number, maximum int) (*Batch, error) {
 	c, err := x.consumer(t, number)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	b := x.newBatch()
 	t.Lock(&c.mu)
 	defer c.mu.Unlock()
 	c.notifier.Clear()
-	tickets = c.completed.take(t)
-	for len(messages) < maximum {
+	b.Tickets = c.completed.appendTo(t, b.Tickets)
+	for left := maximum; left > 0; {
 		var s *Subscription
 		if c.quiet {
 			s = c.ready.NextQuiet()
@@ -117,15 +79,18 @@ func (x *Executor) Drain(t *bus.Thread, number, maximum int) (messages []Message
 		if s == nil {
 			break
 		}
-		before := len(messages)
-		messages = x.take(messages, s, s.appendID(nil), min(fairShare, maximum-before))
+		share := min(fairShare, left)
+		taken := b.take(s, share, true)
+		left -= taken
 		if c.quiet {
-			if len(messages) > before {
+			if taken > 0 {
 				continue // its loop is told, and will look again by itself
 			}
 			// Its oldest response is a place still being computed, or another
 			// reader was faster: the loop is not told, so it must not stay quiet.
 			s.link.Rearm()
+		} else if taken < share {
+			continue // armed before it was found empty: what comes schedules it
 		}
 		if s.queue.HasReady() {
 			s.notify()
@@ -134,5 +99,5 @@ func (x *Executor) Drain(t *bus.Thread, number, maximum int) (messages []Message
 	if c.ready.HasNext() {
 		c.notifier.Signal()
 	}
-	return messages, tickets, nil
+	return b, nil
 }

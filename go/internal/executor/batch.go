@@ -1,0 +1,94 @@
+package executor
+
+import (
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
+)
+
+// Batch is responses on their way out, in memory that later batches use again:
+// handing a response out allocates nothing. It belongs to whoever took it until
+// Recycle.
+type Batch struct {
+	// Entries describe the responses, Payloads[i] is the shared payload of
+	// Entries[i]. The entries refer to nothing, so that they may cross to C.
+	Entries  []Entry
+	Payloads [][]byte
+	// Texts holds the names and heads that the entries point into.
+	Texts []byte
+	// Tickets are those of publishes that have been dispatched.
+	Tickets []uint64
+
+	executor  *Executor
+	responses []*queue.Response
+}
+
+// Entry is a response as it is handed out: its head, the payload, and "}" are the
+// bytes of a graphql-transport-ws "next" message. The name is its subscription's
+// id; a length of 0 means that of the entry before.
+type Entry struct {
+	NameAt, NameLength int
+	HeadAt, HeadLength int
+	PayloadLength      int
+	// Place is for the receiver: where it has made room for the payload.
+	Place uintptr
+}
+
+// maxSpare is the number of responses from which a batch's memory is not kept.
+const maxSpare = 8192
+
+func (x *Executor) newBatch() *Batch {
+	b := x.batches.Get().(*Batch)
+	b.executor = x
+	return b
+}
+
+// Recycle gives the batch's memory to a later one.
+func (b *Batch) Recycle() {
+	if cap(b.Entries) > maxSpare {
+		return
+	}
+	clear(b.Payloads)
+	b.Entries, b.Payloads, b.Texts, b.Tickets = b.Entries[:0], b.Payloads[:0], b.Texts[:0], b.Tickets[:0]
+	b.executor.batches.Put(b)
+}
+
+// Message appends the bytes of response i to dst.
+func (b *Batch) Message(dst []byte, i int) []byte {
+	e := &b.Entries[i]
+	dst = append(dst, b.Texts[e.HeadAt:e.HeadAt+e.HeadLength]...)
+	dst = append(dst, b.Payloads[i]...)
+	return append(dst, '}')
+}
+
+// take adds at most maximum responses of s, oldest first. Fewer mean that there was
+// nothing left to take. named says whether the receiver wants to know whose they are.
+func (b *Batch) take(s *Subscription, maximum int, named bool) (taken int) {
+	b.responses = s.queue.AppendPop(b.responses[:0], maximum)
+	taken = len(b.responses)
+	if taken < maximum && s.overflowing.Load() {
+		s.overflowing.Store(false)
+	}
+	if taken == 0 {
+		return 0
+	}
+	var e Entry
+	if named {
+		e.NameAt = len(b.Texts)
+		b.Texts = s.appendID(b.Texts)
+		e.NameLength = len(b.Texts) - e.NameAt
+	}
+	e.HeadAt = len(b.Texts)
+	b.Texts = appendEnvelopeHead(b.Texts, s.clientID)
+	e.HeadLength = len(b.Texts) - e.HeadAt
+	for i, response := range b.responses {
+		payload := response.Payload()
+		if i == 0 && s.unrecovered.Load() && s.unrecovered.Swap(false) {
+			payload = addExtension(payload, "recovered", []byte("false"))
+		}
+		e.PayloadLength = len(payload)
+		b.Entries = append(b.Entries, e)
+		b.Payloads = append(b.Payloads, payload)
+		e.NameLength = 0
+	}
+	clear(b.responses)
+	return taken
+}
