@@ -142,8 +142,9 @@ func benchContended[Q pushPopper](b *testing.B, q Q) {
 	})
 }
 
-// One producer, one consumer, both as fast as they can: an operation is one
-// response handed from one to the other.
+// One producer, one consumer, on two goroutines; the consumer is woken as an
+// event loop is, by the ready list, when there is something again. An operation
+// is one response handed over.
 func BenchmarkTransfer(b *testing.B) {
 	b.Run("twin=mutex", func(b *testing.B) { benchTransfer(b, new(mutexQueue)) })
 	b.Run("twin=lockfree", func(b *testing.B) { benchTransfer(b, new(queue.Queue)) })
@@ -153,18 +154,32 @@ func benchTransfer[Q pushPopper](b *testing.B, q Q) {
 	r := queue.Ready(make([]byte, 200))
 	policy := benchPolicy
 	policy.Overflow = queue.DropNewest
+	var (
+		link  queue.Link[int]
+		list  = queue.NewList[int](nil)
+		woken = make(chan struct{}, 1)
+	)
+	link.Attach(list, new(int))
+	b.ReportAllocs()
+	b.ResetTimer()
 	go func() {
 		for range b.N {
 			for q.Push(&policy, r).Outcome != queue.Accepted {
 				runtime.Gosched()
 			}
+			if link.Schedule() != nil {
+				woken <- struct{}{}
+			}
 		}
 	}()
-	b.ReportAllocs()
-	b.ResetTimer()
-	for range b.N {
-		for _, ok := q.Pop(); !ok; _, ok = q.Pop() {
-			runtime.Gosched()
+	for received := 0; received < b.N; {
+		<-woken
+		list.Next()
+		for {
+			if _, ok := q.Pop(); !ok {
+				break
+			}
+			received++
 		}
 	}
 }

@@ -9,26 +9,11 @@ import (
 
 var generous = Policy{MaxResponses: 1 << 20, MaxBytes: 1 << 40}
 
-func TestATallyKeepsItsPartsApart(t *testing.T) {
-	tests := []struct {
-		bytes int64
-		count int
-	}{{0, 0}, {1, 0}, {0, 1}, {5, -1}, {-5, 1}, {-5, -1}, {1 << 38, maxCount}, {-1 << 38, -maxCount}}
-	for _, total := range []tally{0, 1<<24 - 1, 1<<64 - 1, 1 << 63} { // running totals wrap
-		for _, test := range tests {
-			difference := total + bytesTally(test.bytes) + tally(test.count) - total
-			if difference.bytes() != test.bytes || difference.count() != test.count {
-				t.Errorf("%d bytes in %d came back as %d in %d", test.bytes, test.count, difference.bytes(), difference.count())
-			}
-		}
-	}
-}
-
-func TestAnIdleQueueIsFourWords(t *testing.T) {
-	if size := unsafe.Sizeof(Queue{}); size != 32 {
+func TestAnIdleQueueIsThreeWords(t *testing.T) {
+	if size := unsafe.Sizeof(Queue{}); size != 24 {
 		t.Errorf("a queue takes %d bytes", size)
 	}
-	if size := unsafe.Sizeof(Response{}); size != 32 {
+	if size := unsafe.Sizeof(Response{}); size != 48 {
 		t.Errorf("a response takes %d bytes", size)
 	}
 }
@@ -111,8 +96,8 @@ func TestAnAnswerThatDidNotFitIsNotCountedAgain(t *testing.T) {
 	if all := q.AppendPop(nil, 9); len(all) != 0 {
 		t.Errorf("popped %d where an answer was dropped", len(all))
 	}
-	if q.queued() != 0 {
-		t.Errorf("%d responses and %d bytes stay counted", q.queued().count(), q.queued().bytes())
+	if q.Bytes() != 0 || q.large.Load() != 0 {
+		t.Errorf("%d bytes and %d large ones stay counted", q.Bytes(), q.large.Load())
 	}
 	refuse()
 	if n := q.Close(); n != 0 {
@@ -120,13 +105,36 @@ func TestAnAnswerThatDidNotFitIsNotCountedAgain(t *testing.T) {
 	}
 }
 
-func TestALargeBatchReleasesAllItsBytes(t *testing.T) {
-	var q Queue
-	for range 2*maxLag + 7 {
-		q.Push(&generous, Ready([]byte("x")))
+func TestLargeResponsesAreCountedUntilTheyLeave(t *testing.T) {
+	policy := Policy{MaxResponses: 4, MaxBytes: 1 << 20}
+	large := func() *Response { return Ready(make([]byte, smallSize+1)) }
+	leave := map[string]func(q *Queue, place *Response){
+		"popped":   func(q *Queue, _ *Response) { q.Pop(); q.Pop() },
+		"together": func(q *Queue, _ *Response) { q.AppendPop(nil, 9) },
+		"dropped": func(q *Queue, _ *Response) {
+			for range 5 {
+				q.Push(&policy, Ready(nil))
+			}
+		},
+		"discarded":         func(q *Queue, _ *Response) { q.Close() },
+		"answered too late": func(q *Queue, place *Response) { q.Close(); q.Settle(&policy, place, large()) },
+		"pushed too late":   func(q *Queue, _ *Response) { q.Close(); q.Push(&policy, large()) },
 	}
-	if n := len(q.AppendPop(nil, 1<<20)); n != 2*maxLag+7 || q.queued() != 0 {
-		t.Errorf("%d popped, %d and %d bytes stay counted", n, q.queued().count(), q.queued().bytes())
+	for name, leave := range leave {
+		t.Run(name, func(t *testing.T) {
+			var q Queue
+			place := Pending()
+			q.Push(&policy, large())
+			q.Push(&policy, large())
+			q.Push(&policy, place)
+			if got := q.large.Load(); got != 2*(smallSize+1) {
+				t.Errorf("%d bytes are counted", got)
+			}
+			leave(&q, place)
+			if got := q.large.Load(); got != 0 {
+				t.Errorf("%d bytes stay counted", got)
+			}
+		})
 	}
 }
 

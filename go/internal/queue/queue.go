@@ -7,13 +7,13 @@
 //   - The queue is a linearizable FIFO for any number of producers and consumers.
 //     It is lock-free: a goroutine stopped between any two steps keeps no other
 //     from finishing.
-//   - It never holds more responses than its policy allows. Its bytes are exact
-//     at rest; see [Queue.Push] for what counts while calls are under way.
+//   - It never holds more responses than its policy allows, nor more bytes once
+//     the calls under way have returned; see [Queue.Push].
 //   - Every response that is not handed out is reported exactly once, to the call
 //     that dropped it.
 //   - No wake-up is lost, also when a subscription moves to another consumer while
 //     producers run.
-//   - An idle queue is four words; what has been read is released at once.
+//   - An idle queue is three words; what has been read is released at once.
 package queue
 
 import (
@@ -36,67 +36,114 @@ import (
 //
 // A push takes effect when its CAS turns the first nil cell into the response, a
 // pop when its CAS turns the first queued cell into taken, an answer when it
-// replaces its place. The tallies and the segment pointers only say where the
-// search starts; whoever finds a pointer behind moves it on.
+// replaces its place. Nothing else is written on the way, as a rule: where the
+// ends are is found by looking at the cells, from a hint that may be behind. The
+// CAS on the first nil cell also makes what a push has seen of the queue before
+// it good: had anything been appended since, the cell would not be nil.
 type Queue struct {
 	head, tail atomic.Pointer[segment]
-	in, out    atomic.Uint64 // tallies of all that was ever pushed and taken
+	large      atomic.Uint64 // bytes of the queued responses above smallSize
 }
 
 // Push appends r, which is ready or a fresh pending place.
 //
-// The number of queued responses never exceeds p.MaxResponses. Bytes never exceed
-// p.MaxBytes under DropNewest; under DropOldest pushes that run at the same time
-// may together exceed it by their own sizes until they return. Bytes of responses
-// that are just being popped still count. A response larger than MaxBytes is
-// dropped and leaves the others be.
+// The number of queued responses never exceeds p.MaxResponses, but for those that
+// are Waiting. Their bytes do not exceed p.MaxBytes once the calls under way have
+// returned: an answer that settles while others are pushed may add its own until
+// then. A response larger than MaxBytes is dropped and leaves the others be.
 //
-// Making room under DropOldest and appending are steps of their own: a consumer
-// may pop between them.
+// Making room and appending are steps of their own: a consumer may pop between
+// them.
 func (q *Queue) Push(p *Policy, r *Response) Result {
 	size := r.size()
 	if !p.admits(size) {
 		return q.refused(0)
 	}
-	dropped, counted := 0, int64(0)
-	if p.Overflow == DropNewest {
-		if _, ok := q.fitBytes(p, size); !ok {
-			return q.refused(0)
-		}
-		counted = size
-	} else if q.queued().bytes()+size > p.MaxBytes {
-		dropped, _ = q.fitBytes(p, size)
+	q.arrives(r)
+	result := q.append(p, r, size)
+	if result.Outcome != Accepted && result.Outcome != Waiting {
+		q.leaves(r)
 	}
+	return result
+}
+
+// append is Push for a response that is counted already.
+func (q *Queue) append(p *Policy, r *Response, size int64) Result {
+	dropped := 0
 	for wait := 0; ; wait = pause(wait) {
 		s, i := q.last()
 		if s == nil {
-			q.in.Add(-uint64(bytesTally(counted)))
 			return Result{Outcome: Closed, Dropped: dropped}
 		}
 		at := s.base + uint64(i)
-		if -q.popped().countSince(at) >= p.limit() {
-			n, ok := q.fitCount(p, at)
-			dropped += n
-			if !ok {
-				q.in.Add(-uint64(bytesTally(counted)))
-				return q.refused(dropped)
+		if p.Overflow == Latest {
+			if replaced, again := q.replace(at, r); again {
+				continue
+			} else if replaced {
+				more, _ := q.trim(p, math.MaxUint64, math.MaxUint64)
+				return Result{Outcome: Accepted, Dropped: dropped + 1 + more}
 			}
+		}
+		outcome, recheck := Accepted, false
+		if !q.surelyFits(p, at, size) {
+			wanted := q.demand(p, at, size)
+			if !wanted.met {
+				switch p.Overflow {
+				case DropNewest:
+					return Result{Outcome: Dropped, Dropped: dropped}
+				case Disconnect:
+					return Result{Outcome: Overflowed, Dropped: dropped}
+				case Block:
+					outcome = Waiting
+				default:
+					for {
+						if _, ok := q.dropBefore(wanted.head); !ok {
+							break
+						}
+						dropped++
+					}
+				}
+			}
+			recheck = wanted.pending && outcome == Accepted
 		}
 		if r.isPending() {
 			r.place = at + 1
 		}
-		if s.cells[i].CompareAndSwap(nil, r) {
-			break
+		if !s.cells[i].CompareAndSwap(nil, r) {
+			continue
 		}
+		s.fill(i)
+		if !recheck {
+			return Result{Outcome: outcome, Dropped: dropped, Place: placeOf(outcome, at)}
+		}
+		return q.recheck(p, &s.cells[i], at, r, dropped)
 	}
-	in := tally(q.in.Add(uint64(bytesTally(size-counted) + oneCount)))
-	if (in - q.popped()).bytes() > p.MaxBytes {
-		dropped += q.trim(p)
-	}
-	return Result{Outcome: Accepted, Dropped: dropped}
 }
 
-// refused is the result of a push that the policy does not let in.
+func placeOf(outcome Outcome, at uint64) uint64 {
+	if outcome == Waiting {
+		return at + 1
+	}
+	return 0
+}
+
+// recheck is for a push that saw places: had one been answered since, the bytes
+// may be too many, and whoever looks last sees that.
+func (q *Queue) recheck(p *Policy, cell *atomic.Pointer[Response], at uint64, r *Response, dropped int) Result {
+	if p.Overflow == DropOldest || p.Overflow == Latest {
+		more, _ := q.trim(p, at, math.MaxUint64)
+		return Result{Outcome: Accepted, Dropped: dropped + more}
+	}
+	if q.demand(p, at, r.size()).met || !cell.CompareAndSwap(r, void) {
+		return Result{Outcome: Accepted, Dropped: dropped}
+	}
+	if p.Overflow == Disconnect {
+		return Result{Outcome: Overflowed, Dropped: dropped}
+	}
+	return Result{Outcome: Dropped, Dropped: dropped}
+}
+
+// refused is the result of a push that the policy never lets in.
 func (q *Queue) refused(dropped int) Result {
 	if q.head.Load() != nil {
 		if s, _ := q.last(); s == nil {
@@ -107,10 +154,11 @@ func (q *Queue) refused(dropped int) Result {
 }
 
 // pause lets the goroutine that won a cell get on with its next ones before this
-// one tries again, at most about a microsecond: two cores that fight for every
-// cell are several times slower than two that take turns. It waits for nobody.
+// one tries again, for one to twenty microseconds: two cores that fight for every
+// cell are several times slower than two that take turns. It waits for nobody, and
+// costs about what waking a goroutine that waits for a mutex does.
 func pause(n int) int {
-	n = min(2*n+64, 4096)
+	n = min(2*n+4096, 65536)
 	for range n {
 	}
 	return n
@@ -123,11 +171,12 @@ func (q *Queue) Pop() (*Response, bool) {
 	for wait := 0; ; wait = pause(wait) {
 		s, i, r := q.first()
 		if r == nil || r.isPending() {
-			return nil, false
+			return s.takeFinal(r)
 		}
 		if s.cells[i].CompareAndSwap(r, taken) {
-			q.out.Add(uint64(bytesTally(r.size()) + oneCount))
+			s.empty(i)
 			if r != void {
+				q.leaves(r)
 				return r, true
 			}
 		}
@@ -135,92 +184,69 @@ func (q *Queue) Pop() (*Response, bool) {
 }
 
 // AppendPop pops up to maximum responses, oldest first, and appends them to dst.
-// Fewer mean that Pop would have returned false. It costs less than as many Pops;
-// the bytes of up to 64 are
-// released together.
+// Fewer mean that Pop would have returned false. It costs less than as many Pops.
 func (q *Queue) AppendPop(dst []*Response, maximum int) []*Response {
 	s := q.head.Load()
 	if s == nil {
 		return dst
 	}
 	var (
-		i     = s.from(q.popped())
-		r     *Response
-		total tally
+		i = s.emptied.Load()
+		r *Response
 	)
 	for maximum > 0 {
 		s, i, r = q.firstFrom(s, i)
 		if r == nil || r.isPending() {
+			if r, ok := s.takeFinal(r); ok {
+				dst = append(dst, r)
+			}
 			break
 		}
 		if s.cells[i].CompareAndSwap(r, taken) {
-			total += bytesTally(r.size()) + oneCount
+			s.empty(i)
 			if r != void {
+				q.leaves(r)
 				dst = append(dst, r)
 				maximum--
 			}
-			if total.count() == maxLag {
-				q.out.Add(uint64(total))
-				total = 0
-			}
 		}
-	}
-	if total != 0 {
-		q.out.Add(uint64(total))
 	}
 	return dst
 }
 
 // dropBefore removes the oldest entry, pending or not, when its index is below
-// limit. It returns false when there is none.
-func (q *Queue) dropBefore(limit uint64) bool {
+// limit, and returns that. It returns false when there is none.
+func (q *Queue) dropBefore(limit uint64) (index uint64, ok bool) {
 	for wait := 0; ; wait = pause(wait) {
 		s, i, r := q.first()
-		if r == nil || r == ended || s.base+uint64(i) >= limit {
-			return false
+		if r == nil || isEnd(r) || s.base+uint64(i) >= limit {
+			return 0, false
 		}
 		if s.cells[i].CompareAndSwap(r, taken) {
-			q.out.Add(uint64(bytesTally(r.size()) + oneCount))
+			s.empty(i)
 			if r != void {
-				return true
+				q.leaves(r)
+				return s.base + uint64(i), true
 			}
 		}
 	}
 }
 
-// Close discards what is queued, refuses later pushes and answers, and returns
-// how many responses this call discarded. When any call of Close has returned,
-// the queue holds nothing, whatever pushes and pops are under way. Idempotent.
-func (q *Queue) Close() (discarded int) {
-	if q.head.Load() == nil && q.head.CompareAndSwap(nil, closedSegment) {
-		return 0
-	}
-	for {
-		s, i := q.last()
-		if s == nil || s.cells[i].CompareAndSwap(nil, ended) {
-			break // no push can pass the end mark
-		}
-	}
-	for q.dropBefore(math.MaxUint64) {
-		discarded++
-	}
-	q.tail.Store(closedSegment)
-	q.head.Store(closedSegment)
-	return discarded
-}
-
 // HasReady reports whether Pop would return a response.
 func (q *Queue) HasReady() bool {
-	_, _, r := q.first()
+	s, _, r := q.first()
+	if isEnd(r) {
+		return r == finished && s.final.Load() != nil
+	}
 	return r != nil && !r.isPending()
 }
 
-// Len returns how many responses are queued, pending places included: never more
-// than are there at the moment it looks at the head.
+// Len returns how many responses are queued, pending places included and the
+// final one not: never more than are there at the moment it looks at the head.
 func (q *Queue) Len() int {
 	end := q.end() // before the head, so that the difference is never too large
 	s, i, r := q.first()
-	if s == nil || r == nil || r == ended {
+	if s == nil || r == nil || isEnd(r) {
 		return 0
 	}
 	if head := s.base + uint64(i); head < end {
@@ -229,6 +255,25 @@ func (q *Queue) Len() int {
 	return 0
 }
 
-// Bytes returns the length of the queued payloads together. Those being taken at
-// the moment are still counted, those being pushed may be.
-func (q *Queue) Bytes() int64 { return max(q.queued().bytes(), 0) }
+// Bytes returns the length of the payloads that are queued at the moment it looks
+// at the head, together. It looks at each.
+func (q *Queue) Bytes() (bytes int64) {
+	for {
+		end := q.end()
+		s, i, r := q.first()
+		if r == nil || isEnd(r) {
+			return 0
+		}
+		bytes = 0
+		for w := (walk{s, i}); ; {
+			r := w.next(end)
+			if r == nil {
+				break
+			}
+			bytes += r.size()
+		}
+		if s.cells[i].Load() != taken {
+			return bytes // none of them was taken meanwhile
+		}
+	}
+}

@@ -27,6 +27,43 @@ func TestNoInterleavingExceedsABound(t *testing.T) {
 			})
 		}
 	})
+	t.Run("bytes at rest, with an answer", func(t *testing.T) {
+		for _, overflow := range []Overflow{DropOldest, DropNewest, Latest, Disconnect} {
+			p := &Policy{MaxResponses: 9, MaxBytes: 16, Overflow: overflow}
+			explore(2, func() ([]func(*thread), func(*machine)) {
+				q := new(Queue)
+				place := Pending()
+				q.Push(p, place)
+				settle := func(t *thread) {
+					t.do("settle", func() []effect { q.Settle(p, place, Ready(make([]byte, 10))); return nil })
+				}
+				pushKeyed := func(t *thread) {
+					t.do("push", func() []effect { q.Push(p, ReadyKeyed(make([]byte, 9), "other")); return nil })
+				}
+				return []func(*thread){settle, pushKeyed}, func(*machine) {
+					if q.Bytes() > p.MaxBytes || q.large.value != 0 {
+						t.Fatalf("overflow %d: %d bytes in %d responses", overflow, q.Bytes(), q.Len())
+					}
+				}
+			})
+		}
+	})
+	t.Run("no more is dropped than has to be", func(t *testing.T) {
+		p := &Policy{MaxResponses: 9, MaxBytes: 16}
+		explore(everywhere, func() ([]func(*thread), func(*machine)) {
+			q := new(Queue)
+			q.Push(p, Ready(make([]byte, 6)))
+			second := Ready(make([]byte, 6))
+			q.Push(p, second)
+			popped := (*Response)(nil)
+			pop := func(t *thread) { t.do("pop", func() []effect { popped, _ = q.Pop(); return nil }) }
+			return []func(*thread){sized(q, p, 8), pop}, func(*machine) {
+				if next, _ := q.Pop(); popped != second && next != second {
+					t.Fatal("the second was dropped, though there was room without the first")
+				}
+			}
+		})
+	})
 	t.Run("bytes under one producer", func(t *testing.T) {
 		p := &Policy{MaxResponses: 9, MaxBytes: 16}
 		explore(everywhere, func() ([]func(*thread), func(*machine)) {

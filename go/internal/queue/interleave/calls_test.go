@@ -21,7 +21,7 @@ func newSubject(limit int, overflow Overflow) *subject {
 	return &subject{
 		policy: Policy{MaxResponses: limit, MaxBytes: math.MaxInt32, Overflow: overflow},
 		places: map[int]*Response{},
-		start:  model{limit: limit},
+		start:  model{limit: limit, latest: overflow == Latest},
 	}
 }
 
@@ -33,11 +33,10 @@ func (s *subject) prepared(shift int, values ...int) *subject {
 		s.q.Pop()
 	}
 	for _, value := range values {
-		e := entry{value, value < 0}
-		r := Ready([]byte{byte(value)})
+		e := entry{max(value, -value), value < 0}
+		r := ready(e.value)
 		if e.pending {
-			e.value = -value
-			r = Pending()
+			r = place(e.value)
 			s.places[e.value] = r
 		}
 		s.q.Push(&s.policy, r)
@@ -48,23 +47,32 @@ func (s *subject) prepared(shift int, values ...int) *subject {
 }
 
 func (s *subject) push(value int) func(*thread) {
-	return s.pushing(value, func() *Response { return Ready([]byte{byte(value)}) })
+	return s.pushing(value, ready)
 }
 
 func (s *subject) reserve(value int) func(*thread) {
-	return s.pushing(value, Pending)
+	return s.pushing(value, place)
 }
 
-func (s *subject) pushing(value int, fresh func() *Response) func(*thread) {
+// A response's key is its value's, so that those of the model are known.
+func ready(value int) *Response { return ReadyKeyed([]byte{byte(value)}, key(value)) }
+func place(value int) *Response { return PendingKeyed(key(value)) }
+func key(value int) string      { return "abc"[value%keys:][:1] }
+
+func (s *subject) pushing(value int, fresh func(value int) *Response) func(*thread) {
 	return func(t *thread) {
 		t.do(fmt.Sprintf("push %d", value), func() []effect {
-			r := fresh()
+			r := fresh(value)
 			if r.isPending() {
 				s.places[value] = r
 			}
 			got := s.q.Push(&s.policy, r)
-			effects := times(got.Dropped, dropsOldest())
 			s.drops += got.Drops()
+			if s.policy.Overflow == Latest && got.Dropped == 1 { // its bound is far away in all tests
+				s.in++
+				return []effect{replaces(value, r.isPending())}
+			}
+			effects := times(got.Dropped, dropsOldest())
 			switch got.Outcome {
 			case Accepted:
 				s.in++
@@ -85,16 +93,35 @@ func (s *subject) pop(t *thread) {
 		if !ok {
 			return []effect{findsReady(false)}
 		}
-		s.out++
+		s.took(r)
 		return []effect{takes(int(r.Payload()[0]))}
 	})
+}
+
+// final is the value of the response that a queue is finished with.
+const final = 200
+
+func (s *subject) finish(t *thread) {
+	t.do("finish", func() []effect {
+		if s.q.Finish(ready(final)) {
+			return []effect{finishes(final)}
+		}
+		return []effect{findsClosed()}
+	})
+}
+
+// took counts what came out, but for the final, which Close does not count either.
+func (s *subject) took(r *Response) {
+	if r.Payload()[0] != final {
+		s.out++
+	}
 }
 
 func (s *subject) popTwo(t *thread) {
 	t.do("pop two", func() (effects []effect) {
 		all := s.q.AppendPop(nil, 2)
-		s.out += len(all)
 		for _, r := range all {
+			s.took(r)
 			effects = append(effects, takes(int(r.Payload()[0])))
 		}
 		if len(all) < 2 {
@@ -156,7 +183,10 @@ func (s *subject) check(t *testing.T, m *machine) {
 			left -= taken // places without an answer
 			break
 		}
-		s.out++
+		s.took(r)
+		if r.Payload()[0] == final {
+			taken--
+		}
 		rest.effects = append(rest.effects, takes(int(r.Payload()[0])))
 	}
 	rest.effects = append(rest.effects, findsReady(false))
@@ -167,7 +197,7 @@ func (s *subject) check(t *testing.T, m *machine) {
 	if s.in != s.out+s.drops+left {
 		t.Fatalf("%d went in; %d came out + %d dropped + %d left:%s", s.in, s.out, s.drops, left, history(ops))
 	}
-	if n := s.q.Close(); n != left || s.q.queued() != 0 {
-		t.Fatalf("closing discarded %d of %d and left %d bytes, %d counted:%s", n, left, s.q.queued().bytes(), s.q.queued().count(), history(ops))
+	if n := s.q.Close(); n != left || s.q.Bytes() != 0 || s.q.large.value != 0 {
+		t.Fatalf("closing discarded %d of %d and left %d bytes, %d large ones:%s", n, left, s.q.Bytes(), s.q.large.value, history(ops))
 	}
 }

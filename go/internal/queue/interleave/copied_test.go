@@ -14,6 +14,7 @@ import "math"
 // pushed to.
 type Response struct {
 	payload []byte
+	key     string
 	// place is 0 in a ready response. In a pending one it is unplaced until it is
 	// pushed, then 1 + the index of its cell; the pushing goroutine writes it
 	// before it publishes the cell, and nobody does afterwards.
@@ -28,11 +29,20 @@ func Ready(payload []byte) *Response {
 	return &Response{payload: payload}
 }
 
+// ReadyKeyed is Ready with the key by which the policy Latest tells what it
+// replaces.
+func ReadyKeyed(payload []byte, key string) *Response {
+	return &Response{payload: payload, key: key}
+}
+
 // Pending returns a place for an answer that comes later: push it, then give it
 // to [Queue.Settle] with the answer. It holds back every response behind it and
 // counts as one response of no bytes.
-func Pending() *Response {
-	return &Response{place: unplaced}
+func Pending() *Response { return PendingKeyed("") }
+
+// PendingKeyed is Pending with a key. The answer takes the key of its place.
+func PendingKeyed(key string) *Response {
+	return &Response{key: key, place: unplaced}
 }
 
 // Payload returns the response's bytes, shared and not to be changed; nil while
@@ -53,12 +63,20 @@ const (
 	DropOldest Overflow = iota
 	// DropNewest refuses the response that does not fit.
 	DropNewest
+	// Latest lets a response take the place of the queued one with the same key,
+	// pending or not, so that there is one a key. Without one it is DropOldest.
+	Latest
+	// Block queues the response all the same, as Waiting: the caller waits until it
+	// Fits, or takes it out again with Withdraw.
+	Block
+	// Disconnect queues nothing: the caller is to end the subscription.
+	Disconnect
 )
 
 // Policy bounds a queue. One value is shared by every queue it governs and is
 // not changed while they use it.
 type Policy struct {
-	MaxResponses int   // queued responses, pending places included; below 1 admits nothing, above 4 million (2^22) counts as that
+	MaxResponses int   // queued responses, pending places included; below 1 admits nothing
 	MaxBytes     int64 // sum of the queued payloads' lengths; a longer response is never admitted
 	Overflow     Overflow
 }
@@ -66,9 +84,6 @@ type Policy struct {
 func (p *Policy) admits(size int64) bool {
 	return p.MaxResponses > 0 && size <= p.MaxBytes
 }
-
-// limit is MaxResponses within what a tally can count.
-func (p *Policy) limit() int { return min(p.MaxResponses, maxCount) }
 
 // Outcome says what became of a response.
 type Outcome uint8
@@ -79,19 +94,25 @@ const (
 	// Dropped: the response itself was refused, and counts as one drop that is not
 	// in the Dropped field.
 	Dropped
-	// Closed: the queue is closed, the response was not queued; no drop.
+	// Closed: the queue is closed or finished, the response was not queued; no drop.
 	Closed
 	// Gone, from Settle only: the place was dropped or its queue closed before the
 	// answer came. Whoever did that has counted it.
 	Gone
+	// Waiting, under Block only: the response is queued beyond the bound.
+	Waiting
+	// Overflowed, under Disconnect only: the response did not fit and was not
+	// queued; no drop.
+	Overflowed
 )
 
 // Result reports one Push or Settle. Each response that leaves a queue unread is
 // reported exactly once: in the Dropped field of the call that removed it, as its
-// own outcome Dropped, or in what Close returns.
+// own outcome Dropped, by Withdraw, or in what Close returns.
 type Result struct {
 	Outcome Outcome
-	Dropped int // other responses, older ones, removed to make room
+	Dropped int    // other responses, older ones, removed to make room
+	Place   uint64 // of a Waiting response, for Fits and Withdraw
 }
 
 // Drops returns how many drops the call has to be counted with.
@@ -102,97 +123,13 @@ func (r Result) Drops() int {
 	return r.Dropped
 }
 
-// fitBytes makes the queue's bytes fit one more response of that size, or says
-// that the policy refuses it. Under DropNewest the bytes are then already
-// counted: of two pushes for which there is room for one, one has to lose here.
-func (q *Queue) fitBytes(p *Policy, size int64) (dropped int, ok bool) {
-	if p.Overflow == DropOldest {
-		for q.queued().bytes()+size > p.MaxBytes && q.dropBefore(math.MaxUint64) {
-			dropped++
-		}
-		return dropped, true
-	}
-	for {
-		in := q.pushed()
-		if (in-q.popped()).bytes()+size > p.MaxBytes {
-			return 0, false
-		}
-		if q.in.CompareAndSwap(uint64(in), uint64(in+bytesTally(size))) {
-			return 0, true
-		}
-	}
-}
-
-// trim drops the oldest responses, but never the newest, while the queue holds
-// too many bytes. Each response fits alone, so when the last of several
-// concurrent pushes has counted its own and trimmed, the bound holds.
-func (q *Queue) trim(p *Policy) (dropped int) {
-	for q.queued().bytes() > p.MaxBytes && q.dropBefore(max(q.end(), 1)-1) {
-		dropped++
-	}
-	return dropped
-}
-
-// fitCount brings the number of responses below the bound for an append at index
-// at, or says that the policy refuses it. Its answer stays true until that
-// append, since the head only moves forward.
-func (q *Queue) fitCount(p *Policy, at uint64) (dropped int, ok bool) {
-	limit := at + 1 - uint64(p.limit()) // the head has to be here or later
-	if p.Overflow == DropOldest {
-		for q.dropBefore(limit) {
-			dropped++
-		}
-		return dropped, true
-	}
-	s, i, _ := q.first()
-	return 0, s == closedSegment || s.base+uint64(i) >= limit
-}
-
-// From tally.go.
-
-// A tally is a number of responses and their bytes in one word, bytes<<24 +
-// count. Sums and differences of tallies are those of the parts as long as the
-// result is within half the range: 2^23 responses and 512 GiB. Running totals may
-// wrap.
-type tally uint64
-
-const (
-	countBits = 24
-	oneCount  = tally(1)
-	// maxCount bounds Policy.MaxResponses in effect, maxLag what one consumer may
-	// have taken but not counted. Together they leave tallies room to be compared.
-	maxCount = 1 << (countBits - 2)
-	maxLag   = 1 << 6
-)
-
-func bytesTally(n int64) tally { return tally(uint64(n) << countBits) }
-
-func (t tally) count() int   { return int(int64(t<<(64-countBits)) >> (64 - countBits)) }
-func (t tally) bytes() int64 { return int64(t-tally(t.count())) >> countBits }
-
-// countSince returns how far the count is past index, which may be negative.
-// From an index more than 2^23 behind it returns too little, never too much.
-func (t tally) countSince(index uint64) int { return (t - tally(index)).count() }
-
-// pushed counts the cells that completed pushes have filled: a lower bound of the
-// tail's index that lags by the pushes under way, and so where to start looking
-// for it. popped does the same for taken cells and the head.
-func (q *Queue) pushed() tally { return tally(q.in.Load()) }
-func (q *Queue) popped() tally { return tally(q.out.Load()) }
-
-// queued is what lies between them. Responses being appended may be missing,
-// those being taken are still in it. The count may be momentarily negative.
-func (q *Queue) queued() tally {
-	in := q.pushed() // first: out only grows, so the sum is never too large for long
-	return in - q.popped()
-}
-
 // From segment.go.
 
 // A segment is a run of cells. A cell only ever goes
 //
 //	nil → response → taken      and a place in between:  nil → pending → answer → taken
-//	nil → ended
+//	nil → ended or finished     before taken, a response may become void or, under
+//	                            Latest, another of the same key
 //
 // and is filled only when every cell before it is, taken only when every cell
 // before it is taken. So the cells of a queue, read from its first segment to its
@@ -200,13 +137,27 @@ func (q *Queue) queued() tally {
 type segment struct {
 	base  uint64 // index of cells[0] in the queue's whole life
 	next  steppedPointer[segment]
-	cells []steppedPointer[Response]
+	final steppedPointer[Response] // comes after the mark finished, if that is here
+	// At least so many cells have been filled, and taken: where the search for the
+	// ends begins. Written now and then only.
+	filled, emptied steppedUint32
+	cells           []steppedPointer[Response]
 }
 
-// from returns the position in s of the cell that so many earlier cells precede
-// in the queue; anything else, before s or beyond it, becomes its start or end.
-func (s *segment) from(t tally) uint32 {
-	return uint32(min(max(t.countSince(s.base), 0), len(s.cells)))
+// hintEvery is how many cells there are to a hint: a store costs as much as the
+// CAS of a push, looking at a few cells of one cache line far less.
+const hintEvery = 4
+
+func (s *segment) fill(i uint32) {
+	if i%hintEvery == hintEvery-1 {
+		s.filled.Store(i + 1)
+	}
+}
+
+func (s *segment) empty(i uint32) {
+	if i%hintEvery == hintEvery-1 {
+		s.emptied.Store(i + 1)
+	}
 }
 
 // Segment sizes: the first is small because most subscriptions are idle; the
@@ -219,13 +170,15 @@ const (
 
 var (
 	taken = new(Response) // mark of a consumed cell
-	void  = new(Response) // stands for an answer that did not fit; consumers skip it
-	// ended is the mark in the cell where a closed queue ends. It is a place that
-	// never gets an answer, so consumers need no extra check for it.
-	ended = Pending()
+	void  = new(Response) // stands for what was withdrawn from the middle; consumers skip it
+	// The marks in the cell where a closed queue ends, and a finished one. They are
+	// places that never get an answer, so consumers need no extra check for them.
+	ended, finished = Pending(), Pending()
 	// closedSegment is where every closed queue points.
 	closedSegment = newSegment(math.MaxUint64, firstCells)
 )
+
+func isEnd(r *Response) bool { return r == ended || r == finished }
 
 // newSegment allocates header and cells as one object.
 func newSegment(base uint64, cells int) *segment {
@@ -259,7 +212,7 @@ func newSegment(base uint64, cells int) *segment {
 
 // extend returns the segment after s, which is full, and links one if there is
 // none. A queue that somebody reads keeps small segments; a backlog grows them.
-func (s *segment) extend(backlog int) *segment {
+func (s *segment) extend(backlog uint64) *segment {
 	if next := s.next.Load(); next != nil {
 		return next
 	}
@@ -282,7 +235,7 @@ func (q *Queue) first() (s *segment, i uint32, r *Response) {
 	if s == nil {
 		return nil, 0, nil
 	}
-	return q.firstFrom(s, s.from(q.popped()))
+	return q.firstFrom(s, s.emptied.Load())
 }
 
 // firstFrom is first for a caller who knows that everything before cell i of s
@@ -302,8 +255,17 @@ func (q *Queue) firstFrom(s *segment, i uint32) (*segment, uint32, *Response) {
 			return s, i, nil
 		}
 		q.retire(s, next)
-		s, i = next, 0
+		s, i = next, next.emptied.Load()
 	}
+}
+
+// passed returns an index that the head has reached.
+func (q *Queue) passed() uint64 {
+	s := q.head.Load()
+	if s == nil {
+		return 0
+	}
+	return s.base + uint64(s.emptied.Load())
 }
 
 // retire moves the queue off a consumed segment. The tail moves first, so that it
@@ -326,20 +288,20 @@ func (q *Queue) last() (s *segment, i uint32) {
 	if s == closedSegment {
 		return nil, 0
 	}
-	i = s.from(q.pushed())
+	i = s.filled.Load()
 	for {
 		for ; i < uint32(len(s.cells)); i++ {
 			r := s.cells[i].Load()
 			if r == nil {
 				return s, i
 			}
-			if r == ended {
+			if isEnd(r) {
 				return nil, 0
 			}
 		}
-		next := s.extend(q.queued().count())
+		next := s.extend(s.base + uint64(len(s.cells)) - q.passed())
 		q.tail.CompareAndSwap(s, next)
-		s, i = next, 0
+		s, i = next, next.filled.Load()
 	}
 }
 
@@ -362,9 +324,9 @@ func (q *Queue) end() uint64 {
 	if s == nil || s == closedSegment {
 		return 0
 	}
-	for i := s.from(q.pushed()); ; i = 0 {
+	for i := s.filled.Load(); ; i = 0 {
 		for ; i < uint32(len(s.cells)); i++ {
-			if r := s.cells[i].Load(); r == nil || r == ended {
+			if r := s.cells[i].Load(); r == nil || isEnd(r) {
 				return s.base + uint64(i)
 			}
 		}
@@ -407,67 +369,114 @@ func (q *Queue) cell(index uint64) *steppedPointer[Response] {
 //
 // A push takes effect when its CAS turns the first nil cell into the response, a
 // pop when its CAS turns the first queued cell into taken, an answer when it
-// replaces its place. The tallies and the segment pointers only say where the
-// search starts; whoever finds a pointer behind moves it on.
+// replaces its place. Nothing else is written on the way, as a rule: where the
+// ends are is found by looking at the cells, from a hint that may be behind. The
+// CAS on the first nil cell also makes what a push has seen of the queue before
+// it good: had anything been appended since, the cell would not be nil.
 type Queue struct {
 	head, tail steppedPointer[segment]
-	in, out    steppedUint64 // tallies of all that was ever pushed and taken
+	large      steppedUint64 // bytes of the queued responses above smallSize
 }
 
 // Push appends r, which is ready or a fresh pending place.
 //
-// The number of queued responses never exceeds p.MaxResponses. Bytes never exceed
-// p.MaxBytes under DropNewest; under DropOldest pushes that run at the same time
-// may together exceed it by their own sizes until they return. Bytes of responses
-// that are just being popped still count. A response larger than MaxBytes is
-// dropped and leaves the others be.
+// The number of queued responses never exceeds p.MaxResponses, but for those that
+// are Waiting. Their bytes do not exceed p.MaxBytes once the calls under way have
+// returned: an answer that settles while others are pushed may add its own until
+// then. A response larger than MaxBytes is dropped and leaves the others be.
 //
-// Making room under DropOldest and appending are steps of their own: a consumer
-// may pop between them.
+// Making room and appending are steps of their own: a consumer may pop between
+// them.
 func (q *Queue) Push(p *Policy, r *Response) Result {
 	size := r.size()
 	if !p.admits(size) {
 		return q.refused(0)
 	}
-	dropped, counted := 0, int64(0)
-	if p.Overflow == DropNewest {
-		if _, ok := q.fitBytes(p, size); !ok {
-			return q.refused(0)
-		}
-		counted = size
-	} else if q.queued().bytes()+size > p.MaxBytes {
-		dropped, _ = q.fitBytes(p, size)
+	q.arrives(r)
+	result := q.append(p, r, size)
+	if result.Outcome != Accepted && result.Outcome != Waiting {
+		q.leaves(r)
 	}
+	return result
+}
+
+// append is Push for a response that is counted already.
+func (q *Queue) append(p *Policy, r *Response, size int64) Result {
+	dropped := 0
 	for wait := 0; ; wait = pause(wait) {
 		s, i := q.last()
 		if s == nil {
-			q.in.Add(-uint64(bytesTally(counted)))
 			return Result{Outcome: Closed, Dropped: dropped}
 		}
 		at := s.base + uint64(i)
-		if -q.popped().countSince(at) >= p.limit() {
-			n, ok := q.fitCount(p, at)
-			dropped += n
-			if !ok {
-				q.in.Add(-uint64(bytesTally(counted)))
-				return q.refused(dropped)
+		if p.Overflow == Latest {
+			if replaced, again := q.replace(at, r); again {
+				continue
+			} else if replaced {
+				more, _ := q.trim(p, math.MaxUint64, math.MaxUint64)
+				return Result{Outcome: Accepted, Dropped: dropped + 1 + more}
 			}
+		}
+		outcome, recheck := Accepted, false
+		if !q.surelyFits(p, at, size) {
+			wanted := q.demand(p, at, size)
+			if !wanted.met {
+				switch p.Overflow {
+				case DropNewest:
+					return Result{Outcome: Dropped, Dropped: dropped}
+				case Disconnect:
+					return Result{Outcome: Overflowed, Dropped: dropped}
+				case Block:
+					outcome = Waiting
+				default:
+					for {
+						if _, ok := q.dropBefore(wanted.head); !ok {
+							break
+						}
+						dropped++
+					}
+				}
+			}
+			recheck = wanted.pending && outcome == Accepted
 		}
 		if r.isPending() {
 			r.place = at + 1
 		}
-		if s.cells[i].CompareAndSwap(nil, r) {
-			break
+		if !s.cells[i].CompareAndSwap(nil, r) {
+			continue
 		}
+		s.fill(i)
+		if !recheck {
+			return Result{Outcome: outcome, Dropped: dropped, Place: placeOf(outcome, at)}
+		}
+		return q.recheck(p, &s.cells[i], at, r, dropped)
 	}
-	in := tally(q.in.Add(uint64(bytesTally(size-counted) + oneCount)))
-	if (in - q.popped()).bytes() > p.MaxBytes {
-		dropped += q.trim(p)
-	}
-	return Result{Outcome: Accepted, Dropped: dropped}
 }
 
-// refused is the result of a push that the policy does not let in.
+func placeOf(outcome Outcome, at uint64) uint64 {
+	if outcome == Waiting {
+		return at + 1
+	}
+	return 0
+}
+
+// recheck is for a push that saw places: had one been answered since, the bytes
+// may be too many, and whoever looks last sees that.
+func (q *Queue) recheck(p *Policy, cell *steppedPointer[Response], at uint64, r *Response, dropped int) Result {
+	if p.Overflow == DropOldest || p.Overflow == Latest {
+		more, _ := q.trim(p, at, math.MaxUint64)
+		return Result{Outcome: Accepted, Dropped: dropped + more}
+	}
+	if q.demand(p, at, r.size()).met || !cell.CompareAndSwap(r, void) {
+		return Result{Outcome: Accepted, Dropped: dropped}
+	}
+	if p.Overflow == Disconnect {
+		return Result{Outcome: Overflowed, Dropped: dropped}
+	}
+	return Result{Outcome: Dropped, Dropped: dropped}
+}
+
+// refused is the result of a push that the policy never lets in.
 func (q *Queue) refused(dropped int) Result {
 	if q.head.Load() != nil {
 		if s, _ := q.last(); s == nil {
@@ -478,10 +487,11 @@ func (q *Queue) refused(dropped int) Result {
 }
 
 // pause lets the goroutine that won a cell get on with its next ones before this
-// one tries again, at most about a microsecond: two cores that fight for every
-// cell are several times slower than two that take turns. It waits for nobody.
+// one tries again, for one to twenty microseconds: two cores that fight for every
+// cell are several times slower than two that take turns. It waits for nobody, and
+// costs about what waking a goroutine that waits for a mutex does.
 func pause(n int) int {
-	n = min(2*n+64, 4096)
+	n = min(2*n+4096, 65536)
 	for range n {
 	}
 	return n
@@ -494,11 +504,12 @@ func (q *Queue) Pop() (*Response, bool) {
 	for wait := 0; ; wait = pause(wait) {
 		s, i, r := q.first()
 		if r == nil || r.isPending() {
-			return nil, false
+			return s.takeFinal(r)
 		}
 		if s.cells[i].CompareAndSwap(r, taken) {
-			q.out.Add(uint64(bytesTally(r.size()) + oneCount))
+			s.empty(i)
 			if r != void {
+				q.leaves(r)
 				return r, true
 			}
 		}
@@ -506,62 +517,416 @@ func (q *Queue) Pop() (*Response, bool) {
 }
 
 // AppendPop pops up to maximum responses, oldest first, and appends them to dst.
-// Fewer mean that Pop would have returned false. It costs less than as many Pops;
-// the bytes of up to 64 are
-// released together.
+// Fewer mean that Pop would have returned false. It costs less than as many Pops.
 func (q *Queue) AppendPop(dst []*Response, maximum int) []*Response {
 	s := q.head.Load()
 	if s == nil {
 		return dst
 	}
 	var (
-		i     = s.from(q.popped())
-		r     *Response
-		total tally
+		i = s.emptied.Load()
+		r *Response
 	)
 	for maximum > 0 {
 		s, i, r = q.firstFrom(s, i)
 		if r == nil || r.isPending() {
+			if r, ok := s.takeFinal(r); ok {
+				dst = append(dst, r)
+			}
 			break
 		}
 		if s.cells[i].CompareAndSwap(r, taken) {
-			total += bytesTally(r.size()) + oneCount
+			s.empty(i)
 			if r != void {
+				q.leaves(r)
 				dst = append(dst, r)
 				maximum--
 			}
-			if total.count() == maxLag {
-				q.out.Add(uint64(total))
-				total = 0
-			}
 		}
-	}
-	if total != 0 {
-		q.out.Add(uint64(total))
 	}
 	return dst
 }
 
 // dropBefore removes the oldest entry, pending or not, when its index is below
-// limit. It returns false when there is none.
-func (q *Queue) dropBefore(limit uint64) bool {
+// limit, and returns that. It returns false when there is none.
+func (q *Queue) dropBefore(limit uint64) (index uint64, ok bool) {
 	for wait := 0; ; wait = pause(wait) {
 		s, i, r := q.first()
-		if r == nil || r == ended || s.base+uint64(i) >= limit {
-			return false
+		if r == nil || isEnd(r) || s.base+uint64(i) >= limit {
+			return 0, false
 		}
 		if s.cells[i].CompareAndSwap(r, taken) {
-			q.out.Add(uint64(bytesTally(r.size()) + oneCount))
+			s.empty(i)
 			if r != void {
-				return true
+				q.leaves(r)
+				return s.base + uint64(i), true
 			}
 		}
 	}
 }
 
+// HasReady reports whether Pop would return a response.
+func (q *Queue) HasReady() bool {
+	s, _, r := q.first()
+	if isEnd(r) {
+		return r == finished && s.final.Load() != nil
+	}
+	return r != nil && !r.isPending()
+}
+
+// Len returns how many responses are queued, pending places included and the
+// final one not: never more than are there at the moment it looks at the head.
+func (q *Queue) Len() int {
+	end := q.end() // before the head, so that the difference is never too large
+	s, i, r := q.first()
+	if s == nil || r == nil || isEnd(r) {
+		return 0
+	}
+	if head := s.base + uint64(i); head < end {
+		return int(end - head)
+	}
+	return 0
+}
+
+// Bytes returns the length of the payloads that are queued at the moment it looks
+// at the head, together. It looks at each.
+func (q *Queue) Bytes() (bytes int64) {
+	for {
+		end := q.end()
+		s, i, r := q.first()
+		if r == nil || isEnd(r) {
+			return 0
+		}
+		bytes = 0
+		for w := (walk{s, i}); ; {
+			r := w.next(end)
+			if r == nil {
+				break
+			}
+			bytes += r.size()
+		}
+		if s.cells[i].Load() != taken {
+			return bytes // none of them was taken meanwhile
+		}
+	}
+}
+
+// From bound.go.
+
+// smallSize is the payload, in bytes, up to which a response is not counted one by
+// one: a queue of n responses holds at most n times this and what Queue.large
+// says. With that below MaxBytes, which is the rule, nobody has to add up bytes;
+// where it is not, the queue is walked and the sum is exact.
+const smallSize = 4096
+
+// surelyFits reports, without looking at the queued responses, that one of that
+// size fits at index at. The head may be further on than it believes.
+func (q *Queue) surelyFits(p *Policy, at uint64, size int64) bool {
+	n := int64(at - q.passed())
+	return n < int64(p.MaxResponses) && n*smallSize+q.largeBytes()+size <= p.MaxBytes
+}
+
+// A demand is what has to be true before a response fits at index at.
+type demand struct {
+	head    uint64 // the head has to be here or later
+	met     bool   // it is
+	exact   bool   // bytes were added up
+	pending bool   // among the responses there were places: their bytes may change
+}
+
+// demand looks at the responses before index at, of which one of that size would
+// be the next. What it says stays true until somebody appends or answers, since
+// the head only moves forward.
+func (q *Queue) demand(p *Policy, at uint64, size int64) demand {
+	for {
+		s, i, r := q.first()
+		head := s.base + uint64(i)
+		if r == nil || isEnd(r) || head >= at {
+			return demand{met: true} // nothing is before it, and alone it fits
+		}
+		var wanted demand
+		if limit := uint64(p.MaxResponses); at >= limit {
+			wanted.head = at + 1 - limit
+		}
+		if int64(min(at-head, uint64(p.MaxResponses)))*smallSize+q.largeBytes()+size > p.MaxBytes {
+			if !q.demandBytes(&wanted, s, i, at, p.MaxBytes-size) {
+				continue // somebody took one meanwhile
+			}
+		}
+		wanted.met = head >= wanted.head
+		return wanted
+	}
+}
+
+// demandBytes raises wanted.head until the responses from there to index at have
+// no more bytes than room. It gives up when one of them is taken meanwhile: cell i
+// of s, the head, is the first to go.
+func (q *Queue) demandBytes(wanted *demand, s *segment, i uint32, at uint64, room int64) bool {
+	wanted.exact = true
+	bytes := int64(0)
+	for w := (walk{s, i}); ; {
+		r := w.next(at)
+		if r == nil {
+			break
+		}
+		wanted.pending = wanted.pending || r.isPending()
+		bytes += r.size()
+	}
+	for w := (walk{s, i}); bytes > room; {
+		r := w.next(at)
+		if r == nil {
+			break
+		}
+		bytes -= r.size()
+		wanted.head = max(wanted.head, w.index())
+	}
+	return s.cells[i].Load() != taken
+}
+
+// A walk goes over cells from a position on.
+type walk struct {
+	segment *segment
+	i       uint32
+}
+
+// next returns what lies in the next cell, and nil where index at, the tail or
+// the end mark is reached.
+func (w *walk) next(at uint64) *Response {
+	for w.i == uint32(len(w.segment.cells)) {
+		next := w.segment.next.Load()
+		if next == nil {
+			return nil
+		}
+		w.segment, w.i = next, 0
+	}
+	if w.index() >= at {
+		return nil
+	}
+	r := w.segment.cells[w.i].Load()
+	if r == nil || isEnd(r) {
+		return nil
+	}
+	w.i++
+	return r
+}
+
+// index is that of the next cell.
+func (w *walk) index() uint64 { return w.segment.base + uint64(w.i) }
+
+// bytesFit reports that all that is queued has no more than MaxBytes.
+func (q *Queue) bytesFit(p *Policy) bool {
+	for {
+		s, i, r := q.first()
+		if r == nil || isEnd(r) {
+			return true
+		}
+		head, end := s.base+uint64(i), q.end()
+		if head >= end || int64(end-head)*smallSize+q.largeBytes() <= p.MaxBytes {
+			return true
+		}
+		var wanted demand
+		if q.demandBytes(&wanted, s, i, end, p.MaxBytes) {
+			return wanted.head <= head
+		}
+	}
+}
+
+// trim drops the oldest responses while there are too many bytes, but none from
+// index keep on, and says whether the one at index own was among them. Each
+// response fits alone, so when the last of several calls that added some has
+// trimmed, the bound holds.
+func (q *Queue) trim(p *Policy, keep, own uint64) (dropped int, itself bool) {
+	for {
+		s, i, r := q.first()
+		if r == nil || isEnd(r) {
+			return dropped, itself
+		}
+		head, end := s.base+uint64(i), q.end()
+		if head >= end || int64(end-head)*smallSize+q.largeBytes() <= p.MaxBytes {
+			return dropped, itself
+		}
+		var wanted demand
+		if !q.demandBytes(&wanted, s, i, end, p.MaxBytes) {
+			continue
+		}
+		index, ok := q.dropBefore(min(wanted.head, keep))
+		if !ok {
+			return dropped, itself
+		}
+		dropped++
+		itself = itself || index == own
+	}
+}
+
+func (q *Queue) largeBytes() int64 { return int64(q.large.Load()) }
+
+// arrives counts a response before it is shown, leaves when it is gone.
+func (q *Queue) arrives(r *Response) {
+	if size := r.size(); size > smallSize {
+		q.large.Add(uint64(size))
+	}
+}
+
+func (q *Queue) leaves(r *Response) {
+	if size := r.size(); size > smallSize {
+		q.large.Add(-uint64(size))
+	}
+}
+
+// From latest.go.
+
+// replace puts r into the place of the response with the same key before index at,
+// the tail. again: somebody took, answered or replaced that first.
+func (q *Queue) replace(at uint64, r *Response) (replaced, again bool) {
+	s, i, first := q.first()
+	if first == nil || isEnd(first) {
+		return false, false
+	}
+	for w := (walk{s, i}); ; {
+		old := w.next(at)
+		if old == nil {
+			return false, false
+		}
+		if old == taken || old == void || old.key != r.key {
+			continue
+		}
+		if r.isPending() {
+			r.place = w.index()
+		}
+		if !w.segment.cells[w.i-1].CompareAndSwap(old, r) {
+			return false, true
+		}
+		q.leaves(old)
+		return true, false
+	}
+}
+
+// From block.go.
+
+// Fits reports that a response which Push returned as Waiting has come within the
+// bound, or has left the queue.
+func (q *Queue) Fits(p *Policy, place uint64) bool {
+	at := place - 1
+	cell := q.cell(at)
+	if cell == nil {
+		return true
+	}
+	r := cell.Load()
+	return r == nil || r == taken || q.demand(p, at, r.size()).met
+}
+
+// Withdraw drops a Waiting response, or the answer that has come into its place.
+// It returns false when that has left the queue already.
+func (q *Queue) Withdraw(place uint64) bool {
+	cell := q.cell(place - 1)
+	if cell == nil {
+		return false
+	}
+	for {
+		r := cell.Load()
+		if r == nil || r == taken || r == void {
+			return false
+		}
+		if cell.CompareAndSwap(r, void) {
+			q.leaves(r)
+			return true
+		}
+	}
+}
+
+// From settle.go.
+
+// Settle puts the answer into the place that a completed Push gave to place. The
+// answer may be shared with other queues. Its bytes count from now on and are
+// bounded as in Push: where older responses give way they do, in the end the
+// place itself (outcome Gone, and one of the Dropped); an answer larger than
+// MaxBytes, or one that does not fit where the newest is refused, is dropped and
+// its place removed, which counts towards Len until everything before it has
+// left. Under Block it stays: what waits is told by [Queue.Fits]. Under Disconnect
+// it is Overflowed and its place removed.
+//
+// Each place is settled once; a later call returns Gone.
+func (q *Queue) Settle(p *Policy, place, answer *Response) Result {
+	at := place.place - 1
+	cell := q.cell(at)
+	if cell == nil {
+		return Result{Outcome: Gone}
+	}
+	if answer.key != place.key {
+		answer = ReadyKeyed(answer.payload, place.key)
+	}
+	if !p.admits(answer.size()) {
+		// void keeps the order of cells intact; a consumer passes over it.
+		if cell.CompareAndSwap(place, void) {
+			return Result{Outcome: Dropped}
+		}
+		return Result{Outcome: Gone}
+	}
+	q.arrives(answer)
+	if !cell.CompareAndSwap(place, answer) {
+		q.leaves(answer)
+		return Result{Outcome: Gone}
+	}
+	switch p.Overflow {
+	case DropOldest, Latest:
+		dropped, itself := q.trim(p, math.MaxUint64, at)
+		if itself {
+			return Result{Outcome: Gone, Dropped: dropped}
+		}
+		return Result{Outcome: Accepted, Dropped: dropped}
+	case Block:
+		return Result{Outcome: Accepted}
+	}
+	if q.bytesFit(p) || !cell.CompareAndSwap(answer, void) {
+		return Result{Outcome: Accepted}
+	}
+	q.leaves(answer)
+	if p.Overflow == Disconnect {
+		return Result{Outcome: Overflowed}
+	}
+	return Result{Outcome: Dropped}
+}
+
+// From finish.go.
+
+// Finish refuses later pushes and keeps what is queued. final, which may be nil,
+// comes after the last of it, whatever the bounds. It returns false when the queue
+// was closed or finished before. It is called once: of two that run at the same
+// time, consumers might see both finals.
+func (q *Queue) Finish(final *Response) bool {
+	for {
+		s, i := q.last()
+		if s == nil {
+			return false
+		}
+		// Before the mark, so that whoever sees that sees this. If a push comes first,
+		// nobody looks for it here.
+		s.final.Store(final)
+		if s.cells[i].CompareAndSwap(nil, finished) {
+			return true
+		}
+	}
+}
+
+// Finished reports that a closed or finished queue has nothing left.
+func (q *Queue) Finished() bool {
+	s, _, r := q.first()
+	return r == ended || r == finished && s.final.Load() == nil
+}
+
+// takeFinal is what a consumer gets that has found r, nothing to pop, in s.
+func (s *segment) takeFinal(r *Response) (*Response, bool) {
+	if r != finished || s.final.Load() == nil {
+		return nil, false
+	}
+	final := s.final.Swap(nil)
+	return final, final != nil
+}
+
 // Close discards what is queued, refuses later pushes and answers, and returns
-// how many responses this call discarded. When any call of Close has returned,
-// the queue holds nothing, whatever pushes and pops are under way. Idempotent.
+// how many responses this call discarded, not counting the final one. When any
+// call of Close has returned, the queue holds nothing, whatever pushes and pops
+// are under way. Idempotent.
 func (q *Queue) Close() (discarded int) {
 	if q.head.Load() == nil && q.head.CompareAndSwap(nil, closedSegment) {
 		return 0
@@ -572,76 +937,15 @@ func (q *Queue) Close() (discarded int) {
 			break // no push can pass the end mark
 		}
 	}
-	for q.dropBefore(math.MaxUint64) {
+	for {
+		if _, ok := q.dropBefore(math.MaxUint64); !ok {
+			break
+		}
 		discarded++
 	}
 	q.tail.Store(closedSegment)
 	q.head.Store(closedSegment)
 	return discarded
-}
-
-// HasReady reports whether Pop would return a response.
-func (q *Queue) HasReady() bool {
-	_, _, r := q.first()
-	return r != nil && !r.isPending()
-}
-
-// Len returns how many responses are queued, pending places included: never more
-// than are there at the moment it looks at the head.
-func (q *Queue) Len() int {
-	end := q.end() // before the head, so that the difference is never too large
-	s, i, r := q.first()
-	if s == nil || r == nil || r == ended {
-		return 0
-	}
-	if head := s.base + uint64(i); head < end {
-		return int(end - head)
-	}
-	return 0
-}
-
-// Bytes returns the length of the queued payloads together. Those being taken at
-// the moment are still counted, those being pushed may be.
-func (q *Queue) Bytes() int64 { return max(q.queued().bytes(), 0) }
-
-// From settle.go.
-
-// Settle puts the answer into the place that a completed Push gave to place. The
-// answer may be shared with other queues. Its bytes count from now on and are
-// bounded as in Push: under DropOldest older responses give way, in the end the
-// place itself (outcome Gone, and one of the Dropped); an answer larger than
-// MaxBytes, or one that does not fit under DropNewest, is dropped and its place
-// removed, which counts towards Len until everything before it has left.
-//
-// Each place is settled once; a later call returns Gone.
-func (q *Queue) Settle(p *Policy, place, answer *Response) Result {
-	cell := q.cell(place.place - 1)
-	if cell == nil {
-		return Result{Outcome: Gone}
-	}
-	size := answer.size()
-	dropped, ok := 0, p.admits(size)
-	if ok && p.Overflow == DropNewest {
-		_, ok = q.fitBytes(p, size)
-	}
-	if !ok {
-		// void keeps the order of cells intact; a consumer passes over it.
-		if cell.CompareAndSwap(place, void) {
-			return Result{Outcome: Dropped}
-		}
-		return Result{Outcome: Gone}
-	}
-	if p.Overflow == DropOldest {
-		q.in.Add(uint64(bytesTally(size)))
-		for q.queued().bytes() > p.MaxBytes && cell.Load() == place && q.dropBefore(math.MaxUint64) {
-			dropped++
-		}
-	}
-	if cell.CompareAndSwap(place, answer) {
-		return Result{Outcome: Accepted, Dropped: dropped}
-	}
-	q.in.Add(-uint64(bytesTally(size)))
-	return Result{Outcome: Gone, Dropped: dropped}
 }
 
 // From readylist.go.

@@ -63,6 +63,36 @@ func TestEveryInterleavingOfThreeOperationsIsLinearizable(t *testing.T) {
 			func(s *subject) []func(*thread) { return []func(*thread){s.pop, s.pop, s.push(1)} },
 			everywhere,
 		},
+		{
+			"push, push, finish", func() *subject { return newSubject(9, DropOldest).prepared(2, 8) },
+			func(s *subject) []func(*thread) { return []func(*thread){s.push(1), s.push(2), s.finish} },
+			everywhere,
+		},
+		{
+			"push, finish, pop two", func() *subject { return newSubject(9, DropOldest).prepared(3) },
+			func(s *subject) []func(*thread) { return []func(*thread){s.push(1), s.finish, s.popTwo} },
+			everywhere,
+		},
+		{
+			"settle, finish, pop", func() *subject { return newSubject(9, DropOldest).prepared(1, -8) },
+			func(s *subject) []func(*thread) { return []func(*thread){s.settle(8), s.finish, inTurn(s.pop, s.pop)} },
+			everywhere,
+		},
+		{
+			"the same key twice, pop", func() *subject { return newSubject(9, Latest).prepared(2, 8) },
+			func(s *subject) []func(*thread) { return []func(*thread){s.push(2), s.push(5), s.pop} },
+			everywhere,
+		},
+		{
+			"a new key twice, pop", func() *subject { return newSubject(9, Latest).prepared(3, 8) },
+			func(s *subject) []func(*thread) { return []func(*thread){s.push(1), s.push(4), s.pop} },
+			everywhere,
+		},
+		{
+			"the same key, settle, pop", func() *subject { return newSubject(9, Latest).prepared(1, -8, 9) },
+			func(s *subject) []func(*thread) { return []func(*thread){s.push(2), s.settle(8), s.pop} },
+			everywhere,
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -85,7 +115,12 @@ func TestRandomHistoriesAreLinearizable(t *testing.T) {
 	}
 	for seed := range histories {
 		random := rand.New(rand.NewPCG(uint64(seed), 7))
-		s := newSubject(1+random.IntN(4), Overflow(random.IntN(2))).prepared(random.IntN(5))
+		overflow := Overflow(random.IntN(3))
+		limit := 1 + random.IntN(4)
+		if overflow == Latest {
+			limit = 99
+		}
+		s := newSubject(limit, overflow).prepared(random.IntN(5))
 		value := 0
 		bodies := make([]func(*thread), 2+random.IntN(2))
 		for i := range bodies {
@@ -104,6 +139,8 @@ func TestRandomHistoriesAreLinearizable(t *testing.T) {
 					calls = append(calls, s.popTwo)
 				case choice < 19:
 					calls = append(calls, s.hasReady)
+				case i == 0: // one thread, since it is called once
+					calls = append(calls, s.finish)
 				default:
 					calls = append(calls, s.close)
 				}

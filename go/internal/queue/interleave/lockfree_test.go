@@ -10,10 +10,10 @@ import (
 // they could not if any step of theirs waited for one of the stopped.
 func TestQueueOperationsAreLockFree(t *testing.T) {
 	starts := map[string]func(Overflow) *subject{
-		"unused":           func(o Overflow) *subject { return newSubject(2, o).prepared(0) },
-		"end of a segment": func(o Overflow) *subject { return newSubject(2, o).prepared(3, 8) },
-		"full":             func(o Overflow) *subject { return newSubject(2, o).prepared(1, 8, 9) },
-		"waiting":          func(o Overflow) *subject { return newSubject(3, o).prepared(2, -8, 9) },
+		"unused":           func(o Overflow) *subject { return newSubject(bound(o, 2), o).prepared(0) },
+		"end of a segment": func(o Overflow) *subject { return newSubject(bound(o, 2), o).prepared(3, 8) },
+		"full":             func(o Overflow) *subject { return newSubject(bound(o, 2), o).prepared(1, 8, 9) },
+		"waiting":          func(o Overflow) *subject { return newSubject(bound(o, 3), o).prepared(2, -8, 9) },
 	}
 	stopped := map[string]func(s *subject) func(*thread){
 		"push":    func(s *subject) func(*thread) { return s.push(1) },
@@ -21,12 +21,13 @@ func TestQueueOperationsAreLockFree(t *testing.T) {
 		"pop":     func(s *subject) func(*thread) { return s.pop },
 		"pop two": func(s *subject) func(*thread) { return s.popTwo },
 		"settle":  func(s *subject) func(*thread) { return s.settle(8) },
+		"finish":  func(s *subject) func(*thread) { return s.finish },
 		"close":   func(s *subject) func(*thread) { return s.close },
 	}
 	for from, start := range starts {
 		for first, firstCall := range stopped {
 			for second, secondCall := range stopped {
-				for _, overflow := range []Overflow{DropOldest, DropNewest} {
+				for _, overflow := range []Overflow{DropOldest, DropNewest, Latest} {
 					t.Run(fmt.Sprintf("%s, %s and %s, %d", from, first, second, overflow), func(t *testing.T) {
 						build := func() (*subject, []func(*thread)) {
 							s := start(overflow)
@@ -39,6 +40,14 @@ func TestQueueOperationsAreLockFree(t *testing.T) {
 			}
 		}
 	}
+}
+
+// bound keeps what Latest replaces apart from what it drops for want of room.
+func bound(overflow Overflow, limit int) int {
+	if overflow == Latest {
+		return 99
+	}
+	return limit
 }
 
 func stopEverywhere(t *testing.T, build func() (*subject, []func(*thread))) {

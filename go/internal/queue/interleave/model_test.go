@@ -2,19 +2,29 @@ package interleave
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // A model is the queue as one would write it for one thread.
 type model struct {
 	limit  int
+	latest bool // one entry a key
 	queued []entry
 	closed bool
+	final  int // what comes after the last entry of a finished queue; 0: nothing
 }
 
 type entry struct {
 	value   int
 	pending bool
+}
+
+// keys is how many keys there are under Latest.
+const keys = 3
+
+func (m *model) sameKey(value int) int {
+	return slices.IndexFunc(m.queued, func(e entry) bool { return e.value%keys == value%keys })
 }
 
 // An effect is one indivisible change or finding; it says whether the model
@@ -36,10 +46,32 @@ func dropsOldest() effect {
 
 func appends(value int, pending bool) effect {
 	return effect{fmt.Sprintf("append %d", value), func(m *model) bool {
-		if len(m.queued) >= m.limit || m.closed {
+		if len(m.queued) >= m.limit || m.closed || m.latest && m.sameKey(value) >= 0 {
 			return false
 		}
 		m.queued = append(m.queued[:len(m.queued):len(m.queued)], entry{value, pending})
+		return true
+	}}
+}
+
+func replaces(value int, pending bool) effect {
+	return effect{fmt.Sprintf("replace by %d", value), func(m *model) bool {
+		i := m.sameKey(value)
+		if i < 0 || m.closed {
+			return false
+		}
+		m.queued = slices.Clone(m.queued)
+		m.queued[i] = entry{value, pending}
+		return true
+	}}
+}
+
+func finishes(final int) effect {
+	return effect{"finish", func(m *model) bool {
+		if m.closed {
+			return false
+		}
+		m.closed, m.final = true, final
 		return true
 	}}
 }
@@ -54,6 +86,10 @@ func findsClosed() effect {
 
 func takes(value int) effect {
 	return effect{fmt.Sprintf("take %d", value), func(m *model) bool {
+		if len(m.queued) == 0 && m.final == value {
+			m.final = 0
+			return true
+		}
 		if len(m.queued) == 0 || m.queued[0] != (entry{value, false}) {
 			return false
 		}
@@ -64,7 +100,10 @@ func takes(value int) effect {
 
 func findsReady(ready bool) effect {
 	return effect{fmt.Sprintf("ready %v", ready), func(m *model) bool {
-		return ready == (len(m.queued) > 0 && !m.queued[0].pending)
+		if len(m.queued) == 0 {
+			return ready == (m.final != 0)
+		}
+		return ready == !m.queued[0].pending
 	}}
 }
 
@@ -72,7 +111,7 @@ func answers(value int, found bool) effect {
 	return effect{fmt.Sprintf("answer %d %v", value, found), func(m *model) bool {
 		for i, e := range m.queued {
 			if e == (entry{value, true}) {
-				m.queued = append([]entry(nil), m.queued...)
+				m.queued = slices.Clone(m.queued)
 				m.queued[i].pending = false
 				return found
 			}
@@ -96,7 +135,10 @@ func discards() effect {
 }
 
 func findsEmpty() effect {
-	return effect{"empty", func(m *model) bool { return len(m.queued) == 0 }}
+	return effect{"empty", func(m *model) bool {
+		m.final = 0 // closing discards it without counting
+		return len(m.queued) == 0
+	}}
 }
 
 func times(n int, e effect) (all []effect) {
