@@ -40,7 +40,7 @@ fuzz: ## every Go fuzz target for FUZZTIME (1m)
 
 .PHONY: lint
 lint: ## gofumpt, go vet, staticcheck, ruff, mypy, stubtest
-	@$(call develop,dev test) && ./scripts/lint.sh
+	@$(call develop,dev test bench) && ./scripts/lint.sh
 
 .PHONY: format
 format: ## format Go and Python

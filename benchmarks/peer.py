@@ -1,134 +1,195 @@
-"""How does the engine compare with what a Python server does without it?
+"""How does the engine compare with what Python servers do without it?
 
-1,000 subscribers read in 1,000 tasks of one event loop. The peer is graphql-core's `subscribe`
-with one asyncio queue per subscriber, the query parsed once and executed per delivery, responses
-encoded by orjson: how Python GraphQL servers deliver. The engine's streams do the same work.
-Both in turns in one process.
+100, 1,000 and 10,000 subscribers, each read by a task of its own, on asyncio's and on uvloop's
+event loop. A peer is a library's `subscribe` with one asyncio queue per subscriber, the selection
+set executed per delivery, the response encoded by orjson; the engine's streams do the same work.
+All in turns in one process; the first responses are checked to be the same bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+import statistics
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import orjson
-from graphql import ExecutionResult, build_schema, parse, subscribe
+import uvloop
 from harness.clock import in_turns
-from harness.figure import Report
+from harness.figure import Report, Table
+from harness.peers import PEERS, Events
 from harness.script import main
 from harness.workload import CHANNEL, DATA, QUERY, TYPE
 
 from fraiseql_subscriptions import SubscriptionExecutor
 
-SUBSCRIBERS = 1000
-SCHEMA = """
-type Query { ready: Boolean }
-type Customer { id: Int name: String }
-type Order { id: Int status: String total: Float currency: String customer: Customer
-             region: Int items: Int }
-type Subscription { orderUpdated: Order }
-"""
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+#: Subscribers, and the deliveries of one run by a peer and by the engine.
+SIZES = {100: (1000, 20_000), 1000: (3000, 50_000), 10_000: (10_000, 100_000)}
+#: Seconds until a subscriber that hears nothing is taken for lost.
+PATIENCE = 120.0
 
 
-class Countdown:
-    """Wakes the publisher when every subscriber has its message."""
+class FanOut:
+    """Subscribers that read on an event loop of their own, which runs while they are measured."""
 
-    def __init__(self) -> None:
-        self.left = 0
-        self.done = asyncio.Event()
+    def __init__(self, loop: asyncio.AbstractEventLoop, size: int) -> None:
+        self._loop = loop
+        self._size = size
+        self._left = 0
+        self._done = asyncio.Event()
+        self._tasks: list[asyncio.Future[None]] = []
+        self._publish: Callable[[], Awaitable[object]] | None = None
+        self.sample = b""
 
-    def start(self) -> None:
-        self.left = SUBSCRIBERS
-        self.done.clear()
+    def begin(
+        self,
+        reader: Callable[[], Coroutine[Any, Any, None]],
+        publish: Callable[[], Awaitable[object]],
+    ) -> None:
+        """Start a reader for each subscriber."""
+        self._publish = publish
+
+        async def start() -> None:
+            self._left = self._size
+            self._tasks = [asyncio.ensure_future(reader()) for _ in range(self._size)]
+            await self._done.wait()
+
+        self._loop.run_until_complete(asyncio.wait_for(start(), PATIENCE))
+
+    def subscribed(self) -> None:
+        """Said by each reader once."""
+        self._left -= 1
+        if not self._left:
+            self._done.set()
 
     def arrived(self, message: bytes) -> None:
-        self.left -= 1
-        if not self.left:
-            self.done.set()
+        """Said by each reader for every message."""
+        self._left -= 1
+        if not self._left:
+            self.sample = message
+            self._done.set()
+
+    def rate(self, events: int) -> float:
+        """Deliveries a second over `events` events, each awaited by every subscriber."""
+        publish = self._publish
+        assert publish is not None
+
+        async def measure() -> float:
+            begin = perf_counter()
+            for _ in range(events):
+                self._left = self._size
+                self._done.clear()
+                await publish()
+                await self._done.wait()
+            return events * self._size / (perf_counter() - begin)
+
+        return self._loop.run_until_complete(asyncio.wait_for(measure(), PATIENCE))
+
+    def end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        ended = self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+        for one in ended:
+            if not isinstance(one, asyncio.CancelledError):
+                raise RuntimeError("a reader ended by itself") from one
 
 
-async def peer(events: int) -> float:
-    """Deliveries a second by graphql-core and asyncio queues."""
-    schema = build_schema(SCHEMA)
-    document = parse(QUERY)
-    queues: list[asyncio.Queue[dict[str, Any]]] = [asyncio.Queue() for _ in range(SUBSCRIBERS)]
-    countdown = Countdown()
+def peer(name: str, loop: asyncio.AbstractEventLoop, size: int) -> FanOut:
+    """Subscribers served by one of the libraries."""
+    fan = FanOut(loop, size)
+    source, event = PEERS[name]()
+    queues: list[Events] = []
 
-    async def source(queue: asyncio.Queue[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
-        while True:
-            yield {"orderUpdated": await queue.get()}
-
-    async def read(number: int) -> None:
-        results = await subscribe(
-            schema, document, subscribe_field_resolver=lambda *_: source(queues[number])
-        )
-        if isinstance(results, ExecutionResult):
-            raise RuntimeError(results.errors)
+    async def read() -> None:
+        queue: Events = asyncio.Queue()
+        results = await source(queue)
+        queues.append(queue)
+        fan.subscribed()
         async for result in results:
             payload = {"data": result.data}
-            countdown.arrived(orjson.dumps({"id": "1", "type": "next", "payload": payload}))
+            fan.arrived(orjson.dumps({"id": "1", "type": "next", "payload": payload}))
 
     async def publish() -> None:
         for queue in queues:
-            queue.put_nowait(DATA)
+            queue.put_nowait(event)
 
-    return await rate(events, [read(number) for number in range(SUBSCRIBERS)], publish, countdown)
+    fan.begin(read, publish)
+    return fan
 
 
-async def engine(events: int) -> float:
-    """Deliveries a second by the engine's streams."""
-    countdown = Countdown()
-    async with SubscriptionExecutor() as executor:
+def engine(executor: SubscriptionExecutor, loop: asyncio.AbstractEventLoop, size: int) -> FanOut:
+    """Subscribers served by the engine's streams."""
+    fan = FanOut(loop, size)
 
-        async def read(number: int) -> None:
-            async with executor.subscribe(QUERY) as stream:
-                async for message in stream:
-                    countdown.arrived(message)
+    async def read() -> None:
+        async with executor.subscribe(QUERY) as stream:
+            fan.subscribed()
+            async for message in stream:
+                fan.arrived(message)
 
-        async def publish() -> None:
-            await executor.publish(TYPE, CHANNEL, DATA)
+    fan.begin(read, partial(executor.publish, TYPE, CHANNEL, DATA))
+    return fan
 
-        return await rate(
-            events, [read(number) for number in range(SUBSCRIBERS)], publish, countdown
+
+def compare(kind: str, size: int, runs: int, brief: bool) -> dict[str, list[float]]:
+    """Deliveries a second of the engine and of each peer, in turns."""
+    make = LOOPS[kind]
+    few, many = (1, 1) if brief else (share // size for share in SIZES[size])
+    with SubscriptionExecutor() as executor:
+        fans = {"engine": engine(executor, make(), size)}
+        fans |= {name: peer(name, make(), size) for name in PEERS}
+        # What everybody set up is not walked by the collector again and again.
+        gc.collect()
+        gc.freeze()
+        found = in_turns(
+            runs,
+            {
+                name: partial(fan.rate, many if name == "engine" else few)
+                for name, fan in fans.items()
+            },
         )
-
-
-async def rate(events: int, readers: list[Any], publish: Any, countdown: Countdown) -> float:
-    tasks = [asyncio.create_task(reader) for reader in readers]
-    await asyncio.sleep(0.2)  # they subscribe
-    begin = perf_counter()
-    for _ in range(events):
-        countdown.start()
-        await publish()
-        await countdown.done.wait()
-    elapsed = perf_counter() - begin
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
-    return events * SUBSCRIBERS / elapsed
+        for name, fan in fans.items():
+            fan.end()
+            if fan.sample != fans["engine"].sample:
+                raise RuntimeError(f"{name} sent {fan.sample!r}, not {fans['engine'].sample!r}")
+    gc.unfreeze()
+    gc.collect()
+    return found
 
 
 def measure(brief: bool) -> Report:
-    runs, events = (1, 3) if brief else (5, 10)
-    found = in_turns(
-        runs,
-        {
-            "engine": lambda: asyncio.run(engine(10 * events)),
-            "peer": lambda: asyncio.run(peer(events)),
-        },
-    )
-    ratios = [one / other for one, other in zip(found["engine"], found["peer"], strict=True)]
+    runs = 1 if brief else 5
     report = Report()
-    for name, title, value, unit in (
-        ("streams_engine", "deliveries to 1,000 tasks with `async for`", found["engine"], "/s"),
-        ("streams_peer", "  by graphql-core and asyncio queues", found["peer"], "/s"),
-        ("streams_ratio", "  the engine over graphql-core", ratios, "x"),
-    ):
-        report.add(name, title, value, unit)
+    rows: list[list[str | float]] = []
+    for kind in LOOPS:
+        for size in (100, 1000) if brief else SIZES:
+            found = compare(kind, size, runs, brief)
+            row: list[str | float] = [f"{size:,} on {kind}", statistics.median(found["engine"])]
+            for name in PEERS:
+                turns = zip(found["engine"], found[name], strict=True)
+                ratios = [ours / theirs for ours, theirs in turns]
+                row += [statistics.median(found[name]), f"{statistics.median(ratios):.1f} x"]
+                key = f"peer_{kind}_{size}_{name}"
+                report.series[key] = [(float(run), one) for run, one in enumerate(ratios)]
+                if size == 1000 and kind == "asyncio":
+                    if name == "graphql-core":
+                        title = "deliveries to 1,000 tasks with `async for`"
+                        report.add("streams_engine", title, found["engine"], "/s")
+                    report.add(f"streams_{name}", f"  by {name}", found[name], "/s")
+                    report.add(f"ratio_{name}", f"  the engine over {name}", ratios, "x")
+            rows.append(row)
+    columns: list[Any] = ["subscribers", "engine, /s"]
+    for name in PEERS:
+        columns += [f"{name}, /s", "engine over it"]
+    report.tables.append(Table("Deliveries a second to tasks with `async for`", columns, rows))
     return report
 
 
 if __name__ == "__main__":
-    main("How does the engine compare with what a Python server does without it?", measure)
+    main("How does the engine compare with what Python servers do without it?", measure)

@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness.figure import Figure
+from harness.figure import Figure, Table
 from harness.page import write_figures
 from harness.picture import draw
-from harness.table import format_table
+from harness.table import format_grid, format_table
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -60,12 +60,15 @@ def main() -> int:
     worked = {name: report for name, report in reports.items() if report is not None}
     figures = [figure_of(row) for report in worked.values() for row in report["figures"]]
     captions = captions_of(worked, figures, time.monotonic() - begin)
+    tables = [Table(**one) for report in worked.values() for one in report["tables"]]
     print("", format_table(figures), "", *captions, sep="\n")
+    for table in tables:
+        print(f"\n{format_grid(table)}")
     complete = worked.keys() == set(SCRIPTS)
     if complete:
         picture(worked, folder / "performance.png" if options.brief else PICTURE)
     if complete and not options.brief:
-        write_figures(PAGE, figures, captions)
+        write_figures(PAGE, figures, captions, tables)
     if options.brief:
         print("A brief run: the figures only show that every benchmark works.")
     failed = [name for name, report in reports.items() if report is None]

@@ -11,5 +11,5 @@ if ! [[ .venvs/dev/editable -nt pyproject.toml && .venvs/dev/editable -nt setup.
     "$python" -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e . >&2
     touch .venvs/dev/editable
 fi
-"$python" -m build_native >&2
+"$python" -m build_native >/dev/null
 printf '%s\n' "$python"

@@ -23,7 +23,7 @@ phase "set-up"
 interpreters=$(./scripts/interpreters.sh)
 printf '%s\n' "$interpreters"
 newest=$(tail -n 1 <<<"$interpreters" | cut -d' ' -f1)
-./scripts/develop.sh dev test
+./scripts/develop.sh dev test bench
 
 phase "lint"
 ./scripts/lint.sh

@@ -6,7 +6,7 @@ import statistics
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["Figure", "Report"]
+__all__ = ["Figure", "Report", "Table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,22 @@ class Figure:
         return {**asdict(self), "met": self.met}
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Figures that are read across as well as down: a row and a column have a meaning each."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str | float]]
+
+
 @dataclass(slots=True)
 class Report:
     """What one script measured. `series` holds (x, y) points for the pictures."""
 
     figures: list[Figure] = field(default_factory=list)
     series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    tables: list[Table] = field(default_factory=list)
 
     def add(
         self,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from .figure import Figure
-from .table import cells
+from .figure import Figure, Table
+from .table import cells, grid_cells
 
 __all__ = ["write_figures"]
 
@@ -14,7 +14,9 @@ BEGIN = "<!-- figures: written by make bench, do not edit -->\n"
 END = "<!-- end of figures -->"
 
 
-def write_figures(page: Path, figures: Iterable[Figure], captions: Iterable[str]) -> None:
+def write_figures(
+    page: Path, figures: Iterable[Figure], captions: Iterable[str], tables: Iterable[Table]
+) -> None:
     """Replace what stands between the two marks of `page`."""
     before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -28,4 +30,11 @@ def write_figures(page: Path, figures: Iterable[Figure], captions: Iterable[str]
         verdict = f"**{verdict}**" if figure.met is False else verdict
         rows.append(f"| {what} | {value} | {target} | {verdict} |")
     lines = [*rows, "", *captions, ""]
+    for table in tables:
+        lines += [f"**{table.title}**", "", _line(table.columns)]
+        lines += [f"|---|{'--:|' * (len(table.columns) - 1)}", *map(_line, grid_cells(table)), ""]
     page.write_text(before + begin + "\n".join(lines) + end + after, encoding="utf-8")
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from .figure import Report
 from .machine import Bystanders, commit, machine, yardstick
-from .table import format_table
+from .table import format_grid, format_table
 
 __all__ = ["main"]
 
@@ -27,6 +28,8 @@ def main(question: str, measure: Callable[[bool], Report]) -> None:
     yardsticks.append(yardstick())
     if options.json is None:
         print(format_table(report.figures))
+        for table in report.tables:
+            print(f"\n{format_grid(table)}")
         print(f"\nother programs used {others:.0f}% of the machine meanwhile")
         return
     told = {
@@ -38,5 +41,6 @@ def main(question: str, measure: Callable[[bool], Report]) -> None:
         "yardstick_ns": yardsticks,
         "figures": [figure.as_json() for figure in report.figures],
         "series": report.series,
+        "tables": [asdict(table) for table in report.tables],
     }
     options.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

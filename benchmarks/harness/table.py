@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .figure import Figure
+from .figure import Figure, Table
 
-__all__ = ["cells", "format_table", "number"]
+__all__ = ["cells", "format_grid", "format_table", "grid_cells", "number"]
 
 _VERDICTS = {True: "met", False: "MISSED", None: ""}
 
@@ -28,6 +28,22 @@ def cells(figure: Figure) -> tuple[str, str, str, str]:
     """What, figure, target, met or missed."""
     value = f"{number(figure.value)} {figure.unit}".rstrip()
     return figure.title, value, _target(figure), _VERDICTS[figure.met]
+
+
+def grid_cells(table: Table) -> list[list[str]]:
+    """The table's rows as text."""
+    return [[one if isinstance(one, str) else number(one) for one in row] for row in table.rows]
+
+
+def format_grid(table: Table) -> str:
+    """Its title, then its columns: the first to the left, the others to the right."""
+    rows = [table.columns, *grid_cells(table)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(table.columns))]
+    lines = [table.title]
+    for first, *others in rows:
+        cells = [f"{one:>{width}}" for one, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([f"{first:<{widths[0]}}", *cells]))
+    return "\n".join(lines)
 
 
 def _target(figure: Figure) -> str:
