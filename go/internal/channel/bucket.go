@@ -1,73 +1,104 @@
 package channel
 
-import "sync/atomic"
+import (
+	"strings"
+	"sync/atomic"
+)
 
 // bucket holds the members registered under one pattern. Those with no other
 // pattern that could report them first are in plain; the rest are guarded.
-type bucket[M any] struct {
-	plain   list[M]
-	guarded atomic.Pointer[guards[M]]
+type bucket[M, F any] struct {
+	plain   section[M, F]
+	guarded atomic.Pointer[guards[M, F]]
 }
 
-type guards[M any] struct {
-	list list[guard[M]]
-	of   map[*M]*guard[M] // the writer's
+type guards[M, F any] struct {
+	sections list[guardedSection[M, F]]
+	of       map[string]*guardedSection[M, F] // by name, the writer's
 }
 
-// guard is a member that is reported only when none of the earlier patterns,
-// which are its own too, matches.
-type guard[M any] struct {
-	member  *M
+// guardedSection holds members that are reported only when none of the earlier
+// patterns, which are their own too, matches.
+type guardedSection[M, F any] struct {
+	section[M, F]
 	earlier []Pattern
 }
 
-func (b *bucket[M]) add(m *M, earlier []Pattern) {
-	if len(earlier) == 0 {
-		b.plain.add(m)
-		return
+// name tells lists of patterns apart: no pattern has a space.
+func name(patterns []Pattern) string {
+	if len(patterns) == 1 {
+		return patterns[0].text
 	}
-	g := b.guarded.Load()
-	if g == nil {
-		g = &guards[M]{of: map[*M]*guard[M]{}}
-		b.guarded.Store(g)
+	texts := make([]string, len(patterns))
+	for i, p := range patterns {
+		texts[i] = p.text
 	}
-	one := &guard[M]{member: m, earlier: earlier}
-	g.of[m] = one
-	g.list.add(one)
+	return strings.Join(texts, " ")
 }
 
-func (b *bucket[M]) remove(m *M, guarded bool) {
-	if !guarded {
-		b.plain.remove(m)
-		return
+// obtain is the section of the members with these earlier patterns, made if
+// absent. earlier is kept.
+func (b *bucket[M, F]) obtain(earlier []Pattern) *section[M, F] {
+	if len(earlier) == 0 {
+		return &b.plain
 	}
 	g := b.guarded.Load()
 	if g == nil {
+		g = &guards[M, F]{of: map[string]*guardedSection[M, F]{}}
+		b.guarded.Store(g)
+	}
+	name := name(earlier)
+	s := g.of[name]
+	if s == nil {
+		s = &guardedSection[M, F]{earlier: earlier}
+		g.of[name] = s
+		g.sections.add(s)
+	}
+	return &s.section
+}
+
+// find is obtain without making anything: nil if absent.
+func (b *bucket[M, F]) find(earlier []Pattern) *section[M, F] {
+	if len(earlier) == 0 {
+		return &b.plain
+	}
+	if g := b.guarded.Load(); g != nil {
+		if s := g.of[name(earlier)]; s != nil {
+			return &s.section
+		}
+	}
+	return nil
+}
+
+// prune takes the section of these earlier patterns out if it is empty.
+func (b *bucket[M, F]) prune(earlier []Pattern) {
+	g := b.guarded.Load()
+	if len(earlier) == 0 || g == nil {
 		return
 	}
-	if one := g.of[m]; one != nil {
-		delete(g.of, m)
-		g.list.remove(one)
+	name := name(earlier)
+	if s := g.of[name]; s != nil && s.empty() {
+		delete(g.of, name)
+		g.sections.remove(s)
 	}
-	if g.list.count == 0 {
+	if g.sections.count == 0 {
 		b.guarded.Store(nil)
 	}
 }
 
-func (b *bucket[M]) empty() bool { return b.plain.count == 0 && b.guarded.Load() == nil }
+func (b *bucket[M, F]) empty() bool { return b.plain.empty() && b.guarded.Load() == nil }
 
-func (b *bucket[M]) appendTo(dst []*M, channel string) []*M {
-	dst = b.plain.appendTo(dst)
+func (b *bucket[M, F]) appendTo(s *search[M, F]) {
+	b.plain.appendTo(s)
 	if g := b.guarded.Load(); g != nil {
-	members:
-		for one := range g.list.each {
+	sections:
+		for one := range g.sections.each {
 			for _, p := range one.earlier {
-				if p.Match(channel) {
-					continue members
+				if p.Match(s.channel) {
+					continue sections
 				}
 			}
-			dst = append(dst, one.member)
+			one.appendTo(s)
 		}
 	}
-	return dst
 }

@@ -6,9 +6,12 @@
 // segment "*" stands for any one segment and a last segment ">" for one or more;
 // the lone pattern "*" stands for every channel.
 //
-// It guarantees that looking up a channel never blocks, never allocates beyond
-// the caller's slice, and costs in proportion to what it finds, and that a
-// member removed from the index leaves nothing behind.
+// Members may say which values they require of an event's fields; the index then
+// finds those that an event may satisfy, without looking at the others.
+//
+// It guarantees that a lookup never blocks, never allocates beyond the caller's
+// slice, and costs in proportion to what it finds, and that a member removed from
+// the index leaves nothing behind.
 package channel
 
 import (

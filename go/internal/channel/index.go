@@ -5,60 +5,130 @@ import (
 	"sync"
 )
 
-// Index finds the members whose patterns match a channel. The zero Index is
-// empty and ready; it must not be copied.
+// Index finds the members whose patterns match a channel and, of those that say
+// what they require of an event's fields, the ones that an event may satisfy. M is
+// the type of members, F of fields. The zero Index is empty and ready; it must not
+// be copied.
 //
-// AppendMatches may run on any goroutine at any time and never waits; Add and
-// Remove wait for each other on a mutex that is held for the change only.
+// AppendMatches and AppendCandidates may run on any goroutine at any time and
+// never wait; Add and Remove wait for each other on a mutex that is held for the
+// change only.
 //
 // Exact names are in a hash table, patterns with wildcards in a trie over
-// segments, so the cost of a lookup follows what it finds and not what is
-// registered.
-type Index[M any] struct {
-	mu    sync.Mutex // serialises Add and Remove
-	all   list[M]    // members that listen to everything
-	exact table[bucket[M]]
-	trie  trie[M]
+// segments, values in a hash table, so the cost of a lookup follows what it finds
+// and not what is registered.
+type Index[M, F any] struct {
+	mu     sync.Mutex    // serialises Add and Remove
+	all    section[M, F] // members that listen to everything
+	exact  table[bucket[M, F]]
+	trie   trie[M, F]
+	values table[list[M]] // by (facet, value)
+
+	lastFacet uint64 // last id given, the writer's; never reused
 }
 
-// Add registers m under patterns. When it returns, every AppendMatches that
-// begins finds m. m is kept until Remove; it must not be added again before.
-// patterns are not kept.
-func (x *Index[M]) Add(patterns []Pattern, m *M) {
-	wilds, exacts, all := plan(patterns)
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if all {
-		x.all.add(m)
-		return
-	}
-	for i, p := range wilds {
-		x.trie.obtain(p.text).bucket.add(m, wilds[:i])
-	}
-	for _, p := range exacts {
-		x.exact.obtain(0, p.text, func(*bucket[M]) {}).add(m, wilds)
-	}
+// search is one lookup.
+type search[M, F any] struct {
+	index   *Index[M, F]
+	channel string
+	event   Event[F] // nil: everybody
+	members []*M
 }
 
-// Remove undoes Add with the same patterns. No AppendMatches that begins after
-// it returned finds m. Removing what isn't there does nothing.
-func (x *Index[M]) Remove(patterns []Pattern, m *M) {
-	wilds, exacts, all := plan(patterns)
+// Add registers m under patterns. conditions are what it requires of an event, all
+// at once; it is found by the one that tells it apart best, and not at all by
+// events that cannot satisfy that one. When Add returns, every AppendMatches and
+// AppendCandidates that begins finds m. m is kept until Remove; it must not be
+// added again before. patterns and conditions are not kept, their Values are. The Place is nil when m
+// is found by its channels alone.
+func (x *Index[M, F]) Add(patterns []Pattern, conditions []Condition[F], m *M) *Place[M, F] {
+	r := plan(patterns)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if all {
-		x.all.remove(m)
+	var few [4]*section[M, F]
+	sections := x.obtain(few[:0], r)
+	best := x.choose(sections, conditions)
+	if best == nil {
+		for _, s := range sections {
+			s.open.add(m)
+		}
+		return nil
+	}
+	place := &Place[M, F]{condition: *best, facets: make([]*facet[M, F], len(sections))}
+	for i, s := range sections {
+		place.facets[i] = s.add(x, best, m)
+	}
+	return place
+}
+
+// choose is the condition under which a member costs the events least, nil for
+// none. Of many members that name, say, a status and an order, a few end up with
+// the status before the order is always the better choice; so nobody needs to
+// declare what is selective.
+func (x *Index[M, F]) choose(sections []*section[M, F], conditions []Condition[F]) (best *Condition[F]) {
+	if len(conditions) == 0 || !slices.ContainsFunc(sections, func(s *section[M, F]) bool { return s.open.count >= fewOpen }) {
+		return nil
+	}
+	least := 0.0
+	for i := range conditions {
+		cost := 0.0
+		for _, s := range sections {
+			cost += s.cost(&x.values, &conditions[i])
+		}
+		if best == nil || cost < least {
+			best, least = &conditions[i], cost
+		}
+	}
+	return best
+}
+
+// obtain appends the sections in which a member with this plan is kept, those
+// absent made.
+func (x *Index[M, F]) obtain(dst []*section[M, F], r route) []*section[M, F] {
+	if r.all {
+		return append(dst, &x.all)
+	}
+	for i, p := range r.wilds {
+		dst = append(dst, x.trie.obtain(p.text).bucket.obtain(r.wilds[:i]))
+	}
+	for _, p := range r.exacts {
+		dst = append(dst, x.exact.obtain(0, p.text, func(*bucket[M, F]) {}).obtain(r.wilds))
+	}
+	return dst
+}
+
+// Remove undoes Add with the same patterns; place is what Add gave. No lookup that
+// begins after it returned finds m. Removing what isn't there does nothing.
+func (x *Index[M, F]) Remove(patterns []Pattern, place *Place[M, F], m *M) {
+	r := plan(patterns)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	number := 0
+	remove := func(s *section[M, F]) {
+		switch {
+		case s == nil:
+		case place == nil:
+			s.open.remove(m)
+		default:
+			s.remove(x, &place.condition, place.facets[number], m)
+		}
+		number++
+	}
+	if r.all {
+		remove(&x.all)
 		return
 	}
-	for i, p := range wilds {
+	for i, p := range r.wilds {
 		if n := x.trie.find(p.text); n != nil {
-			n.bucket.remove(m, i > 0)
+			remove(n.bucket.find(r.wilds[:i]))
+			n.bucket.prune(r.wilds[:i])
 			x.trie.prune(n)
 		}
 	}
-	for _, p := range exacts {
+	for _, p := range r.exacts {
 		if b := x.exact.find(0, p.text); b != nil {
-			b.remove(m, len(wilds) > 0)
+			remove(b.find(r.wilds))
+			b.prune(r.wilds)
 			if b.empty() {
 				x.exact.remove(0, p.text)
 			}
@@ -74,12 +144,30 @@ func (x *Index[M]) Remove(patterns []Pattern, m *M) {
 // It finds every member whose Add returned before it began and whose Remove
 // hasn't begun; of members that are being added or removed meanwhile it may find
 // some.
-func (x *Index[M]) AppendMatches(dst []*M, channel string) []*M {
-	dst = x.all.appendTo(dst)
+func (x *Index[M, F]) AppendMatches(dst []*M, channel string) []*M {
+	return x.append(dst, channel, nil)
+}
+
+// AppendCandidates is AppendMatches without those members that cannot want event,
+// as far as the index can tell.
+func (x *Index[M, F]) AppendCandidates(dst []*M, channel string, event Event[F]) []*M {
+	return x.append(dst, channel, event)
+}
+
+func (x *Index[M, F]) append(dst []*M, channel string, event Event[F]) []*M {
+	s := search[M, F]{index: x, channel: channel, event: event, members: dst}
+	x.all.appendTo(&s)
 	if b := x.exact.find(0, channel); b != nil {
-		dst = b.appendTo(dst, channel)
+		b.appendTo(&s)
 	}
-	return x.trie.appendTo(dst, channel)
+	x.trie.appendTo(&s)
+	return s.members
+}
+
+// route says in which sections a member is.
+type route struct {
+	wilds, exacts []Pattern
+	all           bool
 }
 
 // plan splits patterns, each taken once, into those with wildcards, exact names,
@@ -91,16 +179,17 @@ func (x *Index[M]) AppendMatches(dst []*M, channel string) []*M {
 // equal to the channel) only when no pattern with wildcards matches. So nothing
 // is marked per event, and members with one pattern, or exact names only, pay
 // nothing.
-func plan(patterns []Pattern) (wilds, exacts []Pattern, all bool) {
+func plan(patterns []Pattern) route {
 	if len(patterns) == 1 {
 		switch patterns[0].kind {
 		case everything:
-			return nil, nil, true
+			return route{all: true}
 		case wild:
-			return patterns, nil, false
+			return route{wilds: patterns}
 		}
-		return nil, patterns, false
+		return route{exacts: patterns}
 	}
+	var r route
 	seen := make(map[Pattern]struct{}, len(patterns))
 	for _, p := range patterns {
 		if _, again := seen[p]; again {
@@ -109,12 +198,13 @@ func plan(patterns []Pattern) (wilds, exacts []Pattern, all bool) {
 		seen[p] = struct{}{}
 		switch p.kind {
 		case everything:
-			return nil, nil, true
+			return route{all: true}
 		case wild:
-			wilds = append(wilds, p)
+			r.wilds = append(r.wilds, p)
 		case exact:
-			exacts = append(exacts, p)
+			r.exacts = append(r.exacts, p)
 		}
 	}
-	return slices.Clip(wilds), exacts, false
+	r.wilds = slices.Clip(r.wilds)
+	return r
 }

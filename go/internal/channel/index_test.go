@@ -59,30 +59,35 @@ func randomText(r *rand.Rand, wildcards bool) string {
 	return b.String()
 }
 
-func (x *Index[M]) holdsNothing() bool {
+func (x *Index[M, F]) holdsNothing() bool {
 	for i := range x.exact.shards {
 		if x.exact.shards[i].slots.Load() != nil || x.trie.named.shards[i].slots.Load() != nil {
 			return false
 		}
 	}
-	return x.all.count == 0 && x.all.places == nil && x.all.head.Load() == nil &&
-		x.exact.live.Load() == 0 && x.trie.named.live.Load() == 0 && x.trie.root.empty()
+	for i := range x.values.shards {
+		if x.values.shards[i].slots.Load() != nil {
+			return false
+		}
+	}
+	return x.all.empty() && x.all.open.places == nil && x.all.open.head.Load() == nil &&
+		x.values.live.Load() == 0 && x.exact.live.Load() == 0 && x.trie.named.live.Load() == 0 && x.trie.root.empty()
 }
 
 func TestIndexFindsExactlyTheMembersThatMatchNaively(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		var x Index[member]
+		var x Index[member, field]
 		var live []*member
 		for step := range 400 {
 			// Grow first, shrink later.
 			if len(live) == 0 || r.IntN(400) > step {
 				m := newMember(t, r, step)
-				x.Add(m.patterns, m)
+				x.Add(m.patterns, nil, m)
 				live = append(live, m)
 			} else {
 				i := r.IntN(len(live))
-				x.Remove(live[i].patterns, live[i])
+				x.Remove(live[i].patterns, nil, live[i])
 				live = slices.Delete(live, i, i+1)
 			}
 			name := randomText(r, false)
@@ -103,7 +108,7 @@ func TestIndexFindsExactlyTheMembersThatMatchNaively(t *testing.T) {
 			}
 		}
 		for _, m := range live {
-			x.Remove(m.patterns, m)
+			x.Remove(m.patterns, nil, m)
 		}
 		if !x.holdsNothing() {
 			t.Fatalf("seed %d: the emptied index still holds something", seed)
@@ -119,13 +124,13 @@ func TestAMemberWithSeveralMatchingPatternsIsReportedOnce(t *testing.T) {
 		{"*", "a.b", "a.*"},
 		{"a.>", "a.>", ">"},
 	} {
-		var x Index[member]
+		var x Index[member, field]
 		m := member1(t, texts...)
-		x.Add(m.patterns, m)
+		x.Add(m.patterns, nil, m)
 		if got := x.AppendMatches(nil, "a.b"); len(got) != 1 || got[0] != m {
 			t.Errorf("%q: reported %d times, want once", texts, len(got))
 		}
-		x.Remove(m.patterns, m)
+		x.Remove(m.patterns, nil, m)
 		if got := x.AppendMatches(nil, "a.b"); len(got) != 0 {
 			t.Errorf("%q: found after removal", texts)
 		}
@@ -136,16 +141,16 @@ func TestAMemberWithSeveralMatchingPatternsIsReportedOnce(t *testing.T) {
 }
 
 func TestRemovingWhatIsNotThereChangesNothing(t *testing.T) {
-	var x Index[member]
+	var x Index[member, field]
 	here := member1(t, "a.b", "a.*", "c.*")
 	for _, texts := range [][]string{{"*"}, {"a.b"}, {"a.*"}, {"c.*", "a.*", "a.b"}, {"x.y", "x.*"}} {
-		x.Remove(member1(t, texts...).patterns, &member{}) // while empty
-		x.Add(here.patterns, here)
-		x.Remove(member1(t, texts...).patterns, &member{})
+		x.Remove(member1(t, texts...).patterns, nil, &member{}) // while empty
+		x.Add(here.patterns, nil, here)
+		x.Remove(member1(t, texts...).patterns, nil, &member{})
 		if got := x.AppendMatches(nil, "a.b"); len(got) != 1 {
 			t.Errorf("after removing a stranger at %q: %d members, want 1", texts, len(got))
 		}
-		x.Remove(here.patterns, here)
+		x.Remove(here.patterns, nil, here)
 	}
 	if !x.holdsNothing() {
 		t.Error("the emptied index still holds something")
@@ -154,18 +159,18 @@ func TestRemovingWhatIsNotThereChangesNothing(t *testing.T) {
 
 func TestAHundredThousandMembersOfOneChannelComeAndGo(t *testing.T) {
 	for _, text := range []string{"orders", "orders.*", "*"} {
-		var x Index[member]
+		var x Index[member, field]
 		patterns := []Pattern{pattern(t, text)}
 		name := strings.ReplaceAll(text, "*", "x")
 		members := make([]member, 100_000)
 		for i := range members {
-			x.Add(patterns, &members[i])
+			x.Add(patterns, nil, &members[i])
 		}
 		if got := len(x.AppendMatches(nil, name)); got != len(members) {
 			t.Fatalf("%s: found %d of %d", text, got, len(members))
 		}
 		for n, i := range rand.New(rand.NewPCG(1, 2)).Perm(len(members)) {
-			x.Remove(patterns, &members[i])
+			x.Remove(patterns, nil, &members[i])
 			if left := len(members) - n - 1; left&(left-1) == 0 {
 				if got := len(x.AppendMatches(nil, name)); got != left {
 					t.Fatalf("%s: found %d, want %d", text, got, left)
@@ -179,7 +184,7 @@ func TestAHundredThousandMembersOfOneChannelComeAndGo(t *testing.T) {
 }
 
 func TestReadersAlwaysFindMembersThatStay(t *testing.T) {
-	var x Index[member]
+	var x Index[member, field]
 	names := []string{"a", "a.b", "a:b", "a.b.c", "b.b"}
 	texts := [][]string{{"*"}, {"a"}, {"a.b"}, {"a.*"}, {"a.>", "*.b"}, {"a.b", "*.b"}, {"a:b"}, {"*.b.c"}, {"a.b.c", "b.b"}}
 	const each = 5
@@ -187,13 +192,13 @@ func TestReadersAlwaysFindMembersThatStay(t *testing.T) {
 	for range each {
 		for _, group := range texts {
 			m := member1(t, group...)
-			x.Add(m.patterns, m)
+			x.Add(m.patterns, nil, m)
 			stay = append(stay, m)
 			// Strangers between those that stay, so that slots free up there.
 			for range 3 {
 				m := member1(t, group...)
-				x.Add(m.patterns, m)
-				defer x.Remove(m.patterns, m)
+				x.Add(m.patterns, nil, m)
+				defer x.Remove(m.patterns, nil, m)
 			}
 		}
 	}
@@ -218,16 +223,16 @@ func TestReadersAlwaysFindMembersThatStay(t *testing.T) {
 			for range 3_000 {
 				if len(mine) < 400 && r.IntN(5) > 1 {
 					m := member1(t, texts[r.IntN(len(texts))]...)
-					x.Add(m.patterns, m)
+					x.Add(m.patterns, nil, m)
 					mine = append(mine, m)
 				} else if len(mine) > 0 {
 					i := r.IntN(len(mine))
-					x.Remove(mine[i].patterns, mine[i])
+					x.Remove(mine[i].patterns, nil, mine[i])
 					mine = slices.Delete(mine, i, i+1)
 				}
 			}
 			for _, m := range mine {
-				x.Remove(m.patterns, m)
+				x.Remove(m.patterns, nil, m)
 			}
 		})
 	}
@@ -260,7 +265,7 @@ func TestReadersAlwaysFindMembersThatStay(t *testing.T) {
 }
 
 func TestAMemberIsFoundAsSoonAsAddReturnsAndGoneAsSoonAsRemoveDoes(t *testing.T) {
-	var x Index[member]
+	var x Index[member, field]
 	var workers sync.WaitGroup
 	for w := range 4 {
 		workers.Go(func() {
@@ -268,11 +273,11 @@ func TestAMemberIsFoundAsSoonAsAddReturnsAndGoneAsSoonAsRemoveDoes(t *testing.T)
 			for i := range 500 {
 				m := newMember(t, r, i)
 				name := randomText(r, false)
-				x.Add(m.patterns, m)
+				x.Add(m.patterns, nil, m)
 				if got := slices.Contains(x.AppendMatches(nil, name), m); got != m.matches(name) {
 					t.Errorf("added: found %v on %q for %v", got, name, m.patterns)
 				}
-				x.Remove(m.patterns, m)
+				x.Remove(m.patterns, nil, m)
 				if slices.Contains(x.AppendMatches(nil, name), m) {
 					t.Errorf("removed: still found on %q", name)
 				}
@@ -286,11 +291,11 @@ func TestAMemberIsFoundAsSoonAsAddReturnsAndGoneAsSoonAsRemoveDoes(t *testing.T)
 }
 
 func TestMatchingAllocatesNothing(t *testing.T) {
-	var x Index[member]
+	var x Index[member, field]
 	for i := range 100 {
 		for _, group := range [][]string{{"*"}, {"a.b"}, {"a.*"}, {"a.*", "*.b"}, {fmt.Sprintf("a.%d", i)}} {
 			m := member1(t, group...)
-			x.Add(m.patterns, m)
+			x.Add(m.patterns, nil, m)
 		}
 	}
 	dst := make([]*member, 0, 1000)
@@ -302,14 +307,14 @@ func TestMatchingAllocatesNothing(t *testing.T) {
 func BenchmarkMatchExact(b *testing.B) {
 	for _, k := range []int{1, 4, 100, 10_000} {
 		b.Run(fmt.Sprintf("%d members", k), func(b *testing.B) {
-			var x Index[member]
+			var x Index[member, field]
 			for i := range 1000 { // other channels
 				m := member1(b, fmt.Sprintf("orders.%d", i))
-				x.Add(m.patterns, m)
+				x.Add(m.patterns, nil, m)
 			}
 			for range k {
 				m := member1(b, "orders.eu.paris")
-				x.Add(m.patterns, m)
+				x.Add(m.patterns, nil, m)
 			}
 			dst := make([]*member, 0, k)
 			b.ReportAllocs()
@@ -324,10 +329,10 @@ func BenchmarkMatchExact(b *testing.B) {
 }
 
 func BenchmarkMatchWildcard(b *testing.B) {
-	var x Index[member]
+	var x Index[member, field]
 	for i := range 10_000 {
 		m := member1(b, fmt.Sprintf("orders.%d.*", i))
-		x.Add(m.patterns, m)
+		x.Add(m.patterns, nil, m)
 	}
 	dst := make([]*member, 0, 10)
 	b.ReportAllocs()
@@ -342,16 +347,16 @@ func BenchmarkMatchWildcard(b *testing.B) {
 func BenchmarkAddRemove(b *testing.B) {
 	for _, k := range []int{10, 1000, 100_000} {
 		b.Run(fmt.Sprintf("beside %d members", k), func(b *testing.B) {
-			var x Index[member]
+			var x Index[member, field]
 			patterns := []Pattern{pattern(b, "orders")}
 			for range k {
-				x.Add(patterns, new(member))
+				x.Add(patterns, nil, new(member))
 			}
 			m := new(member)
 			b.ReportAllocs()
 			for b.Loop() {
-				x.Add(patterns, m)
-				x.Remove(patterns, m)
+				x.Add(patterns, nil, m)
+				x.Remove(patterns, nil, m)
 			}
 		})
 	}
@@ -372,9 +377,9 @@ func BenchmarkMemory(b *testing.B) {
 			}
 			for b.Loop() {
 				before := heap()
-				var x Index[member]
+				var x Index[member, field]
 				for i := range members {
-					x.Add(patterns[i], &members[i])
+					x.Add(patterns[i], nil, &members[i])
 				}
 				b.ReportMetric(float64(heap()-before)/k, "B/member")
 				runtime.KeepAlive(&x)

@@ -152,9 +152,9 @@ func FuzzPattern(f *testing.F) {
 		if got := p.Match(name); got != want {
 			t.Fatalf("%q matches %q: %v, want %v", text, name, got, want)
 		}
-		var x Index[int]
+		var x Index[int, field]
 		m := new(int)
-		x.Add([]Pattern{p}, m)
+		x.Add([]Pattern{p}, nil, m)
 		if got := len(x.AppendMatches(nil, name)) == 1; got != want {
 			t.Fatalf("index finds %q for %q: %v, want %v", text, name, got, want)
 		}

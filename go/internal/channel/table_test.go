@@ -76,29 +76,29 @@ func checkShards[V any](t *testing.T, x *table[V]) {
 // The two below back the claim in table's comment.
 
 func BenchmarkTable(b *testing.B) {
-	compare(b, func(names []string) func(string) *bucket[member] {
-		var x table[bucket[member]]
+	compare(b, func(names []string) func(string) *bucket[member, field] {
+		var x table[bucket[member, field]]
 		for _, name := range names {
-			x.obtain(0, name, func(*bucket[member]) {})
+			x.obtain(0, name, func(*bucket[member, field]) {})
 		}
-		return func(name string) *bucket[member] { return x.find(0, name) }
+		return func(name string) *bucket[member, field] { return x.find(0, name) }
 	})
 }
 
 func BenchmarkSyncMap(b *testing.B) {
-	compare(b, func(names []string) func(string) *bucket[member] {
+	compare(b, func(names []string) func(string) *bucket[member, field] {
 		var x sync.Map
 		for _, name := range names {
-			x.Store(name, new(bucket[member]))
+			x.Store(name, new(bucket[member, field]))
 		}
-		return func(name string) *bucket[member] {
+		return func(name string) *bucket[member, field] {
 			v, _ := x.Load(name)
-			return v.(*bucket[member])
+			return v.(*bucket[member, field])
 		}
 	})
 }
 
-func compare(b *testing.B, build func(names []string) func(string) *bucket[member]) {
+func compare(b *testing.B, build func(names []string) func(string) *bucket[member, field]) {
 	names := make([]string, 100_000)
 	for i := range names {
 		names[i] = fmt.Sprintf("orders.%d", i)

@@ -6,21 +6,21 @@ import "sync/atomic"
 // with the separator before it, so ".a" and ":a" lead to different nodes; the
 // first step has none and counts as '.'. Steps by name are looked up in one hash
 // table for the whole trie, by (node, step); wildcard steps are pointers.
-type trie[M any] struct {
-	root  node[M]
-	named table[node[M]]
+type trie[M, F any] struct {
+	root  node[M, F]
+	named table[node[M, F]]
 	ids   uint64 // last id given, the writer's; never reused
 }
 
-type node[M any] struct {
-	bucket bucket[M]
-	star   [2]atomic.Pointer[node[M]] // "*" after '.', after ':'
-	tail   [2]atomic.Pointer[node[M]] // ">" after '.', after ':'
-	names  atomic.Int32               // steps by name that lead from here
+type node[M, F any] struct {
+	bucket bucket[M, F]
+	star   [2]atomic.Pointer[node[M, F]] // "*" after '.', after ':'
+	tail   [2]atomic.Pointer[node[M, F]] // ">" after '.', after ':'
+	names  atomic.Int32                  // steps by name that lead from here
 
 	// Below: set when made.
 	id     uint64
-	parent *node[M]
+	parent *node[M, F]
 	step   string
 }
 
@@ -32,7 +32,7 @@ func cut(rest string) (step, after string) {
 }
 
 // wildcard is the slot of n that a wildcard step goes through, nil for a name.
-func (n *node[M]) wildcard(step string) *atomic.Pointer[node[M]] {
+func (n *node[M, F]) wildcard(step string) *atomic.Pointer[node[M, F]] {
 	segment := step
 	if isSeparator(step[0]) {
 		segment = step[1:]
@@ -54,13 +54,13 @@ func side(step string) int {
 }
 
 // obtain is the node of pattern, made if absent.
-func (t *trie[M]) obtain(pattern string) *node[M] {
+func (t *trie[M, F]) obtain(pattern string) *node[M, F] {
 	n := &t.root
 	for rest := pattern; rest != ""; {
 		var step string
 		step, rest = cut(rest)
 		parent := n
-		prepare := func(made *node[M]) {
+		prepare := func(made *node[M, F]) {
 			t.ids++
 			made.id, made.parent, made.step = t.ids, parent, step
 			if parent.wildcard(step) == nil {
@@ -70,7 +70,7 @@ func (t *trie[M]) obtain(pattern string) *node[M] {
 		if slot := parent.wildcard(step); slot == nil {
 			n = t.named.obtain(parent.id, step, prepare)
 		} else if n = slot.Load(); n == nil {
-			n = new(node[M])
+			n = new(node[M, F])
 			prepare(n)
 			slot.Store(n)
 		}
@@ -79,7 +79,7 @@ func (t *trie[M]) obtain(pattern string) *node[M] {
 }
 
 // find is the node of pattern, or nil.
-func (t *trie[M]) find(pattern string) *node[M] {
+func (t *trie[M, F]) find(pattern string) *node[M, F] {
 	n := &t.root
 	for rest := pattern; rest != "" && n != nil; {
 		var step string
@@ -94,7 +94,7 @@ func (t *trie[M]) find(pattern string) *node[M] {
 }
 
 // prune takes n out, and every node above it, as far as they hold nothing.
-func (t *trie[M]) prune(n *node[M]) {
+func (t *trie[M, F]) prune(n *node[M, F]) {
 	for n.parent != nil && n.empty() {
 		if slot := n.parent.wildcard(n.step); slot != nil {
 			slot.Store(nil)
@@ -106,36 +106,34 @@ func (t *trie[M]) prune(n *node[M]) {
 	}
 }
 
-func (n *node[M]) empty() bool { return n.bucket.empty() && n.childless() }
+func (n *node[M, F]) empty() bool { return n.bucket.empty() && n.childless() }
 
-func (n *node[M]) childless() bool {
+func (n *node[M, F]) childless() bool {
 	return n.names.Load() == 0 &&
 		n.star[0].Load() == nil && n.star[1].Load() == nil &&
 		n.tail[0].Load() == nil && n.tail[1].Load() == nil
 }
 
-// appendTo appends the members whose patterns match channel. Any goroutine may
+// appendTo appends the members whose patterns match the channel. Any goroutine may
 // call it. It visits each node at most once, and only nodes whose pattern
-// matches a beginning of channel.
-func (t *trie[M]) appendTo(dst []*M, channel string) []*M {
-	return t.walk(dst, &t.root, channel, channel)
-}
+// matches a beginning of the channel.
+func (t *trie[M, F]) appendTo(s *search[M, F]) { t.walk(s, &t.root, s.channel) }
 
-func (t *trie[M]) walk(dst []*M, n *node[M], rest, channel string) []*M {
+func (t *trie[M, F]) walk(s *search[M, F], n *node[M, F], rest string) {
 	if rest == "" {
-		return n.bucket.appendTo(dst, channel)
+		n.bucket.appendTo(s)
+		return
 	}
 	step, after := cut(rest)
 	if tail := n.tail[side(step)].Load(); tail != nil {
-		dst = tail.bucket.appendTo(dst, channel)
+		tail.bucket.appendTo(s)
 	}
 	if star := n.star[side(step)].Load(); star != nil {
-		dst = t.walk(dst, star, after, channel)
+		t.walk(s, star, after)
 	}
 	if n.names.Load() != 0 {
 		if named := t.named.find(n.id, step); named != nil {
-			dst = t.walk(dst, named, after, channel)
+			t.walk(s, named, after)
 		}
 	}
-	return dst
 }

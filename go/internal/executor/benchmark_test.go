@@ -15,34 +15,14 @@ const benchmarkEvent = `{"id":4711,"status":"shipped","total":129.95,"customer":
 func BenchmarkDispatch(b *testing.B) {
 	for _, subscribers := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprintf("subscribers=%d", subscribers), func(b *testing.B) {
-			parsed, err := executor.ParseOptions(options)
-			if err != nil {
-				b.Fatal(err)
-			}
-			x, err := executor.New(1, parsed, newResolvers())
-			if err != nil {
-				b.Fatal(err)
-			}
-			thread := &bus.Thread{}
-			defer x.Close(thread, patience)
+			x := openBenchmark(b)
 			subscriptions := make([]*executor.Subscription, subscribers)
 			for i := range subscriptions {
-				subscriptions[i], err = x.RegisterSubscription(thread, executor.Registration{
-					Connection: fmt.Sprint(i), Subscription: "s", Query: "subscription { orderUpdated { id status total } }",
-				})
-				if err != nil {
-					b.Fatal(err)
-				}
+				subscriptions[i] = registerBenchmark(b, x, i, "")
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				ev, err := event.New("orderUpdated", "orders", []byte(benchmarkEvent), "", "")
-				if err != nil {
-					b.Fatal(err)
-				}
-				if _, err := x.PublishWithExecutor(thread, []*event.Event{ev}, bus.WaitDispatched); err != nil {
-					b.Fatal(err)
-				}
+				publishBenchmark(b, x, []byte(benchmarkEvent))
 				b.StopTimer()
 				for _, s := range subscriptions {
 					x.NextResponses(s, 1).Recycle()
@@ -51,5 +31,80 @@ func BenchmarkDispatch(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(subscribers), "ns/delivery")
 		})
+	}
+}
+
+// BenchmarkTenMatch is an event that reaches ten subscriptions: alone, and among
+// others that it does not reach. The second costs at most three times the first.
+func BenchmarkTenMatch(b *testing.B) {
+	for _, by := range []struct{ name, options string }{
+		{"filter", `{"filter":{"status":"shipped","id":%d}}`},
+		{"tenant", `{"context":{"tenant_id":%d}}`},
+		{"all", `{"filter":{"id":%[1]d,"total":{"gt":1}},"context":{"tenant_id":%[1]d},"event_types":["orderUpdated"]}`},
+	} {
+		for _, subscribers := range []int{10, 100_000} {
+			b.Run(fmt.Sprintf("by=%s/of=%d", by.name, subscribers), func(b *testing.B) {
+				x := openBenchmark(b)
+				var reached []*executor.Subscription
+				for i := range subscribers {
+					id := i + 1_000_000
+					if i%(subscribers/10) == 0 {
+						id = 4711
+					}
+					s := registerBenchmark(b, x, i, fmt.Sprintf(by.options, id))
+					if id == 4711 {
+						reached = append(reached, s)
+					}
+				}
+				data := []byte(`{"tenant_id":4711,` + benchmarkEvent[1:])
+				b.ReportAllocs()
+				for b.Loop() {
+					publishBenchmark(b, x, data)
+					for _, s := range reached {
+						batch := x.NextResponses(s, 1)
+						if len(batch.Entries) != 1 {
+							b.Fatal("the event did not arrive")
+						}
+						batch.Recycle()
+					}
+				}
+			})
+		}
+	}
+}
+
+func openBenchmark(b testing.TB) *executor.Executor {
+	b.Helper()
+	parsed, err := executor.ParseOptions(options)
+	if err != nil {
+		b.Fatal(err)
+	}
+	x, err := executor.New(1, parsed, newResolvers())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { x.Close(&bus.Thread{}, patience) })
+	return x
+}
+
+func registerBenchmark(b testing.TB, x *executor.Executor, number int, options string) *executor.Subscription {
+	b.Helper()
+	s, err := x.RegisterSubscription(&bus.Thread{}, executor.Registration{
+		Connection: fmt.Sprint(number), Subscription: "s", Query: "subscription { orderUpdated { id status total } }", Options: options,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+func publishBenchmark(b testing.TB, x *executor.Executor, data []byte) {
+	b.Helper()
+	ev, err := event.New("orderUpdated", "orders", data, "", "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := x.PublishWithExecutor(&bus.Thread{}, []*event.Event{ev}, bus.WaitDispatched); err != nil {
+		b.Fatal(err)
 	}
 }

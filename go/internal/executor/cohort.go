@@ -3,6 +3,7 @@ package executor
 import (
 	"sync/atomic"
 
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
 )
 
@@ -35,6 +36,7 @@ type cohort struct {
 	key     cohortKey
 	spec    *spec
 	answer  *answer
+	place   *channel.Place[cohort, field] // in the index; nil: found by its channels alone
 	members members
 }
 

@@ -26,8 +26,10 @@ const (
 
 // delivery is one event with its audience. Pooled: it goes back when delivered.
 type delivery struct {
+	lookup
 	executor   *Executor
 	event      *event.Event
+	facts      security.Facts
 	candidates []*cohort
 	targets    []target
 	works      []work
@@ -64,7 +66,8 @@ func (x *Executor) DispatchEventToSubscriptions(t *bus.Thread, ev *event.Event) 
 			matched = &delivery{executor: x, event: ev}
 		}
 	}()
-	d.candidates = x.index.AppendMatches(d.candidates[:0], ev.Channel)
+	d.facts = x.policy.Read(ev.Channel, ev.Document().Root())
+	d.candidates = x.index.AppendCandidates(d.candidates[:0], ev.Channel, d)
 	if len(d.candidates) >= largeAudience {
 		t.Unlocked(d.match)
 	} else {
@@ -75,14 +78,11 @@ func (x *Executor) DispatchEventToSubscriptions(t *bus.Thread, ev *event.Event) 
 
 // match decides for every candidate.
 func (d *delivery) match() {
-	if len(d.candidates) == 0 {
-		return
-	}
 	x := d.executor
-	facts := x.policy.Read(d.event.Channel, d.event.Document().Root())
 	for _, c := range d.candidates {
 		live := int(c.members.live.Load())
-		switch verdict, module := x.DispatchEventToSingle(d.event, &facts, c); verdict {
+		d.visit(c, live)
+		switch verdict, module := x.DispatchEventToSingle(d.event, &d.facts, c); verdict {
 		case Deliver:
 			d.include(c, live)
 		case Denied:
@@ -91,6 +91,7 @@ func (d *delivery) match() {
 			d.filtered += live
 		}
 	}
+	d.countPassedOver()
 	for module, subscriptions := range d.denied {
 		if subscriptions > 0 {
 			x.metrics.Denied(security.Module(module), subscriptions)
@@ -295,6 +296,6 @@ func (d *delivery) recycle() {
 	clear(d.works)
 	clear(d.byAnswer)
 	x := d.executor
-	*d = delivery{candidates: d.candidates[:0], targets: d.targets[:0], works: d.works[:0], byAnswer: d.byAnswer}
+	*d = delivery{lookup: lookup{values: d.values, round: d.round + 1}, candidates: d.candidates[:0], targets: d.targets[:0], works: d.works[:0], byAnswer: d.byAnswer}
 	x.deliveries.Put(d)
 }

@@ -13,6 +13,7 @@
 package executor
 
 import (
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -44,9 +45,10 @@ type Executor struct {
 	stopping, closed atomic.Bool
 
 	// index and each cohort's members are read by dispatch without a lock.
-	index      channel.Index[cohort]
-	deliveries sync.Pool // of *delivery
-	batches    sync.Pool // of *Batch
+	index      channel.Index[cohort, field]
+	seed       maphash.Seed // of the index's values
+	deliveries sync.Pool    // of *delivery
+	batches    sync.Pool    // of *Batch
 
 	// mu guards the tables of registration. It is never held across a call into
 	// Python, a wait, or the parsing of a user's text.
@@ -60,6 +62,7 @@ type Executor struct {
 	operationUses map[*query.Operation]int
 	answers       map[answerKey]*answer
 	cohorts       map[cohortKey]*cohort
+	fields        fields
 	plain         *consumer // nil until the plain side is first used
 
 	// consumersMu guards the consumers.
@@ -89,7 +92,9 @@ func New(number int, options Options, python Python) (*Executor, error) {
 		operationUses: make(map[*query.Operation]int),
 		answers:       make(map[answerKey]*answer),
 		cohorts:       make(map[cohortKey]*cohort),
+		fields:        fields{known: make(map[fieldKey]*field)},
 		consumers:     make(map[int]*consumer),
+		seed:          maphash.MakeSeed(),
 	}
 	x.deliveries.New = func() any { return new(delivery) }
 	x.batches.New = func() any { return new(Batch) }

@@ -1,6 +1,11 @@
 package executor
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+)
 
 // Remains says what is left in the tables of an executor without subscriptions.
 func (x *Executor) Remains() string {
@@ -8,7 +13,7 @@ func (x *Executor) Remains() string {
 	defer x.mu.Unlock()
 	sizes := []int{
 		len(x.subscriptions), len(x.clients), len(x.connections), len(x.specs), len(x.operations),
-		len(x.operationUses), len(x.answers), len(x.cohorts), len(x.pending.answers),
+		len(x.operationUses), len(x.answers), len(x.cohorts), len(x.pending.answers), len(x.fields.known), len(x.fields.free),
 	}
 	for _, size := range sizes {
 		if size > 0 {
@@ -16,4 +21,37 @@ func (x *Executor) Remains() string {
 		}
 	}
 	return ""
+}
+
+// Audience is whom dispatch finds for an event, how many cohorts it looks at for
+// that, and how many subscriptions it counts as kept away.
+func (x *Executor) Audience(ev *event.Event) (found map[*Subscription]int, visited, kept int) {
+	d := x.DispatchEventToSubscriptions(&bus.Thread{}, ev).(*delivery)
+	defer d.recycle()
+	found = make(map[*Subscription]int)
+	for _, target := range d.targets {
+		target.cohort.members.each(func(m *member) { found[m.subscription]++ })
+	}
+	kept = d.filtered
+	for _, subscriptions := range d.denied {
+		kept += subscriptions
+	}
+	return found, len(d.candidates), kept
+}
+
+// Everybody is Audience without the index of values: each cohort of the channel is
+// looked at.
+func (x *Executor) Everybody(ev *event.Event) (found map[*Subscription]int, visited, kept int) {
+	found = make(map[*Subscription]int)
+	facts := x.policy.Read(ev.Channel, ev.Document().Root())
+	cohorts := x.index.AppendMatches(nil, ev.Channel)
+	for _, c := range cohorts {
+		switch verdict, _ := x.DispatchEventToSingle(ev, &facts, c); verdict {
+		case Deliver:
+			c.members.each(func(m *member) { found[m.subscription]++ })
+		case Denied, Filtered:
+			kept += int(c.members.live.Load())
+		}
+	}
+	return found, len(cohorts), kept
 }

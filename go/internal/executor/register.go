@@ -183,7 +183,7 @@ func (x *Executor) cohortFor(key answerKey, parts compiled, s *Subscription) *co
 		x.cohorts[cohortKey] = c
 		a.cohorts++
 		parts.spec.cohorts++
-		x.index.Add(parts.spec.patterns, c)
+		x.enlist(c)
 	}
 	return c
 }
@@ -192,6 +192,7 @@ func (x *Executor) cohortFor(key answerKey, parts compiled, s *Subscription) *co
 func (x *Executor) enter(m *member, s *Subscription, c *cohort) {
 	m.subscription, m.cohort = s, c
 	c.members.add(m)
+	c.place.Weigh(1)
 }
 
 // leave ends a membership, and with the last one its cohort and whatever only
@@ -199,10 +200,11 @@ func (x *Executor) enter(m *member, s *Subscription, c *cohort) {
 func (x *Executor) leave(m *member) {
 	c := m.cohort
 	c.members.remove(m)
+	c.place.Weigh(-1)
 	if c.members.live.Load() > 0 {
 		return
 	}
-	x.index.Remove(c.spec.patterns, c)
+	x.delist(c)
 	delete(x.cohorts, c.key)
 	if c.spec.cohorts--; c.spec.cohorts == 0 && x.specs[c.spec.options] == c.spec {
 		delete(x.specs, c.spec.options)
