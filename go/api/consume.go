@@ -12,7 +12,8 @@ func NextEvent(handle int, id string, outAddress int) (count int, err error) {
 
 // NextEvents appends at most maximum responses, oldest first, to the list at
 // outAddress and returns how many. Fewer than maximum re-arm the subscription for
-// its consumer's descriptor.
+// its consumer's descriptor. One that the server ended is not found any more once it
+// has been read to its end.
 func NextEvents(handle int, id string, outAddress, maximum int) (count int, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)
@@ -23,7 +24,10 @@ func NextEvents(handle int, id string, outAddress, maximum int) (count int, err 
 	if err != nil {
 		return 0, err
 	}
-	batch := e.NextResponses(s, maximum)
+	batch, err := e.NextResponses(t, s, maximum)
+	if err != nil {
+		return 0, err
+	}
 	defer batch.Recycle()
 	return len(batch.Entries), bridge.ListAt(outAddress).AppendBytes(batch)
 }

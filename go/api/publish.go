@@ -92,24 +92,43 @@ func publish(e *engine, t *bus.Thread, events []*event.Event, flags int) (string
 }
 
 // AwaitDispatch waits at most timeoutMs milliseconds for the event behind a
-// ticket: 1 when it has been dispatched, 0 when not yet.
+// ticket: 1 when it has been dispatched, 0 when not yet, 2 when it has been and some
+// of its responses wait for room in their queues.
 func AwaitDispatch(handle, ticket, timeoutMs int) (dispatched int, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return 0, err
 	}
-	return truth(e.Await(t, uint64(ticket), milliseconds(timeoutMs))), nil
+	if !e.Await(t, uint64(ticket), milliseconds(timeoutMs)) {
+		return 0, nil
+	}
+	if !e.HasRoom(t, uint64(ticket)) {
+		return 2, nil
+	}
+	return 1, nil
 }
 
-// ForsakeDispatch gives up waiting for a ticket; the engine dispatches the event.
-func ForsakeDispatch(handle, ticket int) (_ int, err error) {
+// AwaitRoom waits at most timeoutMs milliseconds until no response of the event
+// behind a ticket waits for room: 1, or 0 when not yet.
+func AwaitRoom(handle, ticket, timeoutMs int) (settled int, err error) {
 	defer guard(handle, &err)
-	e, _, err := open(handle)
+	e, t, err := open(handle)
 	if err != nil {
 		return 0, err
 	}
-	e.Forsake(uint64(ticket))
+	return truth(e.Executor.AwaitRoom(t, uint64(ticket), milliseconds(timeoutMs))), nil
+}
+
+// ForsakeDispatch gives up waiting for a ticket: the engine dispatches the event,
+// and drops what does not fit.
+func ForsakeDispatch(handle, ticket int) (_ int, err error) {
+	defer guard(handle, &err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	e.Forsake(t, uint64(ticket))
 	return 0, nil
 }
 

@@ -133,7 +133,8 @@ class Hub:
 class Stream:
     """The responses of one subscription, for one task: ``async for message in stream``.
 
-    Messages are bytes, each a complete graphql-transport-ws ``next`` message. Cancelling the
+    Messages are bytes, each a complete graphql-transport-ws ``next`` message, but for the
+    final one of a subscription that the server ended (``error`` or ``complete``). Cancelling the
     task that reads loses none. The stream ends at once when the application completes the
     subscription or closes its connection, after what was queued when the executor closes.
 

@@ -16,7 +16,7 @@ from .types import Identifier
 __all__ = ["EventBusConfig", "Limits", "QueuePolicy", "SecurityContext", "SecurityPolicy"]
 
 _BUS_KINDS: Final = ("memory",)
-_OVERFLOWS: Final = ("drop_oldest", "drop_newest")
+_OVERFLOWS: Final = ("drop_oldest", "drop_newest", "latest", "block", "disconnect")
 _MODES: Final = ("strict", "if_present", "off")
 _IDENTIFIERS: Final = ("strict", "loose")
 
@@ -153,24 +153,50 @@ class Limits:
 class QueuePolicy:
     """How much a subscription may have waiting, and what gives way when that is full.
 
-    `max_bytes` counts payload bytes. `overflow` is ``"drop_oldest"`` or ``"drop_newest"``.
+    `max_bytes` counts payload bytes. Answers that async resolvers still compute count as
+    responses. `overflow` is one of
+
+    - ``"drop_oldest"``, ``"drop_newest"``: the oldest queued response gives way, or the new one.
+    - ``"latest"``: a response replaces the queued one whose event had the same value at `key`,
+      and keeps its place; there is at most one a value. `key` is a dotted path into the
+      event's data, whatever the client selects; values compare as in filters, an absent one is
+      a value of its own. Without a `key` a response replaces the one before. More values than
+      fit: as drop_oldest.
+    - ``"block"``: the publisher waits, after everybody else has been served, until its
+      responses fit, at most `block_timeout` seconds; then those that do not are dropped. Who
+      never waits (in a resolver, ``wait="accepted"``, publish_event on a running event loop)
+      drops them at once. ``await publish()`` waits without blocking its loop.
+    - ``"disconnect"``: the subscription ends; its reader gets what is queued and then an error
+      message with the code SLOW_CONSUMER.
     """
 
     max_responses: int = 1024
     max_bytes: int = 16 * 1024 * 1024
-    overflow: Literal["drop_oldest", "drop_newest"] = "drop_oldest"
+    overflow: Literal["drop_oldest", "drop_newest", "latest", "block", "disconnect"] = "drop_oldest"
+    key: str | None = None
+    block_timeout: float = 1.0
 
     def __post_init__(self) -> None:
         _integer("max_responses", self.max_responses, minimum=1)
         _integer("max_bytes", self.max_bytes, minimum=1)
         _one_of("overflow", self.overflow, _OVERFLOWS)
+        if self.key is not None:
+            _path("key", self.key)
+            if self.overflow != "latest":
+                raise ValueError(f'key is for overflow="latest", not for "{self.overflow}"')
+        _seconds("block_timeout", self.block_timeout)
 
     def _as_json(self) -> dict[str, Any]:
-        return {
-            "max_bytes": self.max_bytes,
-            "max_responses": self.max_responses,
-            "overflow": self.overflow,
-        }
+        # Keys in alphabetical order, and those alone that mean something.
+        found: dict[str, Any] = {}
+        if self.overflow == "block":
+            found["block_timeout"] = float(self.block_timeout)
+        if self.key is not None:
+            found["key"] = self.key
+        found["max_bytes"] = self.max_bytes
+        found["max_responses"] = self.max_responses
+        found["overflow"] = self.overflow
+        return found
 
 
 def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
@@ -190,11 +216,26 @@ def _boolean(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
 
 
+def _seconds(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    if not 0 <= value <= 1_000_000:
+        raise ValueError(f"{name} must be from 0 to 1,000,000 seconds, not {value}")
+
+
 def _path(name: str, value: object) -> None:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    if not value or "\0" in value or not all(value.split(".")):
+    if not value or "\0" in value or not all(value.split(".")) or not _is_utf8(value):
         raise ValueError(f"{name} must be a field name or a dotted path, not {value!r}")
+
+
+def _is_utf8(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _identity(name: str, value: object) -> None:

@@ -150,7 +150,10 @@ class SubscriptionExecutor(Publisher):
             self._raise_interrupt()
 
     def complete_subscription(self, id: str) -> bool:
-        """End a subscription at once; what it has queued is discarded. False: there is none."""
+        """End a subscription at once; what it has queued is discarded. False: there is none.
+
+        One that the server has ended and that has not been read to its end is discarded too.
+        """
         handle = self._entry()
         try:
             ended: int = self._native.complete_subscription(handle, _id(id))
@@ -196,8 +199,9 @@ class SubscriptionExecutor(Publisher):
     def next_event(self, id: str) -> bytes | None:
         """The oldest response of a subscription, None when none is queued.
 
-        Bytes of compact JSON, a complete graphql-transport-ws message. Raises
-        SubscriptionNotFound.
+        Bytes of compact JSON, a complete graphql-transport-ws message. A subscription that
+        the server ended gives what it had queued and a final ``error`` or ``complete`` message.
+        After that, as for one that the application ended: SubscriptionNotFound.
         """
         if process_state.forked[0]:
             raise forked_error()
@@ -222,17 +226,20 @@ class SubscriptionExecutor(Publisher):
         if type(max) is not int or max < 1:
             positive("max", max)
         out: list[bytes] = []
+        if self._leftovers and id in self._leftovers:
+            left = self._leftovers[id]
+            out = [left.popleft() for _ in range(min(max, len(left)))]
+            if left:
+                return out
+            del self._leftovers[id]
+            if len(out) == max:
+                return out
+            max -= len(out)
         try:
             self._native.next_events(handle, id, _address(out), max)
         except (RuntimeError, UnicodeEncodeError) as error:
-            self._leftovers.pop(id, None)
-            raise _not_taken(id, error) from None
-        if id in self._leftovers:
-            left = self._leftovers.pop(id)
-            left.extend(out)
-            out = [left.popleft() for _ in range(min(max, len(left)))]
-            if left:
-                self._leftovers[id] = left
+            if not out:
+                raise _not_taken(id, error) from None
         return out
 
     def drain(self, max: int = 4096) -> list[tuple[str, bytes]]:

@@ -152,9 +152,15 @@ class LoopConsumer:
             await future
         finally:
             timer.cancel()
-            self.tickets.pop(ticket, None)
+            if self.tickets.pop(ticket, None) is not None:  # cancelled
+                with contextlib.suppress(RuntimeError):
+                    self._native.forsake_dispatch(self._handle, ticket)
 
     def _expire(self, ticket: int, position: str, timeout: float) -> None:
+        with contextlib.suppress(RuntimeError):  # closed
+            if self._native.await_dispatch(self._handle, ticket, 0):
+                return  # its responses wait for room, and the engine bounds how long
+            self._native.forsake_dispatch(self._handle, ticket)
         future = self.tickets.pop(ticket, None)
         if future is not None and not future.done():
             future.set_exception(dispatch_timeout(position, timeout))
@@ -214,25 +220,22 @@ class LoopConsumer:
 
     def finish(self) -> None:
         """The executor closes: every stream ends after what is queued now. Any thread."""
-        with self.lock, contextlib.suppress(RuntimeError):
-            while self._take_over():
+        with self.lock:
+            while any([self._take_over(feed) for feed in self.all()]):  # noqa: C419  (fair)
                 pass
         for feed in self.all():
             feed.ended = True
             self._wake_on_loop(feed)
         self.feeds.clear()
 
-    def _take_over(self) -> bool:
-        """Move a round of what is queued to the feeds; whether there may be more."""
-        more = False
-        for feed in self.all():
-            if feed.ended:
-                continue
-            out: list[bytes] = []
-            self._native.next_events(self._handle, feed.id, id(out), REFILL)
-            feed.buffer.extend(out)
-            more = more or len(out) == REFILL
-        return more
+    def _take_over(self, feed: Feed) -> bool:
+        """Move a round of what is queued to the feed; whether there may be more."""
+        out: list[bytes] = []
+        with contextlib.suppress(RuntimeError):  # it has been read to its end
+            if not feed.ended:
+                self._native.next_events(self._handle, feed.id, id(out), REFILL)
+        feed.buffer.extend(out)
+        return len(out) == REFILL
 
     def _wake_on_loop(self, feed: Feed) -> None:
         if _get_running_loop() is self.loop:

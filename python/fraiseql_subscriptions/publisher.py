@@ -33,6 +33,8 @@ __all__ = ["Publisher"]
 _ON_LOOP: Final = 1
 _TICKET: Final = 4
 _CONSUMER_SHIFT: Final = 3
+#: What await_dispatch says of an event whose responses wait for room.
+_FULL: Final = 2
 
 
 class Publisher(Engine):
@@ -54,8 +56,9 @@ class Publisher(Engine):
 
         On return it was accepted and dispatched to this node's subscriptions, or an error was
         raised and neither happened; `DispatchTimeout` alone says accepted, not yet
-        dispatched. With ``wait="accepted"``, inside a resolver, and on a running event loop's
-        thread it may return once it is accepted.
+        dispatched. Full queues of the policy `block` are waited for, after that. With
+        ``wait="accepted"``, inside a resolver, and on a running event loop's thread it may
+        return once it is accepted.
 
         Raises ValueError and TypeError that name what JSON cannot hold; LimitExceeded,
         DispatchTimeout, BusError, EngineClosed, ForkedProcessError. KeyboardInterrupt and
@@ -163,12 +166,17 @@ class Publisher(Engine):
         return position
 
     def _dispatched(self, handle: int, receipt: str) -> str:
-        """Wait, in slices, for the event behind a receipt "position ticket"; the position.
+        """Wait, in slices, for the event behind a receipt "position ticket"; the position."""
+        position, _, ticket = receipt.partition(" ")
+        if self._await_dispatch(handle, position, int(ticket)) == _FULL:
+            self._await_room(handle, int(ticket))
+        return position
+
+    def _await_dispatch(self, handle: int, position: str, ticket: int) -> int:
+        """Wait until an event was dispatched; _FULL when its responses then wait for room.
 
         The engine may dispatch it on this thread, in here, when its turn comes.
         """
-        position, _, ticket = receipt.partition(" ")
-        number = int(ticket)
         deadline = time.monotonic() + self._dispatch_timeout
         done = 0
         try:
@@ -177,31 +185,53 @@ class Publisher(Engine):
                 if left <= 0:
                     raise dispatch_timeout(position, self._dispatch_timeout)
                 done = self._native.await_dispatch(
-                    handle, number, min(SLICE_MS, 1 + int(left * 1000))
+                    handle, ticket, min(SLICE_MS, 1 + int(left * 1000))
                 )
         except RuntimeError as error:
             raise self._callbacks.interrupt() or from_native(error) from None
         finally:
             if not done:
                 with contextlib.suppress(RuntimeError):
-                    self._native.forsake_dispatch(handle, number)
-        return position
+                    self._native.forsake_dispatch(handle, ticket)
+        return done
+
+    def _await_room(self, handle: int, ticket: int) -> None:
+        """Wait, in slices, for the readers of a `block` queue; the engine bounds how long."""
+        done = 0
+        try:
+            while not done:
+                done = self._native.await_room(handle, ticket, SLICE_MS)
+        except RuntimeError:
+            done = 1  # the executor was closed, and nothing waits any more
+        finally:
+            if not done:
+                with contextlib.suppress(RuntimeError):
+                    self._native.forsake_dispatch(handle, ticket)
 
     def _all_dispatched(self, handle: int, receipts: list[str]) -> list[str]:
         """Wait for every event of a batch; after a failure the engine dispatches the rest.
 
-        A ticket that nobody awaits would hold up its channel until the engine loses patience.
+        A ticket that nobody awaits would hold up its channel until the engine loses patience:
+        so room is waited for when all are dispatched.
         """
         positions: list[str] = []
+        full: list[int] = []
         try:
             for receipt in receipts:
-                waits = " " in receipt
-                positions.append(self._dispatched(handle, receipt) if waits else receipt)
+                position, _, ticket = receipt.partition(" ")
+                if ticket and self._await_dispatch(handle, position, int(ticket)) == _FULL:
+                    full.append(int(ticket))
+                positions.append(position)
+            while full:
+                self._await_room(handle, full[-1])
+                full.pop()
         finally:
             with contextlib.suppress(RuntimeError):  # closed
                 for receipt in receipts[len(positions) :]:
                     if " " in receipt:
                         self._native.forsake_dispatch(handle, int(receipt.partition(" ")[2]))
+                for number in full:
+                    self._native.forsake_dispatch(handle, number)
         return positions
 
     def _publish_failure(self, error: Exception, event_type: str, channel: str) -> BaseException:

@@ -300,7 +300,6 @@ def test_every_call_after_close_says_so(
         lambda: executor.subscriptions_by_channel("c"),
         executor.get_metrics,
         executor.metrics_text,
-        executor.health,
     ]
     for call in calls:
         with pytest.raises(EngineClosed, match="closed"):

@@ -28,7 +28,7 @@ def until(condition):
         tick.wait(0.001)
 def waiting():  # how many threads wait for their event to be dispatched
     frames = sys._current_frames().values()
-    return sum(frame.f_code.co_name == "_dispatched" for frame in frames)
+    return sum(frame.f_code.co_name == "_await_dispatch" for frame in frames)
 """
 
 

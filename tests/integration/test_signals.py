@@ -121,8 +121,8 @@ executor.register_subscription("s", 1, "subscription { a }", channels="slow", re
     [
         ("", "publish_event", "while True: executor.publish_event('t', 'plain', {})"),
         (ECHO, "publish_event", "while True: executor.publish_event('t', 'echo', {})"),
-        (HELD, "_dispatched", "executor.publish_event('t', 'held', {})"),
-        (HELD, "_dispatched", "executor.publish_events([('t', 'held', {})])"),
+        (HELD, "_await_dispatch", "executor.publish_event('t', 'held', {})"),
+        (HELD, "_await_dispatch", "executor.publish_events([('t', 'held', {})])"),
         (HELD, "_wait", "executor.close(timeout=30)"),
         (SLEEPS, "slow", "executor.publish_event('t', 'slow', {})"),
     ],

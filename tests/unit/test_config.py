@@ -65,8 +65,6 @@ def test_another_url_is_refused_without_repeating_its_password(url: str) -> None
         (Limits, "max_connections"),
         (Limits, "max_subscriptions"),
         (Limits, "user_rate"),
-        (QueuePolicy, "key"),
-        (QueuePolicy, "block_timeout"),
         (SubscriptionExecutor, "permissions"),
     ],
 )
@@ -75,7 +73,7 @@ def test_an_option_that_is_not_enforced_is_refused(kind: Any, unknown: str) -> N
         kind(**{unknown: None})
 
 
-@pytest.mark.parametrize("overflow", ["latest", "block", "disconnect", "", None, 1])
+@pytest.mark.parametrize("overflow", ["newest", "Latest", "", None, 1])
 def test_an_overflow_policy_that_does_not_exist_is_refused(overflow: Any) -> None:
     with pytest.raises(ValueError, match="overflow must be one of drop_oldest, drop_newest"):
         QueuePolicy(overflow=overflow)
@@ -88,6 +86,17 @@ def test_an_overflow_policy_that_does_not_exist_is_refused(overflow: Any) -> Non
         (QueuePolicy, {"max_responses": 1.5}, TypeError),
         (QueuePolicy, {"max_bytes": True}, TypeError),
         (QueuePolicy, {"max_bytes": 2**60}, ValueError),
+        (QueuePolicy, {"key": "id"}, ValueError),
+        (QueuePolicy, {"key": "id", "overflow": "block"}, ValueError),
+        (QueuePolicy, {"key": "", "overflow": "latest"}, ValueError),
+        (QueuePolicy, {"key": "a..b", "overflow": "latest"}, ValueError),
+        (QueuePolicy, {"key": "a\ud800", "overflow": "latest"}, ValueError),
+        (QueuePolicy, {"key": 5, "overflow": "latest"}, TypeError),
+        (QueuePolicy, {"overflow": "block", "block_timeout": -1}, ValueError),
+        (QueuePolicy, {"overflow": "block", "block_timeout": float("inf")}, ValueError),
+        (QueuePolicy, {"overflow": "block", "block_timeout": float("nan")}, ValueError),
+        (QueuePolicy, {"overflow": "block", "block_timeout": None}, TypeError),
+        (QueuePolicy, {"overflow": "block", "block_timeout": True}, TypeError),
         (Limits, {"max_query_depth": 0}, ValueError),
         (Limits, {"max_query_bytes": -1}, ValueError),
         (Limits, {"max_event_bytes": "1"}, TypeError),
@@ -120,7 +129,7 @@ def test_an_overflow_policy_that_does_not_exist_is_refused(overflow: Any) -> Non
 def test_a_wrong_value_is_refused_by_name(
     kind: Any, arguments: dict[str, Any], error: type[Exception]
 ) -> None:
-    name = next(iter(arguments))
+    name = next(name for name in arguments if name != "overflow")
     with pytest.raises(error, match=f"{name}|memory"):
         kind(**arguments)
 

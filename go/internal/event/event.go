@@ -28,6 +28,9 @@ type Event struct {
 	// ChosenID says that the publisher chose the ID, so that an event published
 	// again with it is recognised.
 	ChosenID bool
+	// Publication is the executor's: who waits for the event until it has been
+	// delivered, otherwise nil.
+	Publication any
 
 	document atomic.Pointer[document.Document]
 }

@@ -22,7 +22,7 @@ type Batch struct {
 }
 
 // Entry is a response as it is handed out: its head, the payload, and "}" are the
-// bytes of a graphql-transport-ws "next" message. The name is its subscription's
+// bytes of a graphql-transport-ws message: "next", or the final one. The name is its subscription's
 // id; a length of 0 means that of the entry before.
 type Entry struct {
 	NameAt, NameLength int
@@ -79,9 +79,14 @@ func (b *Batch) take(s *Subscription, maximum int, named bool) (taken int) {
 	e.HeadAt = len(b.Texts)
 	b.Texts = appendEnvelopeHead(b.Texts, s.clientID)
 	e.HeadLength = len(b.Texts) - e.HeadAt
+	end := s.ending.Load()
 	for i, response := range b.responses {
 		payload := response.Payload()
-		if i == 0 && s.unrecovered.Load() && s.unrecovered.Swap(false) {
+		if end != nil && response == end.final {
+			e.HeadAt = len(b.Texts)
+			b.Texts = end.appendHead(b.Texts, s.clientID)
+			e.HeadLength = len(b.Texts) - e.HeadAt
+		} else if i == 0 && s.unrecovered.Load() && s.unrecovered.Swap(false) {
 			payload = addExtension(payload, "recovered", []byte("false"))
 		}
 		e.PayloadLength = len(payload)
@@ -90,5 +95,8 @@ func (b *Batch) take(s *Subscription, maximum int, named bool) (taken int) {
 		e.NameLength = 0
 	}
 	clear(b.responses)
+	if s.waits.Load() > 0 {
+		b.executor.makeRoom(s)
+	}
 	return taken
 }

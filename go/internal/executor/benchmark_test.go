@@ -25,7 +25,7 @@ func BenchmarkDispatch(b *testing.B) {
 				publishBenchmark(b, x, []byte(benchmarkEvent))
 				b.StopTimer()
 				for _, s := range subscriptions {
-					x.NextResponses(s, 1).Recycle()
+					taken(x.NextResponses(&bus.Thread{}, s, 1)).Recycle()
 				}
 				b.StartTimer()
 			}
@@ -61,7 +61,7 @@ func BenchmarkTenMatch(b *testing.B) {
 				for b.Loop() {
 					publishBenchmark(b, x, data)
 					for _, s := range reached {
-						batch := x.NextResponses(s, 1)
+						batch := taken(x.NextResponses(&bus.Thread{}, s, 1))
 						if len(batch.Entries) != 1 {
 							b.Fatal("the event did not arrive")
 						}

@@ -3,9 +3,18 @@ package executor
 import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
 )
 
-// find is the live subscription with an id. x.mu is held.
+// How the application ends subscriptions.
+var (
+	completed        = &ending{reason: EndCompleted}
+	connectionClosed = &ending{reason: EndConnectionClosed}
+	executorClosed   = &ending{reason: EndExecutorClosed}
+)
+
+// find is the subscription with an id: a live one, or one that the server has
+// ended and that has not been read to its end. x.mu is held.
 func (x *Executor) find(id string) (*Subscription, error) {
 	number, err := x.parseID(id)
 	if err != nil {
@@ -18,7 +27,8 @@ func (x *Executor) find(id string) (*Subscription, error) {
 	return s, nil
 }
 
-// Find is the live subscription with an id, or SubscriptionNotFound.
+// Find is the subscription with an id, live or not yet read to its end, or
+// SubscriptionNotFound.
 func (x *Executor) Find(t *bus.Thread, id string) (*Subscription, error) {
 	if err := x.checkUsable(); err != nil {
 		return nil, err
@@ -29,8 +39,9 @@ func (x *Executor) Find(t *bus.Thread, id string) (*Subscription, error) {
 }
 
 // CompleteSubscription ends a subscription at once: what is queued is discarded,
-// its async answers are cancelled, and nothing of it remains. False: there is no
-// such live subscription.
+// its async answers are cancelled, and nothing of it remains. That goes for one
+// that the server has ended and that has not been read to its end, too. False:
+// there is no such subscription.
 func (x *Executor) CompleteSubscription(t *bus.Thread, id string) bool {
 	t.Lock(&x.mu)
 	s, err := x.find(id)
@@ -40,7 +51,7 @@ func (x *Executor) CompleteSubscription(t *bus.Thread, id string) bool {
 	}
 	uses := x.remove(s, nil)
 	x.mu.Unlock()
-	x.discard(t, []*Subscription{s}, uses)
+	x.discard(t, []*Subscription{s}, uses, completed)
 	return true
 }
 
@@ -53,7 +64,7 @@ func (x *Executor) CloseConnection(t *bus.Thread, connection string) (ended []*S
 		ended = append(ended, s)
 	}
 	x.mu.Unlock()
-	x.discard(t, ended, uses)
+	x.discard(t, ended, uses, connectionClosed)
 	return ended
 }
 
@@ -66,14 +77,14 @@ func (x *Executor) completeAll(t *bus.Thread) {
 		ended = append(ended, s)
 	}
 	x.mu.Unlock()
-	x.discard(t, ended, uses)
+	x.discard(t, ended, uses, executorClosed)
 }
 
 // remove takes s out of every table and adds the resolvers it used to uses. x.mu
 // is held.
 func (x *Executor) remove(s *Subscription, uses map[int]int) map[int]int {
+	uses = x.unlist(s, uses)
 	delete(x.subscriptions, s.number)
-	delete(x.clients, clientKey{s.connection, s.clientID})
 	if s.next != nil {
 		s.next.previous = s.previous
 	}
@@ -86,6 +97,21 @@ func (x *Executor) remove(s *Subscription, uses map[int]int) map[int]int {
 		delete(x.connections, s.connection)
 	}
 	s.previous, s.next = nil, nil
+	return uses
+}
+
+// unlist takes s out of the tables that lead events and registrations to it, once.
+// Until it is removed its id and its connection still lead to what it has queued.
+// x.mu is held.
+func (x *Executor) unlist(s *Subscription, uses map[int]int) map[int]int {
+	if s.unlisted {
+		return uses
+	}
+	s.unlisted = true
+	delete(x.clients, clientKey{s.connection, s.clientID})
+	if s.policy().Overflow == queue.Block {
+		x.waiting.subscriptions.Add(-1)
+	}
 	for _, m := range append(s.past, s.current) {
 		x.leave(m)
 		if resolver := m.cohort.answer.resolver; resolver != 0 {
@@ -99,26 +125,40 @@ func (x *Executor) remove(s *Subscription, uses map[int]int) map[int]int {
 	return uses
 }
 
-// discard frees what ended subscriptions held outside the tables.
-func (x *Executor) discard(t *bus.Thread, ended []*Subscription, uses map[int]int) {
+// discard frees what subscriptions that the application ended held outside the
+// tables.
+func (x *Executor) discard(t *bus.Thread, discarded []*Subscription, uses map[int]int, how *ending) {
 	var cancelled []uint64
-	for _, s := range ended {
+	ended := 0
+	for _, s := range discarded {
+		if s.ending.CompareAndSwap(nil, how) {
+			ended++
+		}
 		s.queue.Close()
 		cancelled = x.pending.drop(t, s, cancelled)
+		if s.waits.Load() > 0 {
+			x.makeRoom(s)
+		}
 		s.link.Detach()
 	}
-	x.metrics.Completed(len(ended))
+	x.ended(how.reason, ended)
 	if len(cancelled) > 0 {
 		x.python.Cancel(t, cancelled)
 	}
-	if len(uses) > 0 {
-		resolvers, counts := make([]int, 0, len(uses)), make([]int, 0, len(uses))
-		for resolver, count := range uses {
-			resolvers = append(resolvers, resolver)
-			counts = append(counts, count)
-		}
-		x.python.Release(t, resolvers, counts)
+	x.release(t, uses)
+}
+
+// release gives resolvers back.
+func (x *Executor) release(t *bus.Thread, uses map[int]int) {
+	if len(uses) == 0 {
+		return
 	}
+	resolvers, counts := make([]int, 0, len(uses)), make([]int, 0, len(uses))
+	for resolver, count := range uses {
+		resolvers = append(resolvers, resolver)
+		counts = append(counts, count)
+	}
+	x.python.Release(t, resolvers, counts)
 }
 
 // SubscriptionsByChannel are the ids of those that an event on the channel would

@@ -39,12 +39,16 @@ type delivery struct {
 	denied     [security.Modules]int
 	filtered   int
 	queued     atomic.Int64
+	keys       []eventKey
+	// publication is the event's, which waits where a policy wants that; or nil.
+	publication *publication
 }
 
 // target is a cohort that may see the event, and its answer's index in works.
 type target struct {
 	cohort *cohort
 	work   int
+	key    string // of its responses, under queue.Latest
 }
 
 // work is an answer to be made for this event.
@@ -137,7 +141,7 @@ func (x *Executor) DispatchEventToSingle(ev *event.Event, facts *security.Facts,
 // include makes c a target, with the work of its answer.
 func (d *delivery) include(c *cohort, live int) {
 	d.audience += live
-	d.targets = append(d.targets, target{c, d.workFor(c.answer)})
+	d.targets = append(d.targets, target{c, d.workFor(c.answer), d.keyFor(c.spec.queue)})
 }
 
 func (d *delivery) workFor(a *answer) int {
@@ -176,6 +180,9 @@ func (d *delivery) NeedsPython() bool { return d.python > 0 }
 func (d *delivery) Deliver(t *bus.Thread, at event.Position) {
 	x := d.executor
 	began := time.Now()
+	d.publication, _ = d.event.Publication.(*publication)
+	d.event.Publication = nil // the history keeps the event
+	defer d.publication.wasDelivered()
 	defer func() {
 		if cause := recover(); cause != nil {
 			x.LogPanic("dispatching event "+d.event.ID+" panicked", cause)
@@ -201,6 +208,7 @@ func (d *delivery) Deliver(t *bus.Thread, at event.Position) {
 		work()
 	}
 	x.metrics.Delivered(int(d.queued.Load()))
+	x.unlistEnded(t)
 }
 
 // project answers those that have no resolver from the event's own data.
@@ -233,7 +241,7 @@ func (d *delivery) queueAll() {
 	if len(d.targets) == 1 { // one big cohort: split its members
 		one := d.targets[0]
 		slots := one.cohort.members.slots.Load()
-		response := d.works[one.work].response
+		response := d.responseFor(one)
 		if slots == nil || response == nil {
 			return
 		}
@@ -245,7 +253,7 @@ func (d *delivery) queueAll() {
 	d.parallel(len(d.targets), d.audience, func(from, to int) {
 		queued := 0
 		for _, one := range d.targets[from:to] {
-			slots, response := one.cohort.members.slots.Load(), d.works[one.work].response
+			slots, response := one.cohort.members.slots.Load(), d.responseFor(one)
 			if slots != nil && response != nil {
 				queued += d.queueSlots(*slots, response)
 			}
@@ -257,7 +265,7 @@ func (d *delivery) queueAll() {
 func (d *delivery) queueSlots(slots []atomic.Pointer[member], response *queue.Response) (queued int) {
 	offset := d.event.Offset
 	for i := range slots {
-		if m := slots[i].Load(); m != nil && m.takes(offset) && d.executor.QueueResponse(m.subscription, response) {
+		if m := slots[i].Load(); m != nil && m.takes(offset) && d.executor.queueFor(d.publication, m.subscription, response) {
 			queued++
 		}
 	}
@@ -295,7 +303,11 @@ func (d *delivery) recycle() {
 	clear(d.targets)
 	clear(d.works)
 	clear(d.byAnswer)
+	clear(d.keys)
 	x := d.executor
-	*d = delivery{lookup: lookup{values: d.values, round: d.round + 1}, candidates: d.candidates[:0], targets: d.targets[:0], works: d.works[:0], byAnswer: d.byAnswer}
+	*d = delivery{
+		lookup: lookup{values: d.values, round: d.round + 1}, candidates: d.candidates[:0], targets: d.targets[:0],
+		works: d.works[:0], byAnswer: d.byAnswer, keys: d.keys[:0],
+	}
 	x.deliveries.Put(d)
 }

@@ -15,6 +15,8 @@ package executor
 import (
 	"hash/maphash"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +27,6 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/metrics"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
-	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/security"
 )
 
@@ -36,7 +37,7 @@ type Executor struct {
 	python  Python
 	schema  *query.Schema
 	policy  *security.Policy
-	queue   *queue.Policy
+	queue   *queuePolicy
 	bus     bus.Bus
 	metrics *metrics.Set
 	log     *slog.Logger
@@ -71,6 +72,9 @@ type Executor struct {
 	lastConsumer int
 
 	pending pendingAnswers
+	waiting waiting
+	endings endings
+	slow    slowLog
 }
 
 type clientKey struct{ connection, subscription string }
@@ -99,6 +103,9 @@ func New(number int, options Options, python Python) (*Executor, error) {
 	x.deliveries.New = func() any { return new(delivery) }
 	x.batches.New = func() any { return new(Batch) }
 	x.pending.answers = make(map[uint64]*pendingAnswer)
+	x.waiting.bySubscription = make(map[*Subscription][]*waitingResponse)
+	x.waiting.publications = make(map[uint64]*publication)
+	x.slow.interval = slowLogInterval
 	var err error
 	if options.Schema != "" {
 		if x.schema, err = query.LoadSchema(options.Schema); err != nil {
@@ -113,7 +120,7 @@ func New(number int, options Options, python Python) (*Executor, error) {
 	}
 	x.workers = newWorkers(python, func(cause any) { x.LogPanic("a thread of the engine panicked", cause) })
 	x.log = slog.New(&logHandler{executor: x})
-	x.metrics = metrics.New(x.gauges)
+	x.metrics = metrics.New(x.gauges, slices.Sorted(maps.Keys(overflows)), reasons)
 	switch options.Bus.Kind {
 	case "memory":
 		x.bus = memory.New(x, options.Bus.History)
@@ -176,6 +183,7 @@ func (x *Executor) Close(t *bus.Thread, timeout time.Duration) (done bool) {
 	if !x.closed.Swap(true) {
 		x.completeAll(t)
 		x.expirePending(t)
+		x.slow.flush(x)
 	}
 	deadline := time.Now().Add(timeout)
 	idle := x.bus.Close()

@@ -128,8 +128,8 @@ func publish(t *testing.T, x *executor.Executor, channel, data string) bus.Recei
 func read(x *executor.Executor, s *executor.Subscription) []string {
 	var texts []string
 	for {
-		batch := x.NextResponses(s, 2)
-		if len(batch.Entries) == 0 {
+		batch, err := x.NextResponses(&bus.Thread{}, s, 2)
+		if err != nil || len(batch.Entries) == 0 {
 			return texts
 		}
 		for i := range batch.Entries {

@@ -2,39 +2,11 @@ package executor
 
 import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
-	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
 )
 
 // fairShare is how many responses one subscription hands out before the next
 // ready one gets its turn.
 const fairShare = 64
-
-// QueueResponse gives a response to a subscription's queue and wakes its
-// consumer. False: it was dropped, or the subscription has ended.
-func (x *Executor) QueueResponse(s *Subscription, response *queue.Response) bool {
-	result := s.queue.Push(s.policy(), response)
-	x.count(s, result)
-	if result.Outcome != queue.Accepted {
-		return false
-	}
-	s.notify()
-	return true
-}
-
-// count records what a queue dropped, and logs when a subscription starts to
-// lose responses.
-func (x *Executor) count(s *Subscription, result queue.Result) {
-	drops := result.Drops()
-	if drops == 0 {
-		return
-	}
-	policy := overflowNames[s.policy().Overflow]
-	x.metrics.Dropped(policy, drops)
-	if !s.overflowing.Swap(true) {
-		x.log.Warn("a subscription reads too slowly and loses responses",
-			"subscription", s.ID(), "connection", s.connection, "policy", policy)
-	}
-}
 
 // notify puts s on its consumer's ready list.
 func (s *Subscription) notify() {
@@ -44,16 +16,25 @@ func (s *Subscription) notify() {
 }
 
 // NextResponses takes at most maximum responses of s, oldest first. When there are
-// fewer, s is re-armed: the next response makes its consumer readable again.
-func (x *Executor) NextResponses(s *Subscription, maximum int) *Batch {
+// fewer, s is re-armed: the next response makes its consumer readable again. One
+// that the server ended gives its final message last, and is not found after that.
+func (x *Executor) NextResponses(t *bus.Thread, s *Subscription, maximum int) (*Batch, error) {
 	b := x.newBatch()
-	if b.take(s, maximum, false) < maximum {
+	taken := b.take(s, maximum, false)
+	if taken < maximum {
 		s.link.Rearm()
 		if s.queue.HasReady() {
 			s.notify()
 		}
 	}
-	return b
+	if s.isRead() {
+		x.forget(t, s)
+		if taken == 0 {
+			b.Recycle()
+			return nil, notFound(s.ID())
+		}
+	}
+	return b, nil
 }
 
 // Drain clears the consumer's descriptor and takes at most maximum responses over
@@ -65,6 +46,13 @@ func (x *Executor) Drain(t *bus.Thread, number, maximum int) (*Batch, error) {
 		return nil, err
 	}
 	b := x.newBatch()
+	x.forget(t, x.drain(t, c, b, maximum)...)
+	return b, nil
+}
+
+// drain fills b, and returns the subscriptions that have been read to their end:
+// those of the plain side, since a loop's are asked for more by their streams.
+func (x *Executor) drain(t *bus.Thread, c *consumer, b *Batch, maximum int) (read []*Subscription) {
 	t.Lock(&c.mu)
 	defer c.mu.Unlock()
 	c.notifier.Clear()
@@ -89,6 +77,9 @@ func (x *Executor) Drain(t *bus.Thread, number, maximum int) (*Batch, error) {
 			// Its oldest response is a place still being computed, or another
 			// reader was faster: the loop is not told, so it must not stay quiet.
 			s.link.Rearm()
+		} else if s.isRead() {
+			read = append(read, s)
+			continue
 		} else if taken < share {
 			continue // armed before it was found empty: what comes schedules it
 		}
@@ -99,5 +90,5 @@ func (x *Executor) Drain(t *bus.Thread, number, maximum int) (*Batch, error) {
 	if c.ready.HasNext() {
 		c.notifier.Signal()
 	}
-	return b, nil
+	return read
 }

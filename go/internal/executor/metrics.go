@@ -13,11 +13,14 @@ func (x *Executor) MetricsText() (string, error) { return x.metrics.Text() }
 func (x *Executor) gauges() metrics.Gauges {
 	x.mu.Lock()
 	subscriptions := make([]*Subscription, 0, len(x.subscriptions))
+	gauges := metrics.Gauges{}
 	for _, s := range x.subscriptions {
 		subscriptions = append(subscriptions, s)
+		if s.ending.Load() == nil {
+			gauges.Active++
+		}
 	}
 	x.mu.Unlock()
-	gauges := metrics.Gauges{Active: int64(len(subscriptions))}
 	for _, s := range subscriptions {
 		gauges.Queued += int64(s.queue.Len())
 		gauges.QueuedBytes += s.queue.Bytes()

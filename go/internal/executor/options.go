@@ -10,7 +10,6 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/filter"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
-	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/security"
 )
 
@@ -55,35 +54,6 @@ func (l Limits) query() query.Limits {
 	}
 }
 
-type queueOptions struct {
-	MaxResponses int    `json:"max_responses"`
-	MaxBytes     int64  `json:"max_bytes"`
-	Overflow     string `json:"overflow"`
-}
-
-// overflows are the policies by their public names.
-var overflows = map[string]queue.Overflow{
-	"drop_oldest": queue.DropOldest,
-	"drop_newest": queue.DropNewest,
-}
-
-// overflowNames are the keys of overflows.
-var overflowNames = func() map[queue.Overflow]string {
-	names := make(map[queue.Overflow]string, len(overflows))
-	for name, overflow := range overflows {
-		names[overflow] = name
-	}
-	return names
-}()
-
-func (o queueOptions) policy() (*queue.Policy, error) {
-	overflow, known := overflows[o.Overflow]
-	if !known {
-		return nil, fault.New(fault.InvalidValue, "the queue's overflow policy %q is not one of drop_oldest, drop_newest", o.Overflow)
-	}
-	return &queue.Policy{MaxResponses: o.MaxResponses, MaxBytes: o.MaxBytes, Overflow: overflow}, nil
-}
-
 // ParseOptions reads an executor's settings.
 func ParseOptions(text string) (Options, error) {
 	var options Options
@@ -107,7 +77,7 @@ type spec struct {
 	context    *security.Context // nil: trusted, no checks
 	// contextJSON is the context as the application gave it, for resolvers' info.
 	contextJSON []byte
-	queue       *queue.Policy
+	queue       *queuePolicy
 	positions   bool
 	shared      bool
 	resolver    int

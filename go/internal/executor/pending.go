@@ -141,6 +141,8 @@ func (x *Executor) Settle(t *bus.Thread, ticket uint64, result Result) bool {
 		return false
 	}
 	x.fill(pending, x.payload(pending.answer, result, pending.at))
+	x.unlistEnded(t)
+	t.Settle()
 	return true
 }
 
@@ -149,7 +151,7 @@ func (x *Executor) fill(pending *pendingAnswer, payload []byte) {
 	response := queue.Ready(payload)
 	for _, place := range pending.places {
 		s := place.subscription
-		x.count(s, s.queue.Settle(s.policy(), place.response, response))
+		x.count(s, s.queue.Settle(&s.policy().Policy, place.response, response))
 		s.notify()
 	}
 }
@@ -167,7 +169,11 @@ func (x *Executor) expire(ticket uint64) {
 	}
 	x.metrics.ResolverError()
 	x.fill(pending, pending.answer.failure("the resolver did not answer in time", "RESOLVER_TIMEOUT", pending.at))
-	x.Lend(func(t *bus.Thread) { x.python.Cancel(t, []uint64{ticket}) })
+	x.Lend(func(t *bus.Thread) {
+		x.unlistEnded(t)
+		x.python.Cancel(t, []uint64{ticket})
+		t.Settle()
+	})
 }
 
 // expirePending cancels every async answer, when the executor closes.

@@ -21,9 +21,33 @@ func (x *Executor) PublishWithExecutor(t *bus.Thread, events []*event.Event, wai
 			return nil, err
 		}
 	}
-	receipts, err := x.bus.PublishWithExecutor(t, events, wait)
+	publish := x.bus.PublishWithExecutor
+	if x.waitsForRoom(t, wait) {
+		publish = x.publishAndWait
+	}
+	receipts, err := publish(t, events, wait)
 	if err == nil {
 		x.metrics.Published(len(events))
+	}
+	return receipts, err
+}
+
+// publishAndWait is for a publisher that waits for room: its tickets are those of
+// publications, which settle after the bus has dispatched their events.
+func (x *Executor) publishAndWait(t *bus.Thread, events []*event.Event, wait bus.Wait) ([]bus.Receipt, error) {
+	publications := make([]*publication, len(events))
+	for i, ev := range events {
+		publications[i] = x.newPublication(t)
+		ev.Publication = publications[i]
+	}
+	finish := t.Finish
+	if finish != nil {
+		t.Finish = func(uint64) {} // the publication tells; the bus gives tickets only with one
+		defer func() { t.Finish = finish }()
+	}
+	receipts, err := x.bus.PublishWithExecutor(t, events, wait)
+	for i := range receipts {
+		receipts[i].Ticket = publications[i].issue(t, receipts[i].Ticket, finish)
 	}
 	return receipts, err
 }
@@ -39,10 +63,27 @@ func (x *Executor) checkEvent(ev *event.Event) error {
 }
 
 // Await waits at most timeout for the event behind a ticket; true means that it
-// has been dispatched.
+// has been dispatched. What it caused may still wait for room: see AwaitRoom.
 func (x *Executor) Await(t *bus.Thread, ticket uint64, timeout time.Duration) bool {
-	return x.bus.Await(t, ticket, timeout)
+	if ticket < roomTickets {
+		return x.bus.Await(t, ticket, timeout)
+	}
+	p := x.publication(t, ticket)
+	return p == nil || p.busTicket == 0 || x.bus.Await(t, p.busTicket, timeout)
 }
 
 // Forsake gives up waiting for a ticket.
-func (x *Executor) Forsake(ticket uint64) { x.bus.Forsake(ticket) }
+func (x *Executor) Forsake(t *bus.Thread, ticket uint64) {
+	if ticket < roomTickets {
+		x.bus.Forsake(ticket)
+		return
+	}
+	p := x.publication(t, ticket)
+	if p == nil {
+		return
+	}
+	if p.busTicket != 0 {
+		x.bus.Forsake(p.busTicket)
+	}
+	p.abandon()
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
 )
 
 // Registration is what an application asks for. Variables and Options are JSON
@@ -47,6 +48,9 @@ func (x *Executor) RegisterSubscription(t *bus.Thread, r Registration) (*Subscri
 	}
 	x.enter(&s.first, s, c)
 	s.attach(x.plain)
+	if s.policy().Overflow == queue.Block {
+		x.waiting.subscriptions.Add(1)
+	}
 	x.mu.Unlock()
 	x.metrics.Registered()
 	if since != nil {
@@ -226,6 +230,9 @@ func (x *Executor) leave(m *member) {
 func (x *Executor) SetResolver(t *bus.Thread, id string, resolver int, flags ResolverFlags) error {
 	t.Lock(&x.mu)
 	s, err := x.find(id)
+	if err == nil && s.unlisted {
+		err = notFound(id)
+	}
 	if err != nil {
 		x.mu.Unlock()
 		return err

@@ -19,6 +19,7 @@ type missed struct {
 	event *event.Event
 	at    event.Position
 	place *queue.Response
+	key   string // under queue.Latest
 }
 
 // replay answers the events that s missed since a position. Their places are
@@ -32,6 +33,7 @@ func (x *Executor) replay(t *bus.Thread, s *Subscription, since event.Position) 
 	for _, one := range events {
 		one.event.ReleaseDocument()
 	}
+	x.unlistEnded(t)
 	t.Settle()
 }
 
@@ -82,22 +84,45 @@ func (x *Executor) match(s *Subscription, events []missed, found []*event.Event,
 // policy would keep.
 func (x *Executor) place(s *Subscription, events []missed) []missed {
 	policy := s.policy()
-	if excess := len(events) - policy.MaxResponses; excess > 0 {
-		x.metrics.Dropped(overflowNames[policy.Overflow], excess)
+	if policy.Overflow == queue.Latest {
+		events = x.conflate(s, events)
+	}
+	// Under Disconnect it ends with the oldest that fit: the client resumes from there.
+	if excess := len(events) - policy.MaxResponses; excess > 0 && policy.Overflow != queue.Disconnect {
+		x.metrics.Dropped(policy.name, excess)
 		s.lose()
-		if policy.Overflow == queue.DropOldest {
+		if policy.Overflow == queue.DropOldest || policy.Overflow == queue.Latest {
 			events = events[excess:]
 		} else {
 			events = events[:policy.MaxResponses]
 		}
 	}
 	for i := range events {
-		events[i].place = queue.Pending()
+		events[i].place = queue.PendingKeyed(events[i].key)
 		if x.QueueResponse(s, events[i].place) {
 			x.metrics.Delivered(1)
+		} else if policy.Overflow == queue.Disconnect {
+			return events[:i]
 		}
 	}
 	return events
+}
+
+// conflate keeps the newest event of each key, in the place of the oldest.
+func (x *Executor) conflate(s *Subscription, events []missed) []missed {
+	places := make(map[string]int, len(events))
+	kept := events[:0]
+	for _, one := range events {
+		one.key = s.policy().keyOf(one.event.Document().Root())
+		if place, known := places[one.key]; known {
+			kept[place] = one
+			continue
+		}
+		places[one.key] = len(kept)
+		kept = append(kept, one)
+	}
+	x.metrics.Dropped(s.policy().name, len(events)-len(kept))
+	return kept
 }
 
 // lose makes the resume of s inexact, which its first message tells.
@@ -137,9 +162,9 @@ func (a *answer) replay(t *bus.Thread, x *Executor, s *Subscription, events []mi
 }
 
 func (x *Executor) settleOne(s *Subscription, place *queue.Response, payload []byte) {
-	result := s.queue.Settle(s.policy(), place, queue.Ready(payload))
+	result := s.queue.Settle(&s.policy().Policy, place, queue.Ready(payload))
 	x.count(s, result)
-	if result.Drops() > 0 {
+	if result.Drops() > 0 || result.Outcome == queue.Overflowed {
 		s.lose()
 	}
 	s.notify()

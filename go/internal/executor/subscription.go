@@ -21,6 +21,9 @@ type Subscription struct {
 	// unrecovered is set until the first message has told that a resume was not exact.
 	unrecovered atomic.Bool
 	inexact     atomic.Bool // the resume was not exact
+	// waits is how many responses wait beyond the queue's bound.
+	waits  atomic.Int32
+	ending atomic.Pointer[ending] // nil while it is live
 
 	number     uint64
 	connection string
@@ -31,6 +34,7 @@ type Subscription struct {
 	current        *member // where new events reach it
 	past           []*member
 	previous, next *Subscription // in its connection's list
+	unlisted       bool          // it has ended, but may not have been read
 
 	// Under pendingAnswers.mu.
 	pending []*pendingAnswer
@@ -55,7 +59,7 @@ func (s *Subscription) Recovered() bool { return !s.inexact.Load() }
 // spec is what s was registered with: the same for all its memberships.
 func (s *Subscription) spec() *spec { return s.first.cohort.spec }
 
-func (s *Subscription) policy() *queue.Policy { return s.spec().queue }
+func (s *Subscription) policy() *queuePolicy { return s.spec().queue }
 
 // parseID reads the number from an id of this executor.
 func (x *Executor) parseID(id string) (number uint64, err error) {

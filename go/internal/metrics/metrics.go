@@ -63,6 +63,7 @@ type Set struct {
 	resolverErrors counter
 	dropped        family // by overflow policy
 	denied         family // by security module
+	ended          family // by reason
 	latency        histogram
 
 	gauges   func() Gauges
@@ -70,11 +71,13 @@ type Set struct {
 }
 
 // New makes a Set that asks gauges for the current state whenever it is read,
-// on the reader's goroutine.
-func New(gauges func() Gauges) *Set {
+// on the reader's goroutine. policies are the overflow policies' public names,
+// reasons those for which subscriptions end.
+func New(gauges func() Gauges, policies, reasons []string) *Set {
 	s := &Set{gauges: gauges, registry: prometheus.NewRegistry()}
 	// Series that exist from the start can be alerted on before they first grow.
-	s.dropped.declare("drop_oldest", "drop_newest")
+	s.dropped.declare(policies...)
+	s.ended.declare(reasons...)
 	s.denied.declare("tenant", "row")
 	// It can't fail: the registry is new and the descriptions are constant.
 	s.registry.MustRegister(newExposition(s))
@@ -111,6 +114,9 @@ func (s *Set) ResolverError() { s.resolverErrors.add(1) }
 // Dropped counts n responses dropped under an overflow policy, given by its
 // public name.
 func (s *Set) Dropped(policy string, n int) { s.dropped.add(policy, n) }
+
+// Ended counts n subscriptions that ended for a reason.
+func (s *Set) Ended(reason string, n int) { s.ended.add(reason, n) }
 
 // Denied counts n deliveries refused by a security module; its String is the
 // name it is counted under.

@@ -25,14 +25,20 @@ func fixed() Gauges {
 	}}
 }
 
+func newSet(gauges func() Gauges) *Set {
+	return New(gauges, []string{"drop_oldest", "drop_newest"}, []string{"completed", "slow"})
+}
+
 // used is a Set in which every number is different.
 func used() *Set {
-	s := New(fixed)
+	s := newSet(fixed)
 	for range 10 {
 		s.Registered()
 	}
 	s.Completed(2)
 	s.Errored(1)
+	s.Ended("completed", 2)
+	s.Ended("slow", 1)
 	s.Published(30)
 	s.Dispatched(29)
 	s.Delivered(100)
@@ -53,7 +59,7 @@ func TestSnapshotHasEveryCountUnderItsPublicName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"total":10,"active":7,"completed":2,"errored":1,"published":30,"dispatched":29,"delivered":100,` +
+	const want = `{"total":10,"active":7,"completed":2,"errored":1,"ended":{"completed":2,"slow":1},"published":30,"dispatched":29,"delivered":100,` +
 		`"dropped":{"drop_newest":6,"drop_oldest":5,"latest":8},"denied":{"row":11,"tenant":9},"filtered":12,"resolver_errors":3,` +
 		`"queued":21,"queued_bytes":4096,"bus":{"memory":{"published":30,"dispatched":28,"pending":2,"retained":15}}}`
 	if string(text) != want {
@@ -62,11 +68,11 @@ func TestSnapshotHasEveryCountUnderItsPublicName(t *testing.T) {
 }
 
 func TestAFreshSetShowsItsSeriesAtZero(t *testing.T) {
-	text, err := json.Marshal(New(func() Gauges { return Gauges{} }).Snapshot())
+	text, err := json.Marshal(newSet(func() Gauges { return Gauges{} }).Snapshot())
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"total":0,"active":0,"completed":0,"errored":0,"published":0,"dispatched":0,"delivered":0,` +
+	const want = `{"total":0,"active":0,"completed":0,"errored":0,"ended":{"completed":0,"slow":0},"published":0,"dispatched":0,"delivered":0,` +
 		`"dropped":{"drop_newest":0,"drop_oldest":0},"denied":{"row":0,"tenant":0},"filtered":0,"resolver_errors":0,` +
 		`"queued":0,"queued_bytes":0,"bus":{}}`
 	if string(text) != want {
@@ -113,7 +119,7 @@ func TestTextHoldsEverySeriesWithItsValueTypeAndHelp(t *testing.T) {
 		}
 	}
 	want := map[string]float64{
-		"registered_total": 10, "active": 7, "completed_total": 2, "errored_total": 1,
+		"registered_total": 10, "active": 7, "completed_total": 2, "errored_total": 1, "ended_total reason=completed": 2, "ended_total reason=slow": 1,
 		"events_published_total": 30, "events_dispatched_total": 29, "responses_delivered_total": 100,
 		"responses_dropped_total policy=drop_oldest": 5, "responses_dropped_total policy=drop_newest": 6,
 		"responses_dropped_total policy=latest": 8,
@@ -143,7 +149,7 @@ func TestTextFollowsPrometheusNamingRules(t *testing.T) {
 }
 
 func TestDispatchDurationsFallIntoTheirBuckets(t *testing.T) {
-	s := New(fixed)
+	s := newSet(fixed)
 	for _, d := range []time.Duration{
 		-time.Second, 0, 5 * time.Microsecond, 5*time.Microsecond + 1, time.Millisecond, 5 * time.Second, time.Minute,
 	} {
@@ -168,7 +174,7 @@ func TestDispatchDurationsFallIntoTheirBuckets(t *testing.T) {
 }
 
 func TestTwoSetsShareNothing(t *testing.T) {
-	a, b := used(), New(fixed)
+	a, b := used(), newSet(fixed)
 	if n := b.Snapshot().Total; n != 0 {
 		t.Errorf("the other set counts %d", n)
 	}
@@ -181,7 +187,7 @@ func TestTwoSetsShareNothing(t *testing.T) {
 }
 
 func TestNothingIsLostWhenManyCountAtOnce(t *testing.T) {
-	s := New(fixed)
+	s := newSet(fixed)
 	const workers, rounds = 8, 500
 	var group sync.WaitGroup
 	for w := range workers {
@@ -213,7 +219,7 @@ func TestNothingIsLostWhenManyCountAtOnce(t *testing.T) {
 }
 
 func TestCountingNothingChangesNothing(t *testing.T) {
-	s := New(fixed)
+	s := newSet(fixed)
 	s.Delivered(0)
 	s.Delivered(-1)
 	s.Dropped("unseen", 0)
@@ -225,7 +231,7 @@ func TestCountingNothingChangesNothing(t *testing.T) {
 }
 
 func TestCountingAllocatesNothing(t *testing.T) {
-	s := New(fixed)
+	s := newSet(fixed)
 	module := name("row")
 	if n := testing.AllocsPerRun(100, func() {
 		s.Published(1)
@@ -238,7 +244,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkCount(b *testing.B) {
-	s := New(fixed)
+	s := newSet(fixed)
 	module := name("row")
 	b.Run("plain", func(b *testing.B) {
 		for b.Loop() {

@@ -53,6 +53,8 @@ func newExposition(set *Set) *exposition {
 				func(s *Snapshot) float64 { return float64(s.Completed) }),
 			plain(counter, "errored_total", "Subscriptions ended by an error.",
 				func(s *Snapshot) float64 { return float64(s.Errored) }),
+			counts("ended_total", "Subscriptions that ended, by reason.", "reason",
+				func(s *Snapshot) map[string]uint64 { return s.Ended }),
 			plain(counter, "events_published_total", "Events accepted from publishers of this process.",
 				func(s *Snapshot) float64 { return float64(s.Published) }),
 			plain(counter, "events_dispatched_total", "Events dispatched to the subscriptions of this process.",

@@ -8,6 +8,7 @@ type Snapshot struct {
 	Active         int64             `json:"active"`
 	Completed      uint64            `json:"completed"`
 	Errored        uint64            `json:"errored"`
+	Ended          map[string]uint64 `json:"ended"` // by reason
 	Published      uint64            `json:"published"`
 	Dispatched     uint64            `json:"dispatched"`
 	Delivered      uint64            `json:"delivered"`
@@ -31,6 +32,7 @@ func (s *Set) Snapshot() Snapshot {
 		Active:         gauges.Active,
 		Completed:      s.completed.value(),
 		Errored:        s.errored.value(),
+		Ended:          s.ended.values(),
 		Published:      s.published.value(),
 		Dispatched:     s.dispatched.value(),
 		Delivered:      s.delivered.value(),

@@ -1,0 +1,104 @@
+package executor
+
+import (
+	"sync"
+	"time"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
+)
+
+// QueueResponse gives a response to a subscription's queue and wakes its
+// consumer. False: it was dropped, or the subscription has ended.
+func (x *Executor) QueueResponse(s *Subscription, response *queue.Response) bool {
+	return x.queueFor(nil, s, response)
+}
+
+// queueFor is QueueResponse for an event whose publisher, unless it is nil, waits
+// where the queue's policy wants that.
+func (x *Executor) queueFor(p *publication, s *Subscription, response *queue.Response) bool {
+	result := s.queue.Push(&s.policy().Policy, response)
+	if result.Outcome == queue.Waiting && !p.hold(s, result.Place) && s.queue.Withdraw(result.Place) {
+		result.Outcome = queue.Dropped
+	}
+	x.count(s, result)
+	switch result.Outcome {
+	case queue.Accepted, queue.Waiting:
+		s.notify()
+		return true
+	default:
+		return false
+	}
+}
+
+// slowConsumer ends subscriptions under queue.Disconnect: a client must not miss
+// an event without knowing.
+func slowConsumer() *ending {
+	return newEnding(Final{
+		Message: "the subscription was ended because its responses were not read fast enough",
+		Code:    "SLOW_CONSUMER",
+	}, EndSlowConsumer)
+}
+
+// count records what a queue dropped, and logs when a subscription starts to
+// lose responses. Under queue.Disconnect it ends the subscription.
+func (x *Executor) count(s *Subscription, result queue.Result) {
+	drops := result.Drops()
+	policy := s.policy()
+	if drops > 0 {
+		x.metrics.Dropped(policy.name, drops)
+	}
+	if policy.Overflow == queue.Disconnect {
+		if (drops > 0 || result.Outcome == queue.Overflowed) && x.finish(s, slowConsumer()) {
+			x.slow.log(x, s)
+		}
+		return
+	}
+	// What a newer response replaces is not lost: that is what Latest is for.
+	if drops > 0 && policy.Overflow != queue.Latest && !s.overflowing.Swap(true) {
+		x.slow.log(x, s)
+	}
+}
+
+// slowLogInterval is how often the log tells of slow subscriptions.
+const slowLogInterval = 5 * time.Second
+
+// slowLog tells of subscriptions that begin to lose responses: of the first by
+// name, of those that follow within an interval by their number.
+type slowLog struct {
+	interval time.Duration
+	mu       sync.Mutex
+	timer    *time.Timer // nil: the next one is told by name
+	more     int
+}
+
+func (l *slowLog) log(x *Executor, s *Subscription) {
+	l.mu.Lock()
+	first := l.timer == nil
+	if first {
+		l.timer = time.AfterFunc(l.interval, func() { l.flush(x) })
+	} else {
+		l.more++
+	}
+	l.mu.Unlock()
+	if first {
+		what := "a subscription reads too slowly and loses responses"
+		if s.policy().Overflow == queue.Disconnect {
+			what = "a subscription read too slowly and was ended"
+		}
+		x.log.Warn(what, "subscription", s.ID(), "connection", s.connection, "policy", s.policy().name)
+	}
+}
+
+// flush tells of those that were only counted.
+func (l *slowLog) flush(x *Executor) {
+	l.mu.Lock()
+	more := l.more
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	l.timer, l.more = nil, 0
+	l.mu.Unlock()
+	if more > 0 {
+		x.log.Warn("more subscriptions read too slowly: they lose responses or were ended", "subscriptions", more)
+	}
+}
