@@ -17,14 +17,17 @@ import logging
 import threading
 import traceback
 import types
+from _thread import _count as threads_started
 from _thread import get_ident
 from asyncio.events import _get_running_loop
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
+from time import monotonic, sleep
 from typing import Any, Final, TypeAlias
 
 from .config import SecurityContext
 from .encode import decode, decode_exact, encode
+from .process import state as process_state
 from .result import ERROR, PENDING, Result, message_of, response_of
 from .signature import Shape, shape_of
 from .tasks import Task, TaskTable
@@ -32,9 +35,15 @@ from .types import ResolverInfo
 
 __all__ = ["Callbacks"]
 
-Call: TypeAlias = tuple[int, bytes | None, bytes | None, int]
+#: A resolver's number, or (number, variables, info, ticket).
+Call: TypeAlias = int | tuple[int, bytes | None, bytes | None, int]
 _logger = logging.getLogger("fraiseql_subscriptions")
 _PENDING_RESULT: Final = (PENDING, b"")
+#: Seconds that consecutive resolver calls of one event keep the GIL, at most.
+_HOLD: Final = 0.001
+#: Seconds for which it is then given up. It takes a thread that waits for the GIL some of
+#: that to wake up; one that comes too late waits all over again.
+_OFFER: Final = 0.00005
 _GONE: Final = (ERROR, b"the resolver is not registered any more")
 
 
@@ -76,11 +85,8 @@ class Resolver:
         self.uses = 1
         self.failing = False
 
-    def arguments(
-        self, data: bytes, variables: bytes | None, info: bytes | None, exact: bool
-    ) -> Any:
-        """The arguments of one call, each decoded afresh."""
-        first = decode_exact(data) if exact else decode(data)
+    def arguments(self, first: Any, variables: bytes | None, info: bytes | None) -> Any:
+        """The arguments of one call: `first`, and the others decoded afresh."""
         if self.arity == 1:
             return (first,)
         second = decode_exact(variables) if variables else {}
@@ -191,7 +197,7 @@ class Callbacks(dict[int, Resolver]):
     # --- Called by the engine ----------------------------------------------------------
 
     def resolve(
-        self, data: bytes, calls: list[Call], exact: bool, engine_thread: bool
+        self, data: bytes, calls: Sequence[Call], exact: bool, engine_thread: bool
     ) -> list[Result]:
         """One result a call, in order, as `result` describes them.
 
@@ -210,7 +216,7 @@ class Callbacks(dict[int, Resolver]):
         self,
         error: BaseException,
         data: bytes,
-        calls: list[Call],
+        calls: Sequence[Call],
         exact: bool,
         engine_thread: bool,
         results: list[Result],
@@ -231,45 +237,73 @@ class Callbacks(dict[int, Resolver]):
     def _resolve(
         self,
         data: bytes,
-        calls: list[Call],
+        calls: Sequence[Call],
         exact: bool,
         engine_thread: bool,
         append: Callable[[Result], None],
     ) -> None:
         resolving = self._resolving
         thread = get_ident()
-        if thread not in resolving:
-            try:
-                resolving.add(thread)
-                self._resolve(data, calls, exact, engine_thread, append)
-            finally:
-                resolving.discard(thread)
-            return
-        get = self.get
-        loads = decode_exact if exact else decode
-        for number, variables, info, ticket in calls:
-            resolver = get(number)
-            if resolver is None:
-                append(_GONE)
-                continue
-            try:
-                if resolver.takes_data_only:  # the usual one, and the fast way
-                    value = resolver.context.copy().run(resolver.call, loads(data))
-                elif resolver.loop is None:
-                    arguments = resolver.arguments(data, variables, info, exact)
-                    value = resolver.context.copy().run(resolver.call, *arguments)
-                else:
-                    append(self._begin(resolver, ticket, data, variables, info, exact))
+        nested = thread in resolving
+        try:
+            resolving.add(thread)
+            get = self.get
+            decoded = decode_exact if exact else decode
+            several = len(calls) > 1
+            # Copying what was decoded is faster than decoding again.
+            source, fresh = (
+                (decoded(data), process_state.copy_value) if several else (data, decoded)
+            )
+            until = monotonic() + _HOLD if several else 0.0
+            for call in calls:
+                if several and monotonic() > until:
+                    _offer_the_gil(engine_thread)
+                    until = monotonic() + _HOLD
+                resolver = get(call)  # type: ignore[arg-type]  # a tuple is no key
+                if resolver is None or not resolver.takes_data_only:
+                    append(self._resolve_other(call, data, fresh, source, exact, engine_thread))
                     continue
-                if type(value) is dict and "data" not in value and "errors" not in value:
-                    result: Result = encode(value)
-                else:
-                    result = response_of(value)
-                if resolver.failing:
-                    resolver.failing = False
-            except BaseException as error:
-                result = self._failed(resolver, error, engine_thread)
-            append(result)
+                try:
+                    value = resolver.context.copy().run(resolver.call, fresh(source))
+                    if type(value) is dict and "data" not in value and "errors" not in value:
+                        result: Result = encode(value)
+                    else:
+                        result = response_of(value)
+                    if resolver.failing:
+                        resolver.failing = False
+                except BaseException as error:
+                    result = self._failed(resolver, error, engine_thread)
+                append(result)
+        finally:
+            if not nested:
+                resolving.discard(thread)
+
+    def _resolve_other(
+        self,
+        call: Call,
+        data: bytes,
+        fresh: Callable[[Any], Any],
+        source: Any,
+        exact: bool,
+        engine_thread: bool,
+    ) -> Result:
+        """One call of a resolver that takes more than the data, or is async, or is gone.
+
+        `fresh(source)` is the call's own copy of the data.
+        """
+        number, variables, info, ticket = (call, None, None, 0) if isinstance(call, int) else call
+        resolver = self.get(number)
+        if resolver is None:
+            return _GONE
+        try:
+            if resolver.loop is not None:
+                return self._begin(resolver, ticket, data, variables, info, exact)
+            arguments = resolver.arguments(fresh(source), variables, info)
+            result = response_of(resolver.context.copy().run(resolver.call, *arguments))
+        except BaseException as error:
+            return self._failed(resolver, error, engine_thread)
+        resolver.failing = False
+        return result
 
     def _begin(
         self,
@@ -288,7 +322,8 @@ class Callbacks(dict[int, Resolver]):
 
         async def answer() -> Result:
             try:
-                value = await resolver.call(*resolver.arguments(data, variables, info, exact))
+                first = decode_exact(data) if exact else decode(data)
+                value = await resolver.call(*resolver.arguments(first, variables, info))
                 result = response_of(value)
             except asyncio.CancelledError:
                 return ERROR, b"the resolver was cancelled"
@@ -364,6 +399,12 @@ class Callbacks(dict[int, Resolver]):
             lines = traceback.format_exception(type(error), error, error.__traceback__)
             message += b"\n" + "".join(lines).encode(errors="backslashreplace")
         return ERROR, message
+
+
+def _offer_the_gil(engine_thread: bool) -> None:
+    """Let another Python thread run, where there is one besides this."""
+    if engine_thread or threads_started():
+        sleep(_OFFER)
 
 
 class _Unraisable:

@@ -234,6 +234,23 @@ def test_each_subscription_gets_its_own_copy_of_the_data(
     assert [payloads(id) for id in ids] == [[{"data": [1]}]] * 4
 
 
+def test_each_resolver_gets_its_own_copy_however_deep(
+    executor: SubscriptionExecutor, subscribe: Subscribe, payloads: Payloads
+) -> None:
+    def spoil(data: Any) -> Any:
+        data["deep"]["list"][0]["x"].append(1)
+        data["deep"]["list"].append({})
+        data["deep"]["more"] = data["new"] = None
+        return data
+
+    given = {"deep": {"list": [{"x": []}, [[]], 2**70, "é", True, None, 1.5]}, "empty": {}}
+    ids = [subscribe(resolver=lambda data, n=n: spoil(data)) for n in range(3)]
+    executor.publish_event("t", "c", given)
+    spoiled = json.loads(json.dumps(given))
+    spoil(spoiled)
+    assert [payloads(id) for id in ids] == [[{"data": spoiled}]] * 3
+
+
 def test_one_resolver_is_called_once_for_all_who_share_it(
     executor: SubscriptionExecutor, subscribe: Subscribe, payloads: Payloads
 ) -> None:

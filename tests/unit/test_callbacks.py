@@ -162,10 +162,7 @@ def test_each_call_gets_its_own_copy_of_the_data() -> None:
         return data["items"]
 
     number, _ = table.acquire(spoil)
-    assert table.resolve(b'{"items":[]}', [(number, None, None, 0)] * 2, False, False) == [
-        b"[1]",
-        b"[1]",
-    ]
+    assert table.resolve(b'{"items":[]}', [number] * 2, False, False) == [b"[1]", b"[1]"]
 
 
 def test_big_integers_reach_a_resolver_unchanged() -> None:
@@ -322,7 +319,7 @@ def test_an_interrupt_between_two_calls_costs_one_of_them_at_most() -> None:
 
     table = Struck()
     number, _ = table.acquire(lambda data: 1)
-    results = table.resolve(b"{}", [(number, None, None, 0)] * 5, False, False)
+    results = table.resolve(b"{}", [number] * 5, False, False)
     struck_one = (ERROR, b"KeyboardInterrupt")
     assert results == [b"1", struck_one, b"1", struck_one, b"1"]
     assert type(table.interrupt()) is KeyboardInterrupt

@@ -95,8 +95,12 @@ static PyObject *optional_bytes(const char *texts, int64_t at, int64_t length)
 	return PyBytes_FromStringAndSize(texts + at, length);
 }
 
-static PyObject *call_tuple(const char *texts, const fsq_call *call)
+/* A resolver that takes the data alone and answers at once crosses as its number, any
+ * other as (number, variables, info, ticket). */
+static PyObject *call_object(const char *texts, const fsq_call *call)
 {
+	if (call->variables_length < 0 && call->info_length < 0 && call->ticket == 0)
+		return PyLong_FromLongLong(call->resolver);
 	PyObject *variables = optional_bytes(texts, call->variables_at, call->variables_length);
 	PyObject *info = optional_bytes(texts, call->info_at, call->info_length);
 	if (variables == NULL || info == NULL) {
@@ -120,7 +124,7 @@ static int read_result(PyObject *value, fsq_result *result)
 		PyErr_Format(PyExc_TypeError, "a resolver's result crossed as %s, not bytes", Py_TYPE(value)->tp_name);
 		return -1;
 	}
-	result->value = PyBytes_AS_STRING(value);
+	result->value = (uintptr_t)PyBytes_AS_STRING(value);
 	result->length = PyBytes_GET_SIZE(value);
 	return 0;
 }
@@ -129,7 +133,7 @@ static PyObject *call_list(const char *texts, const fsq_call *calls, int64_t cou
 {
 	PyObject *list = PyList_New(count);
 	for (int64_t i = 0; list != NULL && i < count; i++) {
-		PyObject *one = call_tuple(texts, &calls[i]);
+		PyObject *one = call_object(texts, &calls[i]);
 		if (one == NULL)
 			Py_CLEAR(list);
 		else
@@ -364,6 +368,40 @@ int fsq_event_at(PyObject *list, int64_t index, fsq_event *event)
 	return 0;
 }
 
+/* A copy of a value that came from a JSON decoder: its own dicts and lists, however deep
+ * (the decoder bounds that), and the same texts and numbers, which nobody can change. */
+static PyObject *copy_value(PyObject *unused, PyObject *value)
+{
+	if (PyDict_CheckExact(value)) {
+		PyObject *made = PyDict_Copy(value), *key, *part;
+		for (Py_ssize_t at = 0; made != NULL && PyDict_Next(made, &at, &key, &part);) {
+			if (!PyDict_CheckExact(part) && !PyList_CheckExact(part))
+				continue;
+			PyObject *copy = copy_value(unused, part);
+			/* Of a key that is there: the iteration goes on. */
+			if (copy == NULL || PyDict_SetItem(made, key, copy) < 0)
+				Py_CLEAR(made);
+			Py_XDECREF(copy);
+		}
+		return made;
+	}
+	if (PyList_CheckExact(value)) {
+		PyObject *made = PyList_GetSlice(value, 0, PyList_GET_SIZE(value));
+		for (Py_ssize_t i = 0; made != NULL && i < PyList_GET_SIZE(made); i++) {
+			PyObject *part = PyList_GET_ITEM(made, i);
+			if (!PyDict_CheckExact(part) && !PyList_CheckExact(part))
+				continue;
+			PyObject *copy = copy_value(unused, part);
+			if (copy == NULL || PyList_SetItem(made, i, copy) < 0)
+				Py_CLEAR(made);
+		}
+		return made;
+	}
+	return Py_NewRef(value);
+}
+
+static PyMethodDef copy_method = {"copy_value", copy_value, METH_O, "A copy of a decoded JSON value."};
+
 static void mark_forked(void) { forked = 1; }
 
 int fsq_process_init(PyObject *list)
@@ -374,7 +412,8 @@ int fsq_process_init(PyObject *list)
 	if (!installed && pthread_atfork(NULL, NULL, mark_forked) != 0)
 		return -1;
 	installed = 1;
-	if (give(list, PyMemoryView_FromMemory((char *)&forked, 1, PyBUF_READ)) < 0) {
+	if (give(list, PyMemoryView_FromMemory((char *)&forked, 1, PyBUF_READ)) < 0 ||
+	    give(list, PyCFunction_New(&copy_method, NULL)) < 0) {
 		PyErr_Clear();
 		return -1;
 	}

@@ -19,11 +19,11 @@ typedef struct {
 	int64_t info_at, info_length;
 } fsq_call;
 
-/* What a call gave. value is borrowed from the list that fsq_resolve returned. */
+/* What a call gave. value is the address of its bytes, borrowed from the list that
+ * fsq_resolve returned. */
 typedef struct {
-	int64_t kind;
-	const char *value;
-	int64_t length;
+	int64_t kind, length;
+	uintptr_t value;
 } fsq_result;
 
 /* One (type, channel, data, correlation_id, event_id) tuple; all borrowed. */
@@ -77,8 +77,9 @@ int fsq_append_text(PyObject *list, const char *text, int64_t length);
 /* Read item `index` of a list of event tuples. Returns 0, or -1 when it is none. */
 int fsq_event_at(PyObject *list, int64_t index, fsq_event *event);
 
-/* Append to list a read-only memoryview of the byte that is 1 in a forked child,
- * and have it set there. Returns 0, 1 in a subinterpreter, -1 on failure. */
+/* Append to list a read-only memoryview of the byte that is 1 in a forked child, have
+ * it set there, and append the function that copies a decoded JSON value. Returns 0, 1
+ * in a subinterpreter, -1 on failure. */
 int fsq_process_init(PyObject *list);
 int fsq_forked(void);
 

@@ -7,8 +7,8 @@ package bridge
 import "C"
 
 import (
-	"bytes"
-	"runtime/cgo"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -23,13 +23,16 @@ type Callbacks struct {
 	// at it and upgrades it without giving the GIL up in between.
 	reference *C.PyObject
 	orphaned  atomic.Bool
+	crossings sync.Pool // of *crossing
 }
 
 // NewCallbacks takes a reference of its own to the weakref.ref at address.
 func NewCallbacks(address int) *Callbacks {
 	reference := object(address)
 	C.Py_IncRef(reference)
-	return &Callbacks{reference: reference}
+	c := &Callbacks{reference: reference}
+	c.crossings.New = func() any { return new(crossing) }
+	return c
 }
 
 // Close gives the reference back. Calls under way go on; later ones find the table
@@ -83,17 +86,44 @@ func withGIL(t *bus.Thread, f func()) bool {
 	return true
 }
 
+// crossing is the memory of one call of resolvers, used again by later ones. It has
+// no pointers that C could mistake for its own.
+type crossing struct {
+	texts  []byte
+	calls  []C.fsq_call
+	values []C.fsq_result
+}
+
+// add appends an optional text.
+func (c *crossing) add(text []byte) (at, length C.int64_t) {
+	if text == nil {
+		return 0, -1
+	}
+	at = C.int64_t(len(c.texts))
+	c.texts = append(c.texts, text...)
+	return at, C.int64_t(len(text))
+}
+
+func (c *crossing) fill(calls []executor.Call) {
+	c.texts, c.calls = c.texts[:0], c.calls[:0]
+	for i := range calls {
+		call := C.fsq_call{resolver: C.int64_t(calls[i].Resolver), ticket: C.int64_t(calls[i].Ticket)}
+		call.variables_at, call.variables_length = c.add(calls[i].Variables)
+		call.info_at, call.info_length = c.add(calls[i].Info)
+		c.calls = append(c.calls, call)
+	}
+	c.values = slices.Grow(c.values[:0], len(calls))[:len(calls)]
+}
+
 // Resolve implements executor.Python.
-func (c *Callbacks) Resolve(t *bus.Thread, data []byte, calls []executor.Call, exact bool) []executor.Result {
-	results := make([]executor.Result, len(calls))
+func (c *Callbacks) Resolve(t *bus.Thread, data []byte, calls []executor.Call, exact bool, give func(i int, result executor.Result)) {
 	problem := closedTooEarly
-	withGIL(t, func() { problem = c.resolve(t, data, calls, exact, results) })
+	withGIL(t, func() { problem = c.resolve(t, data, calls, exact, give) })
 	if problem != "" {
-		for i := range results {
-			results[i] = executor.Result{Kind: executor.KindError, Value: []byte(problem)}
+		for i := range calls {
+			give(i, executor.Result{Kind: executor.KindError, Value: []byte(problem)})
 		}
 	}
-	return results
 }
 
 // Why no resolver of an event was called.
@@ -102,52 +132,60 @@ const (
 	refused        = "Python could not call the resolver; sys.unraisablehook was told why"
 )
 
-// resolve fills results, or says why it could not.
-func (c *Callbacks) resolve(t *bus.Thread, data []byte, calls []executor.Call, exact bool, results []executor.Result) (problem string) {
-	var texts []byte
-	add := func(text []byte) (at, length C.int64_t) {
-		if text == nil {
-			return 0, -1
-		}
-		at = C.int64_t(len(texts))
-		texts = append(texts, text...)
-		return at, C.int64_t(len(text))
-	}
-	native := make([]C.fsq_call, len(calls))
-	for i, call := range calls {
-		native[i].resolver, native[i].ticket = C.int64_t(call.Resolver), C.int64_t(call.Ticket)
-		native[i].variables_at, native[i].variables_length = add(call.Variables)
-		native[i].info_at, native[i].info_length = add(call.Info)
-	}
-	given := make([]C.fsq_result, len(calls))
+// resolve gives every call its result, or says why it could give none.
+func (c *Callbacks) resolve(t *bus.Thread, data []byte, calls []executor.Call, exact bool, give func(i int, result executor.Result)) (problem string) {
+	x := c.crossings.Get().(*crossing)
+	x.fill(calls)
 	var list *C.PyObject
 	named(t, func(thread C.uintptr_t) {
-		list = C.fsq_resolve(c.reference, characters(data), C.int64_t(len(data)), characters(texts),
-			&native[0], C.int64_t(len(native)), truth(exact), truth(t.Engine), thread, &given[0])
+		list = C.fsq_resolve(c.reference, characters(data), C.int64_t(len(data)), characters(x.texts),
+			&x.calls[0], C.int64_t(len(calls)), truth(exact), truth(t.Engine), thread, &x.values[0])
 	})
 	switch {
-	case list == nil && given[0].kind == 1:
+	case list == nil && x.values[0].kind == 1:
 		return closedTooEarly
 	case list == nil:
 		return refused
 	}
-	for i, one := range given {
-		results[i] = executor.Result{
-			Kind:  executor.Kind(one.kind),
-			Value: bytes.Clone(unsafe.Slice((*byte)(unsafe.Pointer(one.value)), int(one.length))),
-		}
+	defer C.Py_DecRef(list)
+	for i := range x.values {
+		one := &x.values[i]
+		value := unsafe.Slice(*(**byte)(unsafe.Pointer(&one.value)), int(one.length))
+		give(i, executor.Result{Kind: executor.Kind(one.kind), Value: value})
 	}
-	C.Py_DecRef(list)
+	c.crossings.Put(x)
 	return ""
 }
 
 // named runs f, which calls Python, with a number by which CurrentThread finds t.
 func named(t *bus.Thread, f func(thread C.uintptr_t)) {
-	handle := cgo.NewHandle(t)
-	defer handle.Delete()
+	number := process.named.add(t)
+	defer process.named.remove(number)
 	process.calls.Add(1)
 	defer process.calls.Add(-1)
-	f(C.uintptr_t(handle))
+	f(C.uintptr_t(number))
+}
+
+// names are the threads inside Python by their numbers, from 1. Guarded by the GIL.
+type names struct {
+	threads []*bus.Thread
+	free    []int
+}
+
+func (n *names) add(t *bus.Thread) int {
+	if last := len(n.free) - 1; last >= 0 {
+		number := n.free[last]
+		n.free = n.free[:last]
+		n.threads[number-1] = t
+		return number
+	}
+	n.threads = append(n.threads, t)
+	return len(n.threads)
+}
+
+func (n *names) remove(number int) {
+	n.threads[number-1] = nil
+	n.free = append(n.free, number)
 }
 
 // notify runs f, which tells the table something, holding the GIL. Whatever code of

@@ -16,7 +16,6 @@ import "C"
 
 import (
 	"runtime"
-	"runtime/cgo"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -30,6 +29,7 @@ var process struct {
 	exiter  atomic.Uint64 // the thread that runs the exit hook
 	inside  atomic.Int64  // engine threads inside Python, or on their way in
 	calls   atomic.Int64  // resolver calls under way on any thread
+	named   names         // their threads
 }
 
 // held is the GIL as held by a thread that came from Python.
@@ -55,8 +55,8 @@ func threadID() uint64 { return uint64(C.PyThread_get_thread_ident()) }
 // calling, or a new one that holds the GIL.
 func CurrentThread() *bus.Thread {
 	if process.calls.Load() > 0 {
-		if handle := C.fsq_current_thread(); handle != 0 {
-			return cgo.Handle(handle).Value().(*bus.Thread)
+		if number := C.fsq_current_thread(); number != 0 {
+			return process.named.threads[number-1]
 		}
 	}
 	return &bus.Thread{GIL: held{}}

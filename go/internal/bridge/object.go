@@ -101,7 +101,8 @@ func (l List) AppendText(text string) error {
 }
 
 // ProcessInit appends to l a read-only memoryview of the byte that is 1 in a
-// forked child. Subinterpreters are refused.
+// forked child, and the function that copies a decoded JSON value. Subinterpreters
+// are refused.
 func (l List) ProcessInit() error {
 	switch C.fsq_process_init(l.object) {
 	case 0:

@@ -33,6 +33,8 @@ type delivery struct {
 	candidates []*cohort
 	targets    []target
 	works      []work
+	calls      []Call          // of works that need a resolver
+	called     []int           // the works of calls
 	byAnswer   map[*answer]int // into works, beyond manyAnswers
 	audience   int
 	python     int // works that need a resolver
@@ -304,10 +306,17 @@ func (d *delivery) recycle() {
 	clear(d.works)
 	clear(d.byAnswer)
 	clear(d.keys)
+	clear(d.calls)
 	x := d.executor
 	*d = delivery{
-		lookup: lookup{values: d.values, round: d.round + 1}, candidates: d.candidates[:0], targets: d.targets[:0],
-		works: d.works[:0], byAnswer: d.byAnswer, keys: d.keys[:0],
+		lookup:     lookup{values: d.values, round: d.round + 1},
+		candidates: d.candidates[:0],
+		targets:    d.targets[:0],
+		works:      d.works[:0],
+		calls:      d.calls[:0],
+		called:     d.called[:0],
+		byAnswer:   d.byAnswer,
+		keys:       d.keys[:0],
 	}
 	x.deliveries.Put(d)
 }

@@ -37,7 +37,7 @@ func newResolvers() *resolvers {
 	}
 }
 
-func (r *resolvers) Resolve(t *bus.Thread, data []byte, calls []executor.Call, _ bool) []executor.Result {
+func (r *resolvers) Resolve(t *bus.Thread, data []byte, calls []executor.Call, _ bool, give func(int, executor.Result)) {
 	results := make([]executor.Result, len(calls))
 	for i, call := range calls {
 		r.mu.Lock()
@@ -45,7 +45,9 @@ func (r *resolvers) Resolve(t *bus.Thread, data []byte, calls []executor.Call, _
 		r.mu.Unlock()
 		results[i] = resolve(t, data, call)
 	}
-	return results
+	for i, result := range results {
+		give(i, result)
+	}
 }
 
 func (r *resolvers) Cancel(_ *bus.Thread, tickets []uint64) {

@@ -6,10 +6,12 @@ import "github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 // resolvers, and threads that may call it. The bridge implements it; Go tests
 // use resolvers written in Go.
 type Python interface {
-	// Resolve calls resolvers with data, in order, within one hold of the GIL,
-	// and returns one result a call. It never fails: an error is a result.
-	// exact asks for a decoder that keeps integers of any size.
-	Resolve(t *bus.Thread, data []byte, calls []Call, exact bool) []Result
+	// Resolve calls resolvers with data, in order, and hands the result of each to
+	// give, in order, when all have been called. It never fails: an error is a
+	// result. give must be short and take no lock; a result's value is lent to it
+	// for the length of the call. exact asks for a decoder that keeps integers of
+	// any size.
+	Resolve(t *bus.Thread, data []byte, calls []Call, exact bool, give func(i int, result Result))
 	// Cancel ends the tasks of async calls whose answers nobody waits for.
 	Cancel(t *bus.Thread, tickets []uint64)
 	// Release gives back resolvers: uses[i] registrations of resolvers[i] ended.
@@ -44,7 +46,7 @@ const (
 	KindPending Kind = 3
 )
 
-// Result is what a resolver call gave. Value belongs to the receiver.
+// Result is what a resolver call gave.
 type Result struct {
 	Kind  Kind
 	Value []byte

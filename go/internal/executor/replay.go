@@ -1,6 +1,8 @@
 package executor
 
 import (
+	"bytes"
+
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
@@ -151,12 +153,21 @@ func (a *answer) replay(t *bus.Thread, x *Executor, s *Subscription, events []mi
 			x.pending.add(t, pending, s, one.place)
 			x.startTimeout(t, pending)
 		}
-		result := x.InvokePythonResolver(t, one.event, []Call{x.call(a, pending, one.event, one.at)})[0]
+		var payload []byte
+		var unstarted *Result
+		x.InvokePythonResolver(t, one.event, []Call{x.call(a, pending, one.event, one.at)}, func(_ int, result Result) {
+			switch {
+			case pending == nil:
+				payload = x.payload(a, result, one.at)
+			case result.Kind != KindPending:
+				unstarted = &Result{Kind: result.Kind, Value: bytes.Clone(result.Value)}
+			}
+		})
 		switch {
 		case pending == nil:
-			x.settleOne(s, one.place, x.payload(a, result, one.at))
-		case result.Kind != KindPending:
-			x.Settle(t, pending.ticket, result)
+			x.settleOne(s, one.place, payload)
+		case unstarted != nil:
+			x.Settle(t, pending.ticket, *unstarted)
 		}
 	}
 }

@@ -1,34 +1,35 @@
 package executor
 
 import (
+	"bytes"
+
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
 )
 
-// InvokePythonResolver calls resolvers for one event, all in one hold of the GIL
-// on thread t. What they publish meanwhile waits until the event is done.
-func (x *Executor) InvokePythonResolver(t *bus.Thread, ev *event.Event, calls []Call) []Result {
-	var results []Result
+// InvokePythonResolver calls resolvers for one event in one crossing on thread t,
+// and hands their results to give as Python.Resolve does. What they publish
+// meanwhile waits until the event is done.
+func (x *Executor) InvokePythonResolver(t *bus.Thread, ev *event.Event, calls []Call, give func(i int, result Result)) {
 	t.Resolving(func() {
-		results = x.python.Resolve(t, ev.Data, calls, ev.Document().HasBigNumber())
+		x.python.Resolve(t, ev.Data, calls, ev.Document().HasBigNumber(), give)
 	})
-	return results
 }
 
 // resolve answers the targets that have resolvers. An async answer's places are
 // queued before its resolver is called, since it may settle at any time after.
 func (d *delivery) resolve(t *bus.Thread, at event.Position) {
 	x := d.executor
-	calls := make([]Call, 0, d.python)
 	for i := range d.works {
 		w := &d.works[i]
 		if w.answer.flags&Async != 0 {
 			w.pending = x.pending.open(t, w.answer, at)
 		}
 		if w.answer.resolver != 0 {
-			calls = append(calls, x.call(w.answer, w.pending, d.event, at))
+			d.calls = append(d.calls, x.call(w.answer, w.pending, d.event, at))
+			d.called = append(d.called, i)
 		}
 	}
 	for _, one := range d.targets {
@@ -46,22 +47,26 @@ func (d *delivery) resolve(t *bus.Thread, at event.Position) {
 			x.startTimeout(t, pending)
 		}
 	}
-	results := x.InvokePythonResolver(t, d.event, calls)
-	next := 0
-	for i := range d.works {
-		w := &d.works[i]
-		if w.answer.resolver == 0 {
-			continue
-		}
-		result := results[next]
-		next++
+	var unstarted []unstartedAnswer
+	x.InvokePythonResolver(t, d.event, d.calls, func(i int, result Result) {
+		w := &d.works[d.called[i]]
 		switch {
 		case w.pending == nil:
 			w.response = queue.Ready(x.payload(w.answer, result, at))
-		case result.Kind != KindPending: // it could not even be started
-			x.Settle(t, w.pending.ticket, result)
+		case result.Kind != KindPending:
+			result.Value = bytes.Clone(result.Value)
+			unstarted = append(unstarted, unstartedAnswer{w.pending.ticket, result})
 		}
+	})
+	for _, one := range unstarted {
+		x.Settle(t, one.ticket, one.result)
 	}
+}
+
+// unstartedAnswer is an async call that could not even be started.
+type unstartedAnswer struct {
+	ticket uint64
+	result Result
 }
 
 // call is what the resolver of a is to be called with.
@@ -79,7 +84,7 @@ func (x *Executor) call(a *answer, pending *pendingAnswer, ev *event.Event, at e
 	return call
 }
 
-// payload is the response's payload for what a resolver gave.
+// payload is the response's payload for what a resolver gave, which is only lent.
 func (x *Executor) payload(a *answer, result Result, at event.Position) []byte {
 	switch result.Kind {
 	case KindData:
@@ -88,7 +93,7 @@ func (x *Executor) payload(a *answer, result Result, at event.Position) []byte {
 		if a.key.positions {
 			return addExtension(result.Value, "position", appendPosition(nil, &at))
 		}
-		return result.Value
+		return bytes.Clone(result.Value)
 	default:
 		x.metrics.ResolverError()
 		return a.failure(string(result.Value), "RESOLVER_ERROR", at)

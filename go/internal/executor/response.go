@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"bytes"
 	"strconv"
 
 	"github.com/bytedance/sonic/encoder"
@@ -50,7 +51,7 @@ func EncodeResponseBytes(data []byte, problems []query.Problem, at *event.Positi
 func addExtension(result []byte, name string, value []byte) []byte {
 	var parsed document.Document
 	if err := parsed.Parse(result); err != nil {
-		return result // cannot be: it came from a JSON encoder
+		return bytes.Clone(result) // cannot be: it came from a JSON encoder
 	}
 	payload := make([]byte, 0, len(result)+64)
 	payload = append(payload, '{')
