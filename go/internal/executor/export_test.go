@@ -2,6 +2,7 @@ package executor
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
@@ -13,7 +14,8 @@ func (x *Executor) Remains() string {
 	defer x.mu.Unlock()
 	sizes := []int{
 		len(x.subscriptions), len(x.clients), len(x.connections), len(x.specs), len(x.operations),
-		len(x.operationUses), len(x.answers), len(x.cohorts), len(x.pending.answers), len(x.fields.known), len(x.fields.free),
+		len(x.operationUses), len(x.answers), len(x.cohorts), len(x.pending.answers),
+		len(x.waiting.bySubscription), len(x.waiting.publications), len(x.endings.ended), len(x.fields.known), len(x.fields.free),
 	}
 	for _, size := range sizes {
 		if size > 0 {
@@ -55,3 +57,16 @@ func (x *Executor) Everybody(ev *event.Event) (found map[*Subscription]int, visi
 	}
 	return found, len(cohorts), kept
 }
+
+// Waiting is how many responses wait beyond the bounds of their queues.
+func (x *Executor) Waiting() (count int) {
+	x.waiting.mu.Lock()
+	defer x.waiting.mu.Unlock()
+	for _, responses := range x.waiting.bySubscription {
+		count += len(responses)
+	}
+	return count
+}
+
+// SetSlowLogInterval is for before the log has told of anything.
+func SetSlowLogInterval(x *Executor, interval time.Duration) { x.slow.interval = interval }

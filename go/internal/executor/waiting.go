@@ -160,13 +160,13 @@ func tell(settled []settlement) {
 }
 
 // makeRoom looks which of the responses that wait in s have come within the bound,
-// or have left.
+// or have left. None of a subscription that has ended waits.
 func (x *Executor) makeRoom(s *Subscription) {
 	w := &x.waiting
 	w.mu.Lock()
 	var settled []settlement
 	for _, one := range slices.Clone(w.bySubscription[s]) {
-		if !s.queue.Fits(&s.policy().Policy, one.place) {
+		if s.ending.Load() == nil && !s.queue.Fits(&s.policy().Policy, one.place) {
 			break // nor do those behind it
 		}
 		settled = w.drop(settled, one)
