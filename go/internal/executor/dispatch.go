@@ -248,26 +248,30 @@ func (d *delivery) queueAll() {
 			return
 		}
 		d.parallel(len(*slots), d.audience, func(from, to int) {
-			d.queued.Add(int64(d.queueSlots((*slots)[from:to], response)))
+			var wakes wakes
+			defer wakes.Flush()
+			d.queued.Add(d.queueSlots((*slots)[from:to], response, &wakes))
 		})
 		return
 	}
 	d.parallel(len(d.targets), d.audience, func(from, to int) {
-		queued := 0
+		var wakes wakes
+		defer wakes.Flush()
+		queued := int64(0)
 		for _, one := range d.targets[from:to] {
 			slots, response := one.cohort.members.slots.Load(), d.responseFor(one)
 			if slots != nil && response != nil {
-				queued += d.queueSlots(*slots, response)
+				queued += d.queueSlots(*slots, response, &wakes)
 			}
 		}
-		d.queued.Add(int64(queued))
+		d.queued.Add(queued)
 	})
 }
 
-func (d *delivery) queueSlots(slots []atomic.Pointer[member], response *queue.Response) (queued int) {
+func (d *delivery) queueSlots(slots []atomic.Pointer[member], response *queue.Response, wakes *wakes) (queued int64) {
 	offset := d.event.Offset
 	for i := range slots {
-		if m := slots[i].Load(); m != nil && m.takes(offset) && d.executor.queueFor(d.publication, m.subscription, response) {
+		if m := slots[i].Load(); m != nil && m.takes(offset) && d.executor.QueueResponse(m.subscription, response, d.publication, wakes) {
 			queued++
 		}
 	}

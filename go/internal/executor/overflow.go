@@ -7,15 +7,15 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
 )
 
-// QueueResponse gives a response to a subscription's queue and wakes its
-// consumer. False: it was dropped, or the subscription has ended.
-func (x *Executor) QueueResponse(s *Subscription, response *queue.Response) bool {
-	return x.queueFor(nil, s, response)
-}
+// wakes are consumers to be told, together, that their subscriptions have something
+// to read.
+type wakes = queue.Chain[Subscription]
 
-// queueFor is QueueResponse for an event whose publisher, unless it is nil, waits
-// where the queue's policy wants that.
-func (x *Executor) queueFor(p *publication, s *Subscription, response *queue.Response) bool {
+// QueueResponse gives a response to a subscription's queue; its consumer is told
+// with the others of wakes. p, unless it is nil, is the publication whose publisher
+// waits where the queue's policy wants that. False: the response was dropped, or
+// the subscription has ended.
+func (x *Executor) QueueResponse(s *Subscription, response *queue.Response, p *publication, wakes *wakes) bool {
 	result := s.queue.Push(&s.policy().Policy, response)
 	if result.Outcome == queue.Waiting && !p.hold(s, result.Place) && s.queue.Withdraw(result.Place) {
 		result.Outcome = queue.Dropped
@@ -23,7 +23,7 @@ func (x *Executor) queueFor(p *publication, s *Subscription, response *queue.Res
 	x.count(s, result)
 	switch result.Outcome {
 	case queue.Accepted, queue.Waiting:
-		s.notify()
+		wakes.Add(&s.link)
 		return true
 	default:
 		return false

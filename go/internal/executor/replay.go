@@ -99,9 +99,11 @@ func (x *Executor) place(s *Subscription, events []missed) []missed {
 			events = events[:policy.MaxResponses]
 		}
 	}
+	var wakes wakes
+	defer wakes.Flush()
 	for i := range events {
 		events[i].place = queue.PendingKeyed(events[i].key)
-		if x.QueueResponse(s, events[i].place) {
+		if x.QueueResponse(s, events[i].place, nil, &wakes) {
 			x.metrics.Delivered(1)
 		} else if policy.Overflow == queue.Disconnect {
 			return events[:i]

@@ -35,7 +35,9 @@ func (d *delivery) resolve(t *bus.Thread, at event.Position) {
 	for _, one := range d.targets {
 		if pending := d.works[one.work].pending; pending != nil {
 			one.cohort.members.each(func(m *member) {
-				if place := queue.PendingKeyed(one.key); m.takes(d.event.Offset) && x.queueFor(d.publication, m.subscription, place) {
+				var wakes wakes
+				if place := queue.PendingKeyed(one.key); m.takes(d.event.Offset) && x.QueueResponse(m.subscription, place, d.publication, &wakes) {
+					wakes.Flush()
 					x.pending.add(t, pending, m.subscription, place)
 					d.queued.Add(1)
 				}

@@ -14,7 +14,7 @@ var (
 	update = flag.Bool("update", false, "write interleave/copied_test.go anew")
 
 	copied  = filepath.Join("interleave", "copied_test.go")
-	sources = []string{"response.go", "overflow.go", "segment.go", "queue.go", "bound.go", "latest.go", "block.go", "settle.go", "finish.go", "readylist.go"}
+	sources = []string{"response.go", "overflow.go", "segment.go", "queue.go", "bound.go", "latest.go", "block.go", "settle.go", "finish.go", "readylist.go", "chain.go"}
 	prelude = regexp.MustCompile(`(?s)^.*?\npackage queue\n|^package queue\n`)
 	imports = regexp.MustCompile(`(?m)^import (\((?s:.*?)\n\)|".*")\n`)
 	atomics = regexp.MustCompile(`\batomic\.([A-Z])`)

@@ -72,11 +72,12 @@ func reverse[T any](n *node[T]) *node[T] {
 	return reversed
 }
 
-func (l *List[T]) push(n *node[T]) {
+// push puts nodes that are linked from top to bottom, newest first, on the list.
+func (l *List[T]) push(top, bottom *node[T]) {
 	for {
-		top := l.stack.Load()
-		n.next = top
-		if l.stack.CompareAndSwap(top, n) {
+		old := l.stack.Load()
+		bottom.next = old
+		if l.stack.CompareAndSwap(old, top) {
 			return
 		}
 	}
@@ -140,12 +141,21 @@ func (k *Link[T]) List() *List[T] {
 // Schedule puts the owner on its list, unless it is there already, quiet or
 // detached. A list that is returned is owed a Signal.
 func (k *Link[T]) Schedule() *List[T] {
+	n := k.claim()
+	if n == nil {
+		return nil
+	}
+	n.list.push(n, n)
+	return n.list
+}
+
+// claim returns the node that the caller now has to push, or nil.
+func (k *Link[T]) claim() *node[T] {
 	n := k.node.Load()
 	if n == nil || n.state.Load() != idle || !n.state.CompareAndSwap(idle, scheduled) {
 		return nil
 	}
-	n.list.push(n)
-	return n.list
+	return n
 }
 
 // Rearm ends the quiet that NextQuiet began. The caller then looks at the queue

@@ -310,3 +310,31 @@ func TestALateAnswerWakesTheConsumer(t *testing.T) {
 		t.Error("the answer is not there")
 	}
 }
+
+func TestAChainReportsItsOwnersInOrderWithOneSignalAList(t *testing.T) {
+	lists := []*queue.List[int]{queue.NewList[int](nil), queue.NewList[int](nil)}
+	const many = 600 // more than one flush
+	owners := make([]int, many)
+	links := make([]queue.Link[int], many)
+	var chain queue.Chain[int]
+	for i := range owners {
+		owners[i] = i
+		links[i].Attach(lists[i*2/many], &owners[i])
+		chain.Add(&links[i])
+		chain.Add(&links[i]) // it is there already
+	}
+	chain.Flush()
+	chain.Flush()
+	want := 0
+	for _, list := range lists {
+		for o := list.Next(); o != nil; o = list.Next() {
+			if *o != want {
+				t.Fatalf("owner %d came where %d is due", *o, want)
+			}
+			want++
+		}
+	}
+	if want != many {
+		t.Errorf("%d of %d owners came", want, many)
+	}
+}

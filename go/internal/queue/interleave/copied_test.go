@@ -1020,11 +1020,12 @@ func reverse[T any](n *node[T]) *node[T] {
 	return reversed
 }
 
-func (l *List[T]) push(n *node[T]) {
+// push puts nodes that are linked from top to bottom, newest first, on the list.
+func (l *List[T]) push(top, bottom *node[T]) {
 	for {
-		top := l.stack.Load()
-		n.next = top
-		if l.stack.CompareAndSwap(top, n) {
+		old := l.stack.Load()
+		bottom.next = old
+		if l.stack.CompareAndSwap(old, top) {
 			return
 		}
 	}
@@ -1088,12 +1089,21 @@ func (k *Link[T]) List() *List[T] {
 // Schedule puts the owner on its list, unless it is there already, quiet or
 // detached. A list that is returned is owed a Signal.
 func (k *Link[T]) Schedule() *List[T] {
+	n := k.claim()
+	if n == nil {
+		return nil
+	}
+	n.list.push(n, n)
+	return n.list
+}
+
+// claim returns the node that the caller now has to push, or nil.
+func (k *Link[T]) claim() *node[T] {
 	n := k.node.Load()
 	if n == nil || n.state.Load() != idle || !n.state.CompareAndSwap(idle, scheduled) {
 		return nil
 	}
-	n.list.push(n)
-	return n.list
+	return n
 }
 
 // Rearm ends the quiet that NextQuiet began. The caller then looks at the queue
@@ -1102,4 +1112,41 @@ func (k *Link[T]) Rearm() {
 	if n := k.node.Load(); n != nil && n.state.Load() == quiet {
 		n.state.CompareAndSwap(quiet, idle)
 	}
+}
+
+// From chain.go.
+
+// Chain schedules many owners of one list at the price of one: they are linked
+// here and put on the list together. The zero value is empty. It is for one
+// goroutine, and what is added owes a Flush before anything that may wait.
+type Chain[T any] struct {
+	list        *List[T]
+	top, bottom *node[T]
+	length      int
+}
+
+// chainLength bounds how long the first of a chain waits for the others.
+const chainLength = 256
+
+// Add schedules k's owner as [Link.Schedule] does, with the next Flush.
+func (c *Chain[T]) Add(k *Link[T]) {
+	n := k.claim()
+	if n == nil {
+		return
+	}
+	if n.list != c.list || c.length == chainLength {
+		c.Flush()
+		c.list, c.bottom = n.list, n
+	}
+	n.next, c.top = c.top, n
+	c.length++
+}
+
+// Flush puts what was added on its list and signals that.
+func (c *Chain[T]) Flush() {
+	if c.top != nil {
+		c.list.push(c.top, c.bottom)
+		c.list.Signal()
+	}
+	*c = Chain[T]{}
 }

@@ -106,6 +106,45 @@ func TestNoInterleavingLosesAWakeUp(t *testing.T) {
 	}
 }
 
+// publishAll publishes to several owners and wakes them together.
+func publishAll(owners []*owner) func(*thread) {
+	return func(t *thread) {
+		t.do("publish to all", func() []effect {
+			var chain Chain[owner]
+			for _, o := range owners {
+				o.queue.Push(&unbounded, Ready([]byte{1}))
+				chain.Add(&o.link)
+			}
+			chain.Flush()
+			return nil
+		})
+	}
+}
+
+func TestNoInterleavingLosesAnOwnerOfAChain(t *testing.T) {
+	runs := explore(3, func() ([]func(*thread), func(*machine)) {
+		lists := []*List[owner]{NewList[owner](new(Notifier)), NewList[owner](new(Notifier))}
+		owners := []*owner{{}, {}, {}}
+		for i, o := range owners {
+			o.link.Attach(lists[i/2], o) // two on one list, the third on the other
+		}
+		return []func(*thread){publishAll(owners), owners[1].publish, read(lists[0], false)}, func(*machine) {
+			found := map[*owner]bool{}
+			for _, list := range lists {
+				for o := list.Next(); o != nil; o = list.Next() {
+					found[o] = true
+				}
+			}
+			for i, o := range owners {
+				if o.queue.HasReady() && (!found[o] || lists[i/2].notifier.signals == 0) {
+					t.Fatalf("owner %d has something ready and was not reported", i)
+				}
+			}
+		}
+	})
+	t.Logf("%d different interleavings", runs)
+}
+
 func TestNoInterleavingLosesAnOwner(t *testing.T) {
 	explore(everywhere, func() ([]func(*thread), func(*machine)) {
 		list := NewList[owner](new(Notifier))
