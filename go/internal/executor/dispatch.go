@@ -20,6 +20,8 @@ const (
 	largeAudience = 512
 	// parallelAudience is the number from which queueing is shared by all cores.
 	parallelAudience = 4096
+	// partsPerCore is into how many parts a core's share is cut.
+	partsPerCore = 8
 	// manyAnswers is the number from which an answer is looked up by hash.
 	manyAnswers = 8
 )
@@ -279,27 +281,40 @@ func (d *delivery) queueSlots(slots []atomic.Pointer[member], response *queue.Re
 }
 
 // parallel runs work over [0,n) on all cores when that pays for weight units of
-// work, otherwise here. A subscription's own order is kept: one event's parts all
-// end before the next event of its channel begins.
+// work, otherwise here. Each core takes the next part when it is done with one, so
+// one that starts late, or is busy with something else, delays nobody. A
+// subscription's own order is kept: one event's parts all end before the next event
+// of its channel begins.
 func (d *delivery) parallel(n, weight int, work func(from, to int)) {
 	cores := runtime.GOMAXPROCS(0)
 	if weight < parallelAudience || cores == 1 || n < cores {
 		work(0, n)
 		return
 	}
-	var parts sync.WaitGroup
-	for core := 1; core < cores; core++ {
-		parts.Go(func() {
+	part := max(n/(cores*partsPerCore), 1)
+	var taken atomic.Int64
+	share := func() {
+		for {
+			to := int(taken.Add(int64(part)))
+			if to-part >= n {
+				return
+			}
+			work(to-part, min(to, n))
+		}
+	}
+	var others sync.WaitGroup
+	for range cores - 1 {
+		others.Go(func() {
 			defer func() {
 				if cause := recover(); cause != nil {
 					d.executor.LogPanic("dispatching event "+d.event.ID+" panicked", cause)
 				}
 			}()
-			work(n*core/cores, n*(core+1)/cores)
+			share()
 		})
 	}
-	work(0, n/cores)
-	parts.Wait()
+	share()
+	others.Wait()
 }
 
 // recycle gives the delivery's memory to a later event, and lets go of everything
