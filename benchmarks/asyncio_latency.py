@@ -130,6 +130,8 @@ def measure(brief: bool) -> Report:
             report.add(f"asyncio_{key}_p{percent}", full_title, each, "µs", target)
         every = [one for run in found[key] for one in run]
         report.series[f"published {title}"] = quantile_curve(every)
+    floors = [one for run in found["floor"] for one in run]
+    report.series["floor: a pipe"] = quantile_curve(floors)
     for percent in (50, 99):
         each = [percentile(run, percent) for run in found["floor"]]
         title = f"  floor: a pipe written to on another thread, p{percent}"

@@ -1,26 +1,32 @@
-"""What does dispatching one event cost as subscriptions grow, and when few of them match?
+"""What does dispatching one event to 10,000 cost, and when few of them match?
 
-From the call of publish_event until it returns, responses drained outside the measured time.
-The floor is a bare Go loop that pushes one pointer into as many channels, or ring buffers.
+From the call of publish_event until it returns, responses drained outside the measured time. The
+floors are bare Go loops that push one pointer into as many queues of three kinds, measured in
+turns with the engine.
 """
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from harness.clock import in_turns, samples
+from harness.clock import in_turns
 from harness.figure import Report
-from harness.gobench import go_benchmark
+from harness.gobench import go_program
 from harness.script import main
-from harness.workload import CHANNEL, DATA, TYPE, drain_all, subscribe
+from harness.workload import CHANNEL, DATA, TYPE, drain_all, publish_cost, subscribe
 
 from fraiseql_subscriptions import SubscriptionExecutor
 
 MANY = 10_000
 ALL, FEW = 1000.0, 30.0
+#: What the floors push into, with the engine's share of each that is asked for.
+FLOORS = {
+    "ring": ("rings of 8 slots, without hand-over", None),
+    "queue": ("rings of 1,024 slots, handed over", 3.0),
+    "channel": ("Go channels", None),
+}
 
 
 def channel_of(number: int) -> dict[str, Any]:
@@ -44,23 +50,11 @@ AUDIENCES: dict[str, tuple[str, Callable[[int], Mapping[str, Any]]]] = {
 }
 
 
-def cost(executor: SubscriptionExecutor, events: int) -> float:
-    """The median time of one publish, in µs."""
-    return statistics.median(
-        samples(
-            lambda: executor.publish_event(TYPE, CHANNEL, DATA),
-            events,
-            lambda: drain_all(executor),
-        )
-    )
-
-
 def measure(brief: bool) -> Report:
     runs, events = (3, 20) if brief else (9, 100)
-    report = Report()
     everyone = SubscriptionExecutor()
     subscribe(everyone, MANY)
-    subjects = {"all": partial(cost, everyone, events)}
+    subjects: dict[str, Callable[[], Any]] = {"all": partial(publish_cost, everyone, events)}
     executors = [everyone]
     for key, (_, options) in AUDIENCES.items():
         executor = SubscriptionExecutor()
@@ -68,45 +62,29 @@ def measure(brief: bool) -> Report:
         executor.publish_event(TYPE, CHANNEL, DATA)
         if (reached := drain_all(executor)) != MANY // 100:
             raise RuntimeError(f"{key}: the event reached {reached} instead of {MANY // 100}")
-        subjects[key] = partial(cost, executor, 5 * events)
+        subjects[key] = partial(publish_cost, executor, 5 * events)
         executors.append(executor)
-    found = in_turns(runs, subjects)
+    with go_program("./benchmarks/floor", "Push", "20ms" if brief else "200ms") as pushes:
+        found = in_turns(runs, {**subjects, "floors": pushes})
     for executor in executors:
         executor.close()
 
-    floors = go_benchmark("./benchmarks/floor", "Push", brief)
-    everything = found.pop("all")
+    report = Report()
+    everything = found["all"]
     report.add("dispatch_10000", "dispatch to 10,000", everything, "µs", ALL)
-    for kind in ("ring", "channel"):
-        floor = floors[f"Push/{kind}"].nanoseconds * MANY / 1e3
-        report.add(
-            f"floor_{kind}_10000", f"  floor: Go pushes a pointer to 10,000 {kind}s", floor, "µs"
-        )
-        ratios = [one / floor for one in everything]
-        report.add(f"dispatch_per_{kind}", f"  dispatch, in {kind} floors", ratios, "x")
-    for key, each in found.items():
-        title = f"dispatch to 10,000, 1% match, {AUDIENCES[key][0]}"
-        report.add(f"dispatch_1_percent_{key}", title, each, "µs", FEW)
-    report.series["publish"] = scaling(brief)
+    for (kind, (title, target)), each in zip(
+        FLOORS.items(), zip(*found["floors"], strict=True), strict=True
+    ):
+        floor = [nanoseconds * MANY / 1e3 for nanoseconds in each]
+        full_title = f"  floor: Go pushes a pointer to 10,000 {title}"
+        report.add(f"floor_{kind}_10000", full_title, floor, "µs")
+        ratios = [ours / least for ours, least in zip(everything, floor, strict=True)]
+        report.add(f"dispatch_per_{kind}", f"  dispatch, in {kind} floors", ratios, "x", target)
+    for key, (title, _) in AUDIENCES.items():
+        full_title = f"dispatch to 10,000, 1% match, {title}"
+        report.add(f"dispatch_1_percent_{key}", full_title, found[key], "µs", FEW)
     return report
 
 
-def scaling(brief: bool) -> list[tuple[float, float]]:
-    """(subscribers, µs of one publish), all of them reached."""
-    points = []
-    most = 1000 if brief else 100_000
-    with SubscriptionExecutor() as executor:
-        total = 0
-        for count in (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000):
-            if count > most:
-                break
-            subscribe(executor, count - total)
-            total = count
-            events = max(10, min(2000, (20_000 if brief else 1_000_000) // count))
-            cost(executor, max(3, events // 10))
-            points.append((float(count), cost(executor, events)))
-    return points
-
-
 if __name__ == "__main__":
-    main("What does dispatching one event cost as subscriptions grow?", measure)
+    main("What does dispatching one event to 10,000 cost, and when few of them match?", measure)

@@ -5,40 +5,82 @@ from __future__ import annotations
 import re
 import statistics
 import subprocess
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from .machine import ROOT
 
-__all__ = ["GoResult", "go_benchmark"]
+__all__ = ["GoResult", "go_benchmark", "go_program"]
 
-_LINE = re.compile(r"^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op(?:.*?\s(\d+) allocs/op)?")
+_LINE = re.compile(r"^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+(.*)")
 
 
 @dataclass(frozen=True, slots=True)
 class GoResult:
-    """Nanoseconds an operation: the median and all runs; allocations an operation."""
+    """All that was measured of one benchmark: the values of every run by Go's name of the unit."""
 
-    nanoseconds: float
-    runs: list[float]
-    allocations: int
+    units: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> list[float]:
+        """Nanoseconds an operation."""
+        return self.units["ns/op"]
+
+    @property
+    def nanoseconds(self) -> float:
+        """Their median."""
+        return statistics.median(self.runs)
+
+    @property
+    def allocations(self) -> float:
+        """Allocations an operation, the most."""
+        return max(self.units["allocs/op"])
 
 
 def go_benchmark(package: str, pattern: str, brief: bool) -> dict[str, GoResult]:
     """The benchmarks of `package` that match, by name without "Benchmark"."""
     repeat = ["-benchtime=50ms", "-count=3"] if brief else ["-benchtime=500ms", "-count=7"]
-    command = ["go", "test", "-run=^$", f"-bench={pattern}", "-benchmem", *repeat, package]
+    return _results("go", "test", "-run=^$", f"-bench={pattern}", "-benchmem", *repeat, package)
+
+
+@contextmanager
+def go_program(package: str, pattern: str, benchtime: str) -> Iterator[Callable[[], list[float]]]:
+    """The benchmarks of `package` that match, compiled, for measuring in turns with others.
+
+    Each call runs them once and returns their ns/op in the order in which they ran.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        binary = str(Path(folder) / "floor.test")
+        _output("go", "test", "-c", "-o", binary, package)
+
+        def run() -> list[float]:
+            found = _results(
+                binary, "-test.run=^$", f"-test.bench={pattern}", f"-test.benchtime={benchtime}"
+            )
+            return [one.nanoseconds for one in found.values()]
+
+        yield run
+
+
+def _results(*command: str) -> dict[str, GoResult]:
+    told = _output(*command)
+    found: dict[str, GoResult] = {}
+    for line in told.splitlines():
+        if match := _LINE.match(line):
+            units = found.setdefault(match[1], GoResult()).units
+            words = match[2].split()
+            for value, unit in zip(words[::2], words[1::2], strict=True):
+                units.setdefault(unit, []).append(float(value))
+    if not found:
+        raise RuntimeError(f"{' '.join(command)} ran no benchmark:\n{told}")
+    return found
+
+
+def _output(*command: str) -> str:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-    runs: dict[str, list[float]] = {}
-    allocations: dict[str, int] = {}
-    for line in done.stdout.splitlines():
-        if match := _LINE.match(line):
-            runs.setdefault(match[1], []).append(float(match[2]))
-            allocations[match[1]] = max(allocations.get(match[1], 0), int(match[3] or 0))
-    if not runs:
-        raise RuntimeError(f"{' '.join(command)} ran no benchmark:\n{done.stdout}")
-    return {
-        name: GoResult(statistics.median(each), each, allocations[name])
-        for name, each in runs.items()
-    }
+    return done.stdout

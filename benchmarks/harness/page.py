@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .figure import Figure, Table
@@ -15,9 +15,13 @@ END = "<!-- end of figures -->"
 
 
 def write_figures(
-    page: Path, figures: Iterable[Figure], captions: Iterable[str], tables: Iterable[Table]
+    page: Path,
+    figures: Iterable[Figure],
+    captions: Iterable[str],
+    tables: Iterable[Table],
+    pictures: Mapping[str, str],
 ) -> None:
-    """Replace what stands between the two marks of `page`."""
+    """Replace what stands between the two marks of `page`. Pictures: text by relative path."""
     before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -30,6 +34,8 @@ def write_figures(
         verdict = f"**{verdict}**" if figure.met is False else verdict
         rows.append(f"| {what} | {value} | {target} | {verdict} |")
     lines = [*rows, "", *captions, ""]
+    for path, text in pictures.items():
+        lines += [f"![{text}]({path})", ""]
     for table in tables:
         lines += [f"**{table.title}**", "", _line(table.columns)]
         lines += [f"|---|{'--:|' * (len(table.columns) - 1)}", *map(_line, grid_cells(table)), ""]

@@ -1,7 +1,10 @@
-"""Two pictures in one file: how latencies are distributed, how cost grows with subscribers."""
+"""The pictures: how latencies are distributed, and how cost grows."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil, floor, log10
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,39 +14,62 @@ from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw"]
+__all__ = ["draw_growth", "draw_latency"]
 
 Curve = list[tuple[float, float]]
+Curves = dict[str, Curve]
 
 
-def draw(
-    path: Path, publishing: dict[str, Curve], waking: dict[str, Curve], scaling: Curve, caption: str
-) -> None:
-    """Write the picture to `path` as PNG.
+def draw_latency(path: Path, caption: str, *distributions: tuple[str, Curves, Curve]) -> None:
+    """Write one part a distribution: title, (percentile, µs) curves by name, targets likewise."""
+    with _figure(path, caption, 1, len(distributions)) as axes:
+        for one, (title, curves, targets) in zip(axes, distributions, strict=True):
+            for name, curve in curves.items():
+                one.loglog(*zip(*map(_tail, curve), strict=True), label=name)
+            if targets:
+                marks = list(zip(*map(_tail, targets), strict=True))
+                one.plot(*marks, "x", color="black", label="targets: p50, p99")
+            ticks = [1, 2, 10, 100, 1000, 10_000]
+            one.set_xticks(ticks, ["0", "50", "90", "99", "99.9", "99.99"])
+            one.minorticks_off()
+            one.set(title=title, xlabel="percentile", ylabel="µs")
+            _decades(one, [curve for curve in [*curves.values(), targets] if curve])
+            one.legend()
 
-    `publishing` and `waking` are (percentile, µs) curves by name, `scaling` is (subscribers,
-    µs of one publish).
-    """
+
+def draw_growth(path: Path, caption: str, *parts: tuple[str, Curves]) -> None:
+    """Write one part an x axis, whose label comes first: (x, µs of one publish) curves by name."""
+    with _figure(path, caption, 2, (len(parts) + 1) // 2) as axes:
+        for one, (label, curves) in zip(axes, parts, strict=False):
+            for name, curve in curves.items():
+                one.loglog(*zip(*curve, strict=True), marker="o", markersize=3, label=name)
+            one.set(xlabel=label, ylabel="publish_event, µs")
+            one.xaxis.set_major_formatter("{x:,.0f}")
+            _decades(one, list(curves.values()))
+            if len(curves) > 1:
+                one.legend()
+        for spare in axes[len(parts) :]:
+            spare.set_axis_off()
+
+
+@contextmanager
+def _figure(path: Path, caption: str, rows: int, columns: int) -> Iterator[list[Axes]]:
     with mpl.rc_context({"font.size": 8, "axes.grid": True, "grid.alpha": 0.3}):
-        figure = Figure(figsize=(10, 3.6), layout="constrained")
-        left, middle, right = figure.subplots(1, 3)
-        _distribution(left, "publish_event to 100 subscriptions", publishing, 20, 80)
-        _distribution(middle, "publish to the body of `async for`", waking, 100, 300)
-        right.loglog(*zip(*scaling, strict=True), marker="o", markersize=3, label="publish_event")
-        right.axhline(1000, color="gray", linestyle=":", label="target at 10,000")
-        right.axvline(10_000, color="gray", linestyle=":")
-        right.set(title="all subscriptions reached", xlabel="subscriptions", ylabel="µs")
-        right.legend()
+        figure = Figure(figsize=(3.4 * columns, 0.3 + 3 * rows), layout="constrained")
+        yield list(figure.subplots(rows, columns, squeeze=False).flat)
         figure.suptitle(caption, fontsize=7, color="gray")
-        figure.savefig(path, dpi=100, metadata={"Software": None})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
-def _distribution(axes: Axes, title: str, curves: dict[str, Curve], p50: float, p99: float) -> None:
-    for name, curve in curves.items():
-        tail = [(1 / (1 - percent / 100), value) for percent, value in curve]
-        axes.loglog(*zip(*tail, strict=True), label=name)
-    axes.plot([2, 100], [p50, p99], "x", color="black", label="targets: p50, p99")
-    axes.set_xticks([1, 2, 10, 100, 1000, 10_000], ["0", "50", "90", "99", "99.9", "99.99"])
+def _decades(axes: Axes, curves: list[Curve]) -> None:
+    """Whole decades on the y axis, written as numbers."""
+    values = [value for curve in curves for _, value in curve]
+    axes.set_ylim(10 ** floor(log10(min(values))), 10 ** ceil(log10(max(values))))
+    axes.yaxis.set_major_formatter("{x:,g}")
     axes.minorticks_off()
-    axes.set(title=title, xlabel="percentile", ylabel="µs")
-    axes.legend()
+
+
+def _tail(point: tuple[float, float]) -> tuple[float, float]:
+    percent, value = point
+    return 1 / (1 - percent / 100), value

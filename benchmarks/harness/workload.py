@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import multiprocessing
+import statistics
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, Final, TypeVar
 
 from fraiseql_subscriptions import SubscriptionExecutor
 
-__all__ = ["CHANNEL", "DATA", "QUERY", "TYPE", "drain_all", "in_new_process", "subscribe"]
+from .clock import samples
+
+__all__ = [
+    "CHANNEL",
+    "DATA",
+    "QUERY",
+    "TYPE",
+    "drain_all",
+    "in_new_process",
+    "publish_cost",
+    "subscribe",
+]
 
 T = TypeVar("T")
 
@@ -57,6 +69,19 @@ def drain_all(executor: SubscriptionExecutor) -> int:
         got = len(executor.drain(_DRAIN))
         taken += got
     return taken
+
+
+def publish_cost(
+    executor: SubscriptionExecutor, events: int, data: Mapping[str, Any] = DATA
+) -> float:
+    """The median time of `events` publishes in µs; what they cause is drained in between."""
+    return statistics.median(
+        samples(
+            lambda: executor.publish_event(TYPE, CHANNEL, data),
+            events,
+            lambda: drain_all(executor),
+        )
+    )
 
 
 def in_new_process(work: Callable[..., T], *arguments: Any) -> T:
