@@ -30,6 +30,7 @@ var process struct {
 	inside  atomic.Int64  // engine threads inside Python, or on their way in
 	calls   atomic.Int64  // resolver calls under way on any thread
 	named   names         // their threads
+	floor   []byte        // see raiseHeapFloor
 }
 
 // held is the GIL as held by a thread that came from Python.

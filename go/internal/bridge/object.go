@@ -106,6 +106,7 @@ func (l List) AppendText(text string) error {
 func (l List) ProcessInit() error {
 	switch C.fsq_process_init(l.object) {
 	case 0:
+		raiseHeapFloor()
 		return nil
 	case 1:
 		return fault.New(fault.Engine, "subinterpreters are not supported: load fraiseql_subscriptions in the main interpreter")
