@@ -10,9 +10,28 @@ const (
 	// tape by need, since it may be one long string.
 	bytesPerNode    = 8
 	maxInitialNodes = 1024
+	smallNodes      = 40 // room for a text of 256 bytes; with the document, a size class of the allocator
 
 	noParent = math.MaxUint32
 )
+
+// New is a document that is about to parse a text of so many bytes. A short one's
+// tape lies beside it, in one allocation.
+func New(textBytes int) *Document {
+	if initialNodes(textBytes) > smallNodes {
+		return new(Document)
+	}
+	small := new(struct {
+		Document
+		tape [smallNodes]node
+	})
+	small.nodes = small.tape[:0]
+	return &small.Document
+}
+
+func initialNodes(textBytes int) int {
+	return min(textBytes/bytesPerNode+bytesPerNode, maxInitialNodes)
+}
 
 // Parse reads text, replacing what the document held. The error is a
 // *ParseError; the document is then empty. Depth is limited to MaxDepth.
@@ -23,7 +42,7 @@ func (d *Document) Parse(text []byte) error { return d.ParseWithin(text, MaxDept
 func (d *Document) ParseWithin(text []byte, maxDepth int) error {
 	d.text, d.root, d.bigNumber = text, 0, false
 	if d.nodes == nil {
-		d.nodes = make([]node, 0, min(len(text)/bytesPerNode+bytesPerNode, maxInitialNodes))
+		d.nodes = make([]node, 0, initialNodes(len(text)))
 	}
 	d.nodes = d.nodes[:0]
 	if err := d.parse(text, maxDepth); err != nil {

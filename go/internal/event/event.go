@@ -40,7 +40,7 @@ type Event struct {
 // The error has the code InvalidValue: an empty eventType or channel, or data
 // that is not one JSON object.
 func New(eventType, channel string, data []byte, correlationID, id string) (*Event, error) {
-	d := new(document.Document)
+	d := document.New(len(data))
 	if err := d.Parse(data); err != nil {
 		return nil, fault.New(fault.InvalidValue, "an event's data cannot be read (%w); give one JSON object", err)
 	}
@@ -89,7 +89,7 @@ func (e *Event) Document() *document.Document {
 	if d := e.document.Load(); d != nil {
 		return d
 	}
-	d := new(document.Document)
+	d := document.New(len(e.Data))
 	if err := d.Parse(e.Data); err != nil {
 		// It was valid when the event was made. An empty document would look like an
 		// event of no tenant, so nobody may see this one.

@@ -22,6 +22,8 @@ const (
 	parallelAudience = 4096
 	// partsPerCore is into how many parts a core's share is cut.
 	partsPerCore = 8
+	// maxScratch is the size in bytes from which scratch memory is not kept.
+	maxScratch = 1 << 20
 	// manyAnswers is the number from which an answer is looked up by hash.
 	manyAnswers = 8
 )
@@ -31,9 +33,11 @@ type delivery struct {
 	lookup
 	executor   *Executor
 	event      *event.Event
+	at         event.Position
 	facts      security.Facts
 	candidates []*cohort
 	targets    []target
+	slots      *[]atomic.Pointer[member] // of the only target
 	works      []work
 	calls      []Call          // of works that need a resolver
 	called     []int           // the works of calls
@@ -199,37 +203,50 @@ func (d *delivery) Deliver(t *bus.Thread, at event.Position) {
 	if len(d.targets) == 0 {
 		return
 	}
+	d.at = at
 	if d.python > 0 {
 		d.resolve(t, at)
 	}
-	work := func() {
-		d.project(at)
-		d.queueAll()
-	}
 	if d.audience >= largeAudience || len(d.event.Data) >= longText {
-		t.Unlocked(work)
+		t.Unlocked(d.projectAndQueue)
 	} else {
-		work()
+		d.projectAndQueue()
 	}
 	x.metrics.Delivered(int(d.queued.Load()))
 	x.unlistEnded(t)
 }
 
-// project answers those that have no resolver from the event's own data.
-func (d *delivery) project(at event.Position) {
+func (d *delivery) projectAndQueue() {
+	d.parallel(len(d.works), len(d.works), (*delivery).project)
+	d.queueAll()
+}
+
+// project answers, of works [from,to), those that have no resolver from the event's
+// own data, by its plan and as EncodeResponseBytes would encode it, with one
+// allocation an answer: the response itself.
+func (d *delivery) project(from, to int) {
 	root := d.event.Document().Root()
-	d.parallel(len(d.works), len(d.works), func(from, to int) {
-		var problems []query.Problem
-		var data []byte
-		for i := from; i < to; i++ {
-			w := &d.works[i]
-			if w.answer.resolver != 0 {
-				continue
-			}
-			data, problems = w.answer.plan.AppendData(data[:0], root, problems[:0])
-			w.response = queue.Ready(EncodeResponseBytes(data, problems, w.answer.position(&at)))
+	scratch := d.executor.scratch.Get().(*scratch)
+	for i := from; i < to; i++ {
+		w := &d.works[i]
+		if w.answer.resolver != 0 {
+			continue
 		}
-	})
+		payload, problems := w.answer.plan.AppendData(append(scratch.payload[:0], dataHead...), root, scratch.problems[:0])
+		payload = appendTail(payload, problems, w.answer.position(&d.at))
+		w.response = queue.Copied(payload)
+		scratch.payload, scratch.problems = payload, problems
+	}
+	if cap(scratch.payload) <= maxScratch {
+		clear(scratch.problems[:cap(scratch.problems)])
+		d.executor.scratch.Put(scratch)
+	}
+}
+
+// scratch is where an answer is written before its size is known.
+type scratch struct {
+	payload  []byte
+	problems []query.Problem
 }
 
 // position is at for answers that carry the position, otherwise nil.
@@ -244,30 +261,36 @@ func (a *answer) position(at *event.Position) *event.Position {
 func (d *delivery) queueAll() {
 	if len(d.targets) == 1 { // one big cohort: split its members
 		one := d.targets[0]
-		slots := one.cohort.members.slots.Load()
-		response := d.responseFor(one)
-		if slots == nil || response == nil {
-			return
+		d.slots = one.cohort.members.slots.Load()
+		if d.slots != nil {
+			d.parallel(len(*d.slots), d.audience, (*delivery).queueMembers)
 		}
-		d.parallel(len(*slots), d.audience, func(from, to int) {
-			var wakes wakes
-			defer wakes.Flush()
-			d.queued.Add(d.queueSlots((*slots)[from:to], response, &wakes))
-		})
 		return
 	}
-	d.parallel(len(d.targets), d.audience, func(from, to int) {
-		var wakes wakes
-		defer wakes.Flush()
-		queued := int64(0)
-		for _, one := range d.targets[from:to] {
-			slots, response := one.cohort.members.slots.Load(), d.responseFor(one)
-			if slots != nil && response != nil {
-				queued += d.queueSlots(*slots, response, &wakes)
-			}
+	d.parallel(len(d.targets), d.audience, (*delivery).queueTargets)
+}
+
+// queueMembers hands members [from,to) of the only target their response.
+func (d *delivery) queueMembers(from, to int) {
+	var wakes wakes
+	defer wakes.Flush()
+	if response := d.responseFor(d.targets[0]); response != nil {
+		d.queued.Add(d.queueSlots((*d.slots)[from:to], response, &wakes))
+	}
+}
+
+// queueTargets hands the members of targets [from,to) their response.
+func (d *delivery) queueTargets(from, to int) {
+	var wakes wakes
+	defer wakes.Flush()
+	queued := int64(0)
+	for _, one := range d.targets[from:to] {
+		slots, response := one.cohort.members.slots.Load(), d.responseFor(one)
+		if slots != nil && response != nil {
+			queued += d.queueSlots(*slots, response, &wakes)
 		}
-		d.queued.Add(queued)
-	})
+	}
+	d.queued.Add(queued)
 }
 
 func (d *delivery) queueSlots(slots []atomic.Pointer[member], response *queue.Response, wakes *wakes) (queued int64) {
@@ -284,11 +307,12 @@ func (d *delivery) queueSlots(slots []atomic.Pointer[member], response *queue.Re
 // work, otherwise here. Each core takes the next part when it is done with one, so
 // one that starts late, or is busy with something else, delays nobody. A
 // subscription's own order is kept: one event's parts all end before the next event
-// of its channel begins.
-func (d *delivery) parallel(n, weight int, work func(from, to int)) {
+// of its channel begins. work refers to d alone, so that an event's own functions
+// need no memory.
+func (d *delivery) parallel(n, weight int, work func(d *delivery, from, to int)) {
 	cores := runtime.GOMAXPROCS(0)
 	if weight < parallelAudience || cores == 1 || n < cores {
-		work(0, n)
+		work(d, 0, n)
 		return
 	}
 	part := max(n/(cores*partsPerCore), 1)
@@ -299,7 +323,7 @@ func (d *delivery) parallel(n, weight int, work func(from, to int)) {
 			if to-part >= n {
 				return
 			}
-			work(to-part, min(to, n))
+			work(d, to-part, min(to, n))
 		}
 	}
 	var others sync.WaitGroup

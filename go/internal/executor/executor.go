@@ -49,6 +49,7 @@ type Executor struct {
 	index      channel.Index[cohort, field]
 	seed       maphash.Seed // of the index's values
 	deliveries sync.Pool    // of *delivery
+	scratch    sync.Pool    // of *scratch
 	batches    sync.Pool    // of *Batch
 
 	// mu guards the tables of registration. It is never held across a call into
@@ -101,6 +102,7 @@ func New(number int, options Options, python Python) (*Executor, error) {
 		seed:          maphash.MakeSeed(),
 	}
 	x.deliveries.New = func() any { return new(delivery) }
+	x.scratch.New = func() any { return new(scratch) }
 	x.batches.New = func() any { return new(Batch) }
 	x.pending.answers = make(map[uint64]*pendingAnswer)
 	x.waiting.bySubscription = make(map[*Subscription][]*waitingResponse)

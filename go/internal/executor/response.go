@@ -17,8 +17,16 @@ import (
 // "extensions.position".
 func EncodeResponseBytes(data []byte, problems []query.Problem, at *event.Position) []byte {
 	payload := make([]byte, 0, len(data)+len(`{"data":}`)+64*len(problems))
-	payload = append(payload, `{"data":`...)
+	payload = append(payload, dataHead...)
 	payload = append(payload, data...)
+	return appendTail(payload, problems, at)
+}
+
+// dataHead begins a payload; the JSON of its "data" follows, and then the tail.
+const dataHead = `{"data":`
+
+// appendTail ends a payload, behind its "data".
+func appendTail(payload []byte, problems []query.Problem, at *event.Position) []byte {
 	for i, problem := range problems {
 		if i == 0 {
 			payload = append(payload, `,"errors":[`...)
