@@ -40,8 +40,15 @@ class GoResult:
         return max(self.units["allocs/op"])
 
 
-def go_benchmark(package: str, pattern: str, brief: bool) -> dict[str, GoResult]:
-    """The benchmarks of `package` that match, by name without "Benchmark"."""
+def go_benchmark(
+    package: str, pattern: str, brief: bool, *, once: bool = False
+) -> dict[str, GoResult]:
+    """The benchmarks of `package` that match, by name without "Benchmark".
+
+    `once`: one operation, for what says how much instead of how long.
+    """
+    if once:
+        return _results("go", "test", "-run=^$", f"-bench={pattern}", "-benchtime=1x", package)
     repeat = ["-benchtime=50ms", "-count=3"] if brief else ["-benchtime=500ms", "-count=7"]
     return _results("go", "test", "-run=^$", f"-bench={pattern}", "-benchmem", *repeat, package)
 
