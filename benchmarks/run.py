@@ -36,6 +36,7 @@ SCRIPTS = (
     "publish_latency",
     "dispatch_cost",
     "index_cost",
+    "queue_twin",
     "scaling",
     "throughput",
     "resolver_overhead",

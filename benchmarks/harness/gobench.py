@@ -54,18 +54,26 @@ def go_benchmark(
 
 
 @contextmanager
-def go_program(package: str, pattern: str, benchtime: str) -> Iterator[Callable[[], list[float]]]:
+def go_program(
+    package: str, pattern: str, benchtime: str, cores: int | None = None
+) -> Iterator[Callable[[], list[float]]]:
     """The benchmarks of `package` that match, compiled, for measuring in turns with others.
 
-    Each call runs them once and returns their ns/op in the order in which they ran.
+    Each call runs them once, with GOMAXPROCS=cores if given, and returns their ns/op in the
+    order in which they ran.
     """
     with tempfile.TemporaryDirectory() as folder:
         binary = str(Path(folder) / "floor.test")
         _output("go", "test", "-c", "-o", binary, package)
+        width = [] if cores is None else [f"-test.cpu={cores}"]
 
         def run() -> list[float]:
             found = _results(
-                binary, "-test.run=^$", f"-test.bench={pattern}", f"-test.benchtime={benchtime}"
+                binary,
+                "-test.run=^$",
+                f"-test.bench={pattern}",
+                f"-test.benchtime={benchtime}",
+                *width,
             )
             return [one.nanoseconds for one in found.values()]
 
