@@ -12,7 +12,7 @@ develop = ./scripts/prerequisites.sh && python=$$(./scripts/develop.sh $(1))
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 	@echo
-	@echo '  PYTHONS="3.12 3.13" limits the interpreters; ARGS="…" goes to demo, bench, gotest, pytest.'
+	@echo '  PYTHONS="3.12 3.13" limits the interpreters; ARGS="…" goes to demo, bench, soak, gotest, pytest.'
 
 .PHONY: demo
 demo: ## replay a day of flights through the engine (ARGS="--speed 600 --json")
@@ -51,6 +51,10 @@ format: ## format Go and Python
 .PHONY: bench
 bench: ## run benchmarks/ and print one table (BRIEF=1: short)
 	@$(call develop,bench) && "$$python" benchmarks/run.py $(if $(BRIEF),--brief) $(ARGS)
+
+.PHONY: soak
+soak: ## ten million events with subscriptions coming and going, watched (ARGS="--events 1000000")
+	@$(call develop,bench) && "$$python" benchmarks/soak.py $(ARGS)
 
 .PHONY: wheel
 wheel: ## a wheel for every CPython of this machine, in dist/
