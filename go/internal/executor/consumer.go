@@ -97,6 +97,7 @@ func (x *Executor) openPlainSide(t *bus.Thread) (*consumer, error) {
 
 // attach makes c, which may be nil, the consumer of s.
 func (s *Subscription) attach(c *consumer) {
+	s.streamed.Store(c != nil && c.quiet)
 	if c == nil {
 		s.link.Detach()
 		return

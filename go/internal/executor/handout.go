@@ -27,7 +27,7 @@ func (x *Executor) NextResponses(t *bus.Thread, s *Subscription, maximum int) (*
 			s.notify()
 		}
 	}
-	if s.isRead() {
+	if s.isRead() && (taken == 0 || !s.streamed.Load()) {
 		x.forget(t, s)
 		if taken == 0 {
 			b.Recycle()

@@ -16,7 +16,11 @@ type wakes = queue.Chain[Subscription]
 // waits where the queue's policy wants that. False: the response was dropped, or
 // the subscription has ended.
 func (x *Executor) QueueResponse(s *Subscription, response *queue.Response, p *publication, wakes *wakes) bool {
-	result := s.queue.Push(&s.policy().Policy, response)
+	bounds := &s.policy().Policy
+	if p == nil {
+		bounds = &s.policy().unwaited
+	}
+	result := s.queue.Push(bounds, response)
 	if result.Outcome == queue.Waiting && !p.hold(s, result.Place) && s.queue.Withdraw(result.Place) {
 		result.Outcome = queue.Dropped
 	}

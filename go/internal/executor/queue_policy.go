@@ -11,7 +11,9 @@ import (
 // queuePolicy bounds the queues of the subscriptions that share it. Immutable.
 type queuePolicy struct {
 	queue.Policy
-	name string // the overflow policy's, as metrics and logs give it
+	// unwaited is for responses whose publisher does not wait.
+	unwaited queue.Policy
+	name     string // the overflow policy's, as metrics and logs give it
 	// key leads to the value in an event's data by which queue.Latest tells what a
 	// response replaces. The zero Path: every response replaces the one before.
 	key document.Path
@@ -46,6 +48,13 @@ func (o queueOptions) policy() (*queuePolicy, error) {
 		Policy:  queue.Policy{MaxResponses: o.MaxResponses, MaxBytes: o.MaxBytes, Overflow: overflow},
 		name:    o.Overflow,
 		timeout: time.Duration(o.BlockTimeout * float64(time.Second)),
+	}
+	p.unwaited = p.Policy
+	if overflow == queue.Block {
+		p.unwaited.Overflow = queue.DropNewest
+		if p.timeout <= 0 {
+			p.Policy = p.unwaited
+		}
 	}
 	if o.Key == "" {
 		return p, nil

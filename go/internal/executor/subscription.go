@@ -24,6 +24,9 @@ type Subscription struct {
 	// waits is how many responses wait beyond the queue's bound.
 	waits  atomic.Int32
 	ending atomic.Pointer[ending] // nil while it is live
+	// streamed: an event loop's stream reads it, and takes more at once than it has
+	// handed on.
+	streamed atomic.Bool
 
 	number     uint64
 	connection string

@@ -95,7 +95,7 @@ func (p *publication) hold(s *Subscription, place uint64) bool {
 	timeout := s.policy().timeout
 	w := &p.executor.waiting
 	w.mu.Lock()
-	if p.abandoned || timeout <= 0 {
+	if p.abandoned {
 		w.mu.Unlock()
 		return false
 	}
