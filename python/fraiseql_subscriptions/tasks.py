@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from .process import is_forked
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["Task", "TaskTable"]
 
 Answer: TypeAlias = "bytes | tuple[int, bytes]"
+
+#: The tasks that run, by loop. asyncio refers to tasks weakly, and the executor that started
+#: one may be dropped: its engine then cancels the task, which must be there to be cancelled.
+_running: Final[dict[asyncio.AbstractEventLoop, set[asyncio.Task[None]]]] = {}
 
 
 class Task:
@@ -72,6 +76,7 @@ class TaskTable:
 
         if not task.cancelled:
             task.running = task.loop.create_task(run())
+            _keep(task.running, task.loop)
 
     def settle(self, task: Task, result: Answer) -> None:
         """Give the engine the answer, unless it was cancelled or is settled already."""
@@ -102,6 +107,27 @@ class TaskTable:
                 self.settle(task, (2, b"the executor was closed before the resolver answered"))
                 task.cancelled = True
                 loop.call_soon(_cancel, task)
+
+
+def _keep(running: asyncio.Task[None], loop: asyncio.AbstractEventLoop) -> None:
+    """Own a task until it is done. On its loop's thread."""
+    mine = _running.get(loop)
+    if mine is None:
+        for other in list(_running):
+            if other.is_closed():  # under its tasks, which can never end
+                _running.pop(other, None)
+        mine = _running[loop] = set()
+    mine.add(running)
+    running.add_done_callback(_let_go)
+
+
+def _let_go(running: asyncio.Task[None]) -> None:
+    loop = running.get_loop()
+    mine = _running.get(loop)
+    if mine is not None:
+        mine.discard(running)
+        if not mine:
+            _running.pop(loop, None)
 
 
 def _cancel(task: Task) -> None:

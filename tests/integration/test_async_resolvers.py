@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import gc
 import json
 import threading
 from collections.abc import Callable
@@ -270,3 +271,28 @@ async def test_the_resolver_of_a_closed_loop_is_an_error_response(
     await executor.publish("t", "c", {})
     (payload,) = await take(stream, 1)
     assert "closed" in payload["errors"][0]["message"]
+
+
+async def test_a_dropped_executor_cancels_its_resolvers_that_run() -> None:
+    complaints: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: complaints.append(context["message"]))
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def resolver(data: Any) -> Any:
+        started.set()
+        try:
+            await asyncio.Event().wait()  # nothing else refers to what it waits for
+        finally:
+            loop.call_soon(ended.set)
+
+    executor = SubscriptionExecutor()
+    executor.register_subscription("c", "s", QUERY, resolver=resolver)
+    executor.publish_event("t", "c", {})
+    await asyncio.wait_for(started.wait(), PATIENCE)
+    del executor
+    gc.collect()
+    assert not complaints
+    await asyncio.wait_for(ended.wait(), PATIENCE)
+    gc.collect()
+    assert not complaints
