@@ -2,7 +2,6 @@ package api
 
 import (
 	"strconv"
-	"strings"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bridge"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
@@ -50,12 +49,12 @@ func PublishEvents(handle, eventsAddress, flags int) (receipts string, err error
 	}
 	list := bridge.ListAt(eventsAddress)
 	events := make([]*event.Event, list.Len())
+	var one bridge.Event
 	for i := range events {
-		texts, err := list.Event(i)
-		if err != nil {
+		if err := list.Event(i, &one); err != nil {
 			return "", err
 		}
-		if events[i], err = event.New(texts[0], texts[1], []byte(texts[2]), texts[3], texts[4]); err != nil {
+		if events[i], err = event.New(one.Type, one.Channel, one.Data, one.CorrelationID, one.ID); err != nil {
 			return "", err
 		}
 	}
@@ -77,18 +76,18 @@ func publish(e *engine, t *bus.Thread, events []*event.Event, flags int) (string
 	if err != nil {
 		return "", err
 	}
-	var text strings.Builder
-	for i, receipt := range receipts {
+	text := make([]byte, 0, 32*len(receipts))
+	for i := range receipts {
 		if i > 0 {
-			text.WriteByte('\n')
+			text = append(text, '\n')
 		}
-		text.WriteString(receipt.Position.String())
-		if receipt.Ticket != 0 {
-			text.WriteByte(' ')
-			text.WriteString(strconv.FormatUint(receipt.Ticket, 10))
+		text = receipts[i].Position.AppendText(text)
+		if receipts[i].Ticket != 0 {
+			text = append(text, ' ')
+			text = strconv.AppendUint(text, receipts[i].Ticket, 10)
 		}
 	}
-	return text.String(), nil
+	return string(text), nil
 }
 
 // AwaitDispatch waits at most timeoutMs milliseconds for the event behind a

@@ -152,6 +152,15 @@ def _boolean(name: str, value: object) -> bool:
 
 def event_tuple(index: int, event: object) -> tuple[str, str, bytes, str, str]:
     """One item of `publish_events` as the engine takes it; errors name its index."""
+    if type(event) is tuple and len(event) == 3:  # the usual one, and the fast way
+        event_type, channel, data = event
+        if type(event_type) is str and type(channel) is str and type(data) is dict:
+            names = event_type + channel
+            if event_type and channel and names.isascii() and "\0" not in names:
+                try:
+                    return event_type, channel, encode(data), "", ""
+                except (TypeError, ValueError) as error:
+                    raise type(error)(f"event {index}: {error}") from None
     if isinstance(event, Event):
         parts = (event.event_type, event.channel, event.data, event.correlation_id, event.event_id)
     elif isinstance(event, dict):

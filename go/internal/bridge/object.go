@@ -6,6 +6,7 @@ package bridge
 import "C"
 
 import (
+	"bytes"
 	"fmt"
 	"unsafe"
 
@@ -40,17 +41,32 @@ func ListAt(address int) List { return List{object(address)} }
 // Len is the number of its items.
 func (l List) Len() int { return int(C.PyList_Size(l.object)) }
 
-// Event is item i as the five parts of an event: type, channel, data,
-// correlation id, event id. The data is a copy.
-func (l List) Event(i int) (texts [5]string, err error) {
+// Event is an event as it crosses from Python. Data is a copy.
+type Event struct {
+	Type, Channel, CorrelationID, ID string
+	Data                             []byte
+}
+
+// Event reads item i into e. What e holds already is kept where it is the same: the
+// events of a batch are of few types and channels.
+func (l List) Event(i int, e *Event) error {
 	var native C.fsq_event
 	if C.fsq_event_at(l.object, C.int64_t(i), &native) != 0 {
-		return texts, fault.New(fault.InvalidType, "event %d is not a tuple (event_type, channel, data, correlation_id, event_id)", i)
+		return fault.New(fault.InvalidType, "event %d is not a tuple (event_type, channel, data, correlation_id, event_id)", i)
 	}
-	for part := range texts {
-		texts[part] = string(unsafe.Slice((*byte)(unsafe.Pointer(native.text[part])), int(native.length[part])))
+	part := func(i int) []byte {
+		return unsafe.Slice((*byte)(unsafe.Pointer(native.text[i])), int(native.length[i]))
 	}
-	return texts, nil
+	for i, text := range [...]*string{0: &e.Type, 1: &e.Channel, 3: &e.CorrelationID, 4: &e.ID} {
+		if text == nil {
+			continue
+		}
+		if given := part(i); *text != string(given) {
+			*text = string(given)
+		}
+	}
+	e.Data = bytes.Clone(part(2))
+	return nil
 }
 
 // The entries of a batch cross to C as they are.
