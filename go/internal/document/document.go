@@ -109,6 +109,10 @@ func (d *Document) Narrow(v Value) {
 	d.root = v.index
 }
 
+// Trim gives back what the tape has to spare, for a document that is kept. It must
+// not run beside readers.
+func (d *Document) Trim() { d.nodes = append(make([]node, 0, len(d.nodes)), d.nodes...) }
+
 // HasBigNumber tells whether some integer in the text has more than 18 digits,
 // so that a decoder limited to 64 bits could change it. It speaks of all the
 // text, also after Narrow.

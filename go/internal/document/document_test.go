@@ -316,3 +316,16 @@ func TestReadingAndParsingAgainAllocateNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestATrimmedDocumentReadsAsBeforeAndHasNothingToSpare(t *testing.T) {
+	var d Document
+	for _, text := range []string{`{"a":[1,{"b":"x"}]}`, `[1,2,3,4,5,6,7,8,9,10,11,12,13,14]`} {
+		if err := d.Parse([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		d.Trim()
+		if string(d.Root().Raw()) != text || len(d.nodes) != cap(d.nodes) {
+			t.Errorf("%s is read as %s, with room for %d of %d values", text, d.Root().Raw(), cap(d.nodes), len(d.nodes))
+		}
+	}
+}

@@ -33,16 +33,16 @@ type answerKey struct {
 // cohort is the subscriptions for which every decision and every byte is the
 // same, so that it is checked once an event. Interned by its key.
 type cohort struct {
-	key     cohortKey
 	spec    *spec
 	answer  *answer
 	place   *channel.Place[cohort, field] // in the index; nil: found by its channels alone
 	members members
 }
 
+// cohortKey names a cohort by what it shares, which is interned, too.
 type cohortKey struct {
-	answer  answerKey
-	options string
+	answer *answer
+	spec   *spec
 }
 
 // member is a subscription's place in a cohort: it gets the events after one

@@ -180,11 +180,10 @@ func (x *Executor) cohortFor(key answerKey, parts compiled, s *Subscription) *co
 		x.answers[key] = a
 		x.operationUses[parts.operation]++
 	}
-	cohortKey := cohortKey{a.key, parts.spec.options}
-	c := x.cohorts[cohortKey]
+	c := x.cohorts[cohortKey{a, parts.spec}]
 	if c == nil {
-		c = &cohort{key: cohortKey, spec: parts.spec, answer: a}
-		x.cohorts[cohortKey] = c
+		c = &cohort{spec: parts.spec, answer: a}
+		x.cohorts[cohortKey{a, parts.spec}] = c
 		a.cohorts++
 		parts.spec.cohorts++
 		x.enlist(c)
@@ -209,7 +208,7 @@ func (x *Executor) leave(m *member) {
 		return
 	}
 	x.delist(c)
-	delete(x.cohorts, c.key)
+	delete(x.cohorts, cohortKey{c.answer, c.spec})
 	if c.spec.cohorts--; c.spec.cohorts == 0 && x.specs[c.spec.options] == c.spec {
 		delete(x.specs, c.spec.options)
 	}

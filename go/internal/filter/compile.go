@@ -28,6 +28,7 @@ func Compile(text []byte, maxDepth int) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.Trim()
 	return &Filter{c}, nil
 }
 

@@ -34,7 +34,7 @@ type test struct {
 	operator operator
 	operand  document.Value
 	text     string // the operand's text when it is a string
-	among    set    // the operand of in and not_in
+	among    *set   // the operand of in and not_in
 }
 
 // passes tells whether v, what stands at the path, satisfies the test.
@@ -113,8 +113,8 @@ type set struct {
 	others  []document.Value
 }
 
-func newSet(list document.Value) set {
-	var s set
+func newSet(list document.Value) *set {
+	s := new(set)
 	for elements := list.Elements(); elements.Next(); {
 		switch v := elements.Value(); v.Kind() {
 		case document.String:
