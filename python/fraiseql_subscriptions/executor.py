@@ -351,7 +351,11 @@ class SubscriptionExecutor(Publisher):
     # --- State -------------------------------------------------------------------------
 
     def get_metrics(self) -> dict[str, Any]:
-        """Counters since the executor was made, and what is queued now."""
+        """Counters since the executor was made, and what is queued now.
+
+        `dropped` is by overflow policy, `denied` by security module, `ended` by reason:
+        completed, connection_closed, executor_closed, slow_consumer.
+        """
         return self._told("metrics")
 
     def metrics_text(self) -> str:

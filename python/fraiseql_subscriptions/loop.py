@@ -132,6 +132,16 @@ class LoopConsumer:
         if future is not None and not future.done():
             future.set_result(None)
 
+    def _notice_closed(self) -> None:
+        """Nobody reports tickets any more: those that are done are noticed here."""
+        for ticket in list(self.tickets):
+            try:
+                done = self._native.await_dispatch(self._handle, ticket, 0)
+            except RuntimeError:  # the engine has closed, and had dispatched everything before
+                done = 1
+            if done:
+                self._notice(ticket)
+
     def is_overdue(self) -> bool:
         """Whether the loop's turn has gone on publishing for so long that others must run."""
         now = time.monotonic()
@@ -257,6 +267,7 @@ class LoopConsumer:
             return
         if not self.loop.is_closed():
             self.loop.remove_reader(descriptor)
+            self._notice_closed()
         os.close(descriptor)
         with contextlib.suppress(RuntimeError):
             self._native.close_consumer(self._handle, self.number)

@@ -236,6 +236,19 @@ def test_on_a_running_loop_publish_event_does_not_wait_and_publish_does(
     asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
 
+def test_closing_lets_an_awaited_publish_go(executor: SubscriptionExecutor) -> None:
+    async def main() -> None:
+        executor.register_subscription("c", 1, QUERY, queue=block())
+        executor.publish_event("t", "c", {"n": 0})
+        tasks = [asyncio.ensure_future(executor.publish("t", "c", {"n": n})) for n in range(1, 4)]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(executor.close)
+        positions = await asyncio.wait_for(asyncio.gather(*tasks), 2)  # the timeouts are longer
+        assert [int(position.rpartition(":")[2]) for position in positions] == [2, 3, 4]
+
+    asyncio.run(main())
+
+
 def test_a_cancelled_publish_takes_its_response_back(executor: SubscriptionExecutor) -> None:
     async def main() -> None:
         id = executor.register_subscription("c", 1, QUERY, queue=block())
