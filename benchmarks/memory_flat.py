@@ -12,10 +12,15 @@ from harness.script import main
 from harness.traffic import run
 from harness.workload import in_new_process
 
+#: Per cent of growth that no warming up explains, however short the run.
+LEAK = 25.0
+
 
 def measure(brief: bool) -> Report:
     events = 200_000 if brief else 10_000_000
     found = in_new_process(run, events)
+    if found.growth() > LEAK:
+        found.problems.append(f"resident memory grew by {found.growth():.0f}%")
     if found.problems:
         raise RuntimeError("; ".join(found.problems))
     report = Report()

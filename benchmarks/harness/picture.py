@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +45,7 @@ def draw_growth(path: Path, caption: str, *parts: tuple[str, Curves]) -> None:
             for name, curve in curves.items():
                 one.loglog(*zip(*curve, strict=True), marker="o", markersize=3, label=name)
             one.set(xlabel=label, ylabel="publish_event, µs")
-            one.xaxis.set_major_formatter("{x:,.0f}")
+            one.xaxis.set_major_formatter(EngFormatter(sep=""))
             _decades(one, list(curves.values()))
             if len(curves) > 1:
                 one.legend()
