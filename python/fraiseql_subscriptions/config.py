@@ -165,7 +165,8 @@ class QueuePolicy:
     - ``"block"``: the publisher waits, after everybody else has been served, until its
       responses fit, at most `block_timeout` seconds; then those that do not are dropped. Who
       never waits (in a resolver, ``wait="accepted"``, publish_event on a running event loop)
-      drops them at once. ``await publish()`` waits without blocking its loop.
+      drops them at once, and so does everybody after 1,024 waits for a reader that read nothing.
+      ``await publish()`` waits without blocking its loop.
     - ``"disconnect"``: the subscription ends; its reader gets what is queued and then an error
       message with the code SLOW_CONSUMER.
     """

@@ -95,6 +95,9 @@ func (b *Batch) take(s *Subscription, maximum int, named bool) (taken int) {
 		e.NameLength = 0
 	}
 	clear(b.responses)
+	if s.withdrawn.Load() > 0 {
+		s.withdrawn.Store(0)
+	}
 	if s.waits.Load() > 0 {
 		b.executor.makeRoom(s)
 	}

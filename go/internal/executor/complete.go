@@ -104,10 +104,9 @@ func (x *Executor) remove(s *Subscription, uses map[int]int) map[int]int {
 // Until it is removed its id and its connection still lead to what it has queued.
 // x.mu is held.
 func (x *Executor) unlist(s *Subscription, uses map[int]int) map[int]int {
-	if s.unlisted {
+	if s.current == nil {
 		return uses
 	}
-	s.unlisted = true
 	delete(x.clients, clientKey{s.connection, s.clientID})
 	if s.policy().Overflow == queue.Block {
 		x.waiting.subscriptions.Add(-1)
@@ -121,7 +120,7 @@ func (x *Executor) unlist(s *Subscription, uses map[int]int) map[int]int {
 			uses[resolver]++
 		}
 	}
-	s.past = nil
+	s.past, s.current = nil, nil
 	return uses
 }
 

@@ -17,11 +17,11 @@ type wakes = queue.Chain[Subscription]
 // the subscription has ended.
 func (x *Executor) QueueResponse(s *Subscription, response *queue.Response, p *publication, wakes *wakes) bool {
 	bounds := &s.policy().Policy
-	if p == nil {
+	if p == nil || s.withdrawn.Load() >= maxWithdrawn {
 		bounds = &s.policy().unwaited
 	}
 	result := s.queue.Push(bounds, response)
-	if result.Outcome == queue.Waiting && !p.hold(s, result.Place) && s.queue.Withdraw(result.Place) {
+	if result.Outcome == queue.Waiting && !p.hold(s, result.Place) && s.withdraw(result.Place) {
 		result.Outcome = queue.Dropped
 	}
 	x.count(s, result)
@@ -32,6 +32,19 @@ func (x *Executor) QueueResponse(s *Subscription, response *queue.Response, p *p
 	default:
 		return false
 	}
+}
+
+// maxWithdrawn is how many responses may be withdrawn from a queue before somebody
+// reads from it: each leaves an empty cell behind. From there on nobody waits.
+const maxWithdrawn = 1024
+
+// withdraw takes out a response that waits beyond the bound. False: it has left.
+func (s *Subscription) withdraw(place uint64) bool {
+	if !s.queue.Withdraw(place) {
+		return false
+	}
+	s.withdrawn.Add(1)
+	return true
 }
 
 // slowConsumer ends subscriptions under queue.Disconnect: a client must not miss

@@ -229,7 +229,7 @@ func (x *Executor) leave(m *member) {
 func (x *Executor) SetResolver(t *bus.Thread, id string, resolver int, flags ResolverFlags) error {
 	t.Lock(&x.mu)
 	s, err := x.find(id)
-	if err == nil && s.unlisted {
+	if err == nil && s.current == nil {
 		err = notFound(id)
 	}
 	if err != nil {

@@ -22,11 +22,13 @@ type Subscription struct {
 	unrecovered atomic.Bool
 	inexact     atomic.Bool // the resume was not exact
 	// waits is how many responses wait beyond the queue's bound.
-	waits  atomic.Int32
-	ending atomic.Pointer[ending] // nil while it is live
+	waits atomic.Int32
+	// withdrawn is how many of those were taken out again since it was last read.
+	withdrawn atomic.Int32
 	// streamed: an event loop's stream reads it, and takes more at once than it has
 	// handed on.
 	streamed atomic.Bool
+	ending   atomic.Pointer[ending] // nil while it is live
 
 	number     uint64
 	connection string
@@ -34,10 +36,9 @@ type Subscription struct {
 
 	// Under Executor.mu.
 	first          member  // the membership it was registered with
-	current        *member // where new events reach it
+	current        *member // where new events reach it; nil once it has ended, read or not
 	past           []*member
 	previous, next *Subscription // in its connection's list
-	unlisted       bool          // it has ended, but may not have been read
 
 	// Under pendingAnswers.mu.
 	pending []*pendingAnswer

@@ -232,7 +232,7 @@ func (x *Executor) withdraw(responses []*waitingResponse) {
 			settled = w.drop(settled, one)
 		}
 		w.mu.Unlock()
-		if !waits || s.queue.Fits(&s.policy().Policy, one.place) || !s.queue.Withdraw(one.place) {
+		if !waits || s.queue.Fits(&s.policy().Policy, one.place) || !s.withdraw(one.place) {
 			continue
 		}
 		x.count(s, queue.Result{Dropped: 1})

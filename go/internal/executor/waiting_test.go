@@ -164,6 +164,37 @@ func TestAForsakenWaitDropsWhatDoesNotFit(t *testing.T) {
 	}
 }
 
+func TestNobodyWaitsForAReaderThatHasGone(t *testing.T) {
+	x := open(t, newResolvers())
+	s := register(t, x, executor.Registration{Subscription: "s", Options: bounded(1, "block", blocking)})
+	thread := &bus.Thread{}
+	waited := func() bool {
+		ev, err := event.New("t", "orders", []byte(`{"id":1}`), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		receipts, err := x.PublishWithExecutor(thread, []*event.Event{ev}, bus.WaitDispatched)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Forsake(thread, receipts[0].Ticket)
+		return receipts[0].Ticket != 0
+	}
+	waited() // fills it
+	times := 0
+	for times < 1_000_000 && waited() {
+		times++
+	}
+	if times != 1024 {
+		t.Errorf("publishers waited %d times for nobody", times)
+	}
+	read(x, s)
+	waited()
+	if !waited() {
+		t.Error("nobody waits any more although it is read again")
+	}
+}
+
 func TestALoopIsToldWhenItsResponseFits(t *testing.T) {
 	x := open(t, newResolvers())
 	s := register(t, x, executor.Registration{Subscription: "s", Options: bounded(1, "block", blocking)})
