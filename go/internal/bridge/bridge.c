@@ -293,7 +293,7 @@ int64_t fsq_append_bytes(PyObject *list, const char *texts, fsq_entry *entries, 
 	return count;
 }
 
-/* A (str, bytes) tuple. Neither can be part of a cycle: the collector need not look. */
+/* A (str, bytes) tuple; bytes, which may be NULL, is given to it. */
 static PyObject *pair(PyObject *name, PyObject *bytes)
 {
 	PyObject *made = bytes == NULL ? NULL : PyTuple_New(2);
@@ -303,7 +303,6 @@ static PyObject *pair(PyObject *name, PyObject *bytes)
 	}
 	PyTuple_SET_ITEM(made, 0, Py_NewRef(name));
 	PyTuple_SET_ITEM(made, 1, bytes);
-	PyObject_GC_UnTrack(made);
 	return made;
 }
 
