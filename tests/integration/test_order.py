@@ -202,10 +202,10 @@ async def scenario(
     reference = [event_of(message) for message in seen[0]]
     assert len(set(reference)) == sum(published.values())
     order = {channel: [e for e in reference if e[0] == channel] for channel in CHANNELS}
-    for number, plan in enumerate(publisher_plans):
+    for number, publisher_plan in enumerate(publisher_plans):
         for channel in CHANNELS:
             own = [n for _, publisher, n in order[channel] if publisher == number]
-            assert own == [n for n, one in enumerate(plan.channels) if one == channel]
+            assert own == [n for n, one in enumerate(publisher_plan.channels) if one == channel]
     for plan, messages in zip(plans, seen, strict=True):
         events = [event_of(message) for message in messages]
         for channel in CHANNELS:

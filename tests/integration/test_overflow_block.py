@@ -71,7 +71,7 @@ def test_a_blocked_publisher_holds_up_nobody_else(
     publishers = []
     for n in range(1, 4):  # several publishers wait for one queue, and the channel goes on
         publishers.append(in_thread(executor.publish_event, "t", "c", {"n": n}))
-        until(lambda n=n: queued(executor) == 3 * (n + 1), f"event {n}")  # type: ignore[misc]
+        until(lambda n=n: queued(executor) == 3 * (n + 1), f"event {n}")
     executor.publish_event("t", "c", {"n": 4}, wait="accepted")
     assert all(publisher.is_alive() for publisher in publishers)
     assert numbers(executor, other) == [0, 1, 2, 3, 4]

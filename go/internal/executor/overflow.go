@@ -65,7 +65,7 @@ func (x *Executor) count(s *Subscription, result queue.Result) {
 		x.metrics.Dropped(policy.name, drops)
 	}
 	if policy.Overflow == queue.Disconnect {
-		if (drops > 0 || result.Outcome == queue.Overflowed) && x.finish(s, slowConsumer()) {
+		if drops > 0 && x.finish(s, slowConsumer()) {
 			x.slow.log(x, s)
 		}
 		return

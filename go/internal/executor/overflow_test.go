@@ -123,7 +123,7 @@ func TestDisconnectEndsWithWhatWasQueuedAndAnError(t *testing.T) {
 	}
 	again := register(t, x, executor.Registration{Subscription: "s"}) // at once, under the same id
 	m := x.Metrics()
-	if m.Active != 1 || m.Ended["slow_consumer"] != 1 || m.Errored != 1 || m.Dropped["disconnect"] != 0 {
+	if m.Active != 1 || m.Ended["slow_consumer"] != 1 || m.Errored != 1 || m.Dropped["disconnect"] != 1 {
 		t.Errorf("metrics %+v", m)
 	}
 	want := []string{

@@ -177,7 +177,7 @@ func (a *answer) replay(t *bus.Thread, x *Executor, s *Subscription, events []mi
 func (x *Executor) settleOne(s *Subscription, place *queue.Response, payload []byte) {
 	result := s.queue.Settle(&s.policy().Policy, place, queue.Ready(payload))
 	x.count(s, result)
-	if result.Drops() > 0 || result.Outcome == queue.Overflowed {
+	if result.Drops() > 0 {
 		s.lose()
 	}
 	s.notify()

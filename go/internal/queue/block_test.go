@@ -80,3 +80,21 @@ func TestDisconnectQueuesNothingThatDoesNotFit(t *testing.T) {
 		t.Errorf("left %q, want a", left)
 	}
 }
+
+func TestWhatWasWithdrawnTakesNoRoom(t *testing.T) {
+	policy := queue.Policy{MaxResponses: 1, MaxBytes: 100, Overflow: queue.Block}
+	var q queue.Queue
+	q.Push(&policy, text("a"))
+	for range 3 {
+		q.Withdraw(q.Push(&policy, text("x")).Place)
+	}
+	if r, _ := q.Pop(); string(r.Payload()) != "a" || q.Len() != 0 {
+		t.Errorf("popped %q, %d left", r.Payload(), q.Len())
+	}
+	if got := q.Push(&policy, text("b")); got.Outcome != queue.Accepted {
+		t.Errorf("push into an empty queue = %+v", got)
+	}
+	if left := drain(&q); left != "b" {
+		t.Errorf("left %q, want b", left)
+	}
+}

@@ -47,14 +47,13 @@ const (
 	Gone
 	// Waiting, under Block only: the response is queued beyond the bound.
 	Waiting
-	// Overflowed, under Disconnect only: the response did not fit and was not
-	// queued; no drop.
+	// Overflowed, under Disconnect only: Dropped, and the subscription is to end.
 	Overflowed
 )
 
 // Result reports one Push or Settle. Each response that leaves a queue unread is
 // reported exactly once: in the Dropped field of the call that removed it, as its
-// own outcome Dropped, by Withdraw, or in what Close returns.
+// own outcome Dropped or Overflowed, by Withdraw, or in what Close returns.
 type Result struct {
 	Outcome Outcome
 	Dropped int    // other responses, older ones, removed to make room
@@ -63,7 +62,7 @@ type Result struct {
 
 // Drops returns how many drops the call has to be counted with.
 func (r Result) Drops() int {
-	if r.Outcome == Dropped {
+	if r.Outcome == Dropped || r.Outcome == Overflowed {
 		return r.Dropped + 1
 	}
 	return r.Dropped

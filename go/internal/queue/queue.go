@@ -175,10 +175,8 @@ func (q *Queue) Pop() (*Response, bool) {
 		}
 		if s.cells[i].CompareAndSwap(r, taken) {
 			s.empty(i)
-			if r != void {
-				q.leaves(r)
-				return r, true
-			}
+			q.leaves(r)
+			return r, true
 		}
 	}
 }
@@ -204,11 +202,9 @@ func (q *Queue) AppendPop(dst []*Response, maximum int) []*Response {
 		}
 		if s.cells[i].CompareAndSwap(r, taken) {
 			s.empty(i)
-			if r != void {
-				q.leaves(r)
-				dst = append(dst, r)
-				maximum--
-			}
+			q.leaves(r)
+			dst = append(dst, r)
+			maximum--
 		}
 	}
 	return dst
@@ -224,10 +220,8 @@ func (q *Queue) dropBefore(limit uint64) (index uint64, ok bool) {
 		}
 		if s.cells[i].CompareAndSwap(r, taken) {
 			s.empty(i)
-			if r != void {
-				q.leaves(r)
-				return s.base + uint64(i), true
-			}
+			q.leaves(r)
+			return s.base + uint64(i), true
 		}
 	}
 }

@@ -50,7 +50,7 @@ const (
 
 var (
 	taken = new(Response) // mark of a consumed cell
-	void  = new(Response) // stands for what was withdrawn from the middle; consumers skip it
+	void  = new(Response) // stands for what was withdrawn from the middle; see firstFrom
 	// The marks in the cell where a closed queue ends, and a finished one. They are
 	// places that never get an answer, so consumers need no extra check for them.
 	ended, finished = Pending(), Pending()
@@ -126,7 +126,11 @@ func (q *Queue) firstFrom(s *segment, i uint32) (*segment, uint32, *Response) {
 	}
 	for {
 		for ; i < uint32(len(s.cells)); i++ {
-			if r := s.cells[i].Load(); r != taken {
+			switch r := s.cells[i].Load(); r {
+			case taken:
+			case void: // all before it is taken, so it may be, by anybody
+				s.cells[i].CompareAndSwap(void, taken)
+			default:
 				return s, i, r
 			}
 		}

@@ -101,14 +101,13 @@ const (
 	Gone
 	// Waiting, under Block only: the response is queued beyond the bound.
 	Waiting
-	// Overflowed, under Disconnect only: the response did not fit and was not
-	// queued; no drop.
+	// Overflowed, under Disconnect only: Dropped, and the subscription is to end.
 	Overflowed
 )
 
 // Result reports one Push or Settle. Each response that leaves a queue unread is
 // reported exactly once: in the Dropped field of the call that removed it, as its
-// own outcome Dropped, by Withdraw, or in what Close returns.
+// own outcome Dropped or Overflowed, by Withdraw, or in what Close returns.
 type Result struct {
 	Outcome Outcome
 	Dropped int    // other responses, older ones, removed to make room
@@ -117,7 +116,7 @@ type Result struct {
 
 // Drops returns how many drops the call has to be counted with.
 func (r Result) Drops() int {
-	if r.Outcome == Dropped {
+	if r.Outcome == Dropped || r.Outcome == Overflowed {
 		return r.Dropped + 1
 	}
 	return r.Dropped
@@ -170,7 +169,7 @@ const (
 
 var (
 	taken = new(Response) // mark of a consumed cell
-	void  = new(Response) // stands for what was withdrawn from the middle; consumers skip it
+	void  = new(Response) // stands for what was withdrawn from the middle; see firstFrom
 	// The marks in the cell where a closed queue ends, and a finished one. They are
 	// places that never get an answer, so consumers need no extra check for them.
 	ended, finished = Pending(), Pending()
@@ -246,7 +245,11 @@ func (q *Queue) firstFrom(s *segment, i uint32) (*segment, uint32, *Response) {
 	}
 	for {
 		for ; i < uint32(len(s.cells)); i++ {
-			if r := s.cells[i].Load(); r != taken {
+			switch r := s.cells[i].Load(); r {
+			case taken:
+			case void: // all before it is taken, so it may be, by anybody
+				s.cells[i].CompareAndSwap(void, taken)
+			default:
 				return s, i, r
 			}
 		}
@@ -508,10 +511,8 @@ func (q *Queue) Pop() (*Response, bool) {
 		}
 		if s.cells[i].CompareAndSwap(r, taken) {
 			s.empty(i)
-			if r != void {
-				q.leaves(r)
-				return r, true
-			}
+			q.leaves(r)
+			return r, true
 		}
 	}
 }
@@ -537,11 +538,9 @@ func (q *Queue) AppendPop(dst []*Response, maximum int) []*Response {
 		}
 		if s.cells[i].CompareAndSwap(r, taken) {
 			s.empty(i)
-			if r != void {
-				q.leaves(r)
-				dst = append(dst, r)
-				maximum--
-			}
+			q.leaves(r)
+			dst = append(dst, r)
+			maximum--
 		}
 	}
 	return dst
@@ -557,10 +556,8 @@ func (q *Queue) dropBefore(limit uint64) (index uint64, ok bool) {
 		}
 		if s.cells[i].CompareAndSwap(r, taken) {
 			s.empty(i)
-			if r != void {
-				q.leaves(r)
-				return s.base + uint64(i), true
-			}
+			q.leaves(r)
+			return s.base + uint64(i), true
 		}
 	}
 }
