@@ -221,7 +221,7 @@ func TestSubscriptionsWithFiltersComeAndGoBesideEvents(t *testing.T) {
 	var staying []*executor.Subscription
 	for i := range 20 {
 		staying = append(staying, register(t, x, executor.Registration{
-			Connection: "stays", Subscription: fmt.Sprint(i), Options: fmt.Sprintf(`{"filter":{"p%d":1,"always":true}}`, i%3),
+			Connection: "stays", Subscription: fmt.Sprint(i), Options: fmt.Sprintf(`{"filter":{"p%d":1,"always":true,"own":{"not_equals":"%d"}}}`, i%3, i),
 		}))
 	}
 	var events atomic.Int64
@@ -232,7 +232,10 @@ func TestSubscriptionsWithFiltersComeAndGoBesideEvents(t *testing.T) {
 			for i := range rounds {
 				s, err := x.RegisterSubscription(mine, executor.Registration{
 					Connection: fmt.Sprint(w), Subscription: fmt.Sprint(i), Query: "subscription { orderUpdated { id } }",
-					Options: fmt.Sprintf(`{"channels":["orders.%d","orders.*"],"filter":{"p%d":{"in":[1,%d]},"own":"%d-%d"}}`, w, i%5, i, w, i%7),
+					Options: []string{
+						fmt.Sprintf(`{"channels":["orders.%d","orders.*"],"filter":{"p%d":{"in":[1,%d]},"own":"%d-%d"}}`, w, i%5, i, w, i%7),
+						fmt.Sprintf(`{"filter":{"p%d":1,"own":{"not_equals":"%d and %d"}}}`, i%3, w, i),
+					}[i%2],
 				})
 				if err != nil {
 					t.Error(err)
