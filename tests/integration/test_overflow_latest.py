@@ -30,7 +30,7 @@ def identity(value: Any) -> str:
     if isinstance(value, (bool, str)) or value is None:
         return f"{type(value).__name__} {value}"
     if isinstance(value, (int, float)):
-        return f"number {float(value)}"
+        return f"number {float(value) + 0.0}"  # -0.0 equals 0
     if isinstance(value, list):
         return f"list {[identity(one) for one in value]}"
     if isinstance(value, dict):
