@@ -178,6 +178,8 @@ class LoopConsumer:
     def _lost(self, error: BaseException) -> None:
         """The engine is gone: nothing will become readable any more."""
         failure = from_native(error)
+        if isinstance(failure, EngineClosed):
+            self._notice_closed()
         for future in self.tickets.values():
             if not future.done():
                 future.set_exception(failure)

@@ -236,12 +236,28 @@ def test_on_a_running_loop_publish_event_does_not_wait_and_publish_does(
     asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
 
-def test_closing_lets_an_awaited_publish_go(executor: SubscriptionExecutor) -> None:
+@pytest.mark.parametrize("finds_out", [False, True])
+def test_closing_lets_an_awaited_publish_go(
+    executor: SubscriptionExecutor, monkeypatch: pytest.MonkeyPatch, finds_out: bool
+) -> None:
     async def main() -> None:
         executor.register_subscription("c", 1, QUERY, queue=block())
         executor.publish_event("t", "c", {"n": 0})
         tasks = [asyncio.ensure_future(executor.publish("t", "c", {"n": n})) for n in range(1, 4)]
         await asyncio.sleep(0)
+        hub, loop = executor._hub, asyncio.get_running_loop()
+        assert hub is not None
+        consumer, let_go = hub.consumer(), type(hub).close
+
+        async def look() -> None:
+            consumer._readable()
+
+        def close(hub: Any) -> None:
+            if finds_out:  # before it is told, the loop looks and finds the engine closed
+                asyncio.run_coroutine_threadsafe(look(), loop).result(PATIENCE)
+            let_go(hub)
+
+        monkeypatch.setattr(type(hub), "close", close)
         await asyncio.to_thread(executor.close)
         positions = await asyncio.wait_for(asyncio.gather(*tasks), 2)  # the timeouts are longer
         assert [int(position.rpartition(":")[2]) for position in positions] == [2, 3, 4]
