@@ -116,7 +116,7 @@ func AwaitRoom(handle, ticket, timeoutMs int) (settled int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return truth(e.Executor.AwaitRoom(t, uint64(ticket), milliseconds(timeoutMs))), nil
+	return truth(e.AwaitRoom(t, uint64(ticket), milliseconds(timeoutMs))), nil
 }
 
 // ForsakeDispatch gives up waiting for a ticket: the engine dispatches the event,

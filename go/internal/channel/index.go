@@ -39,8 +39,8 @@ type search[M, F any] struct {
 // at once; it is found by the one that tells it apart best, and not at all by
 // events that cannot satisfy that one. When Add returns, every AppendMatches and
 // AppendCandidates that begins finds m. m is kept until Remove; it must not be
-// added again before. patterns and conditions are not kept, their Values are. The Place is nil when m
-// is found by its channels alone.
+// added again before. patterns and conditions are not kept, their Values are. The
+// Place is nil when m is found by its channels alone.
 func (x *Index[M, F]) Add(patterns []Pattern, conditions []Condition[F], m *M) *Place[M, F] {
 	r := plan(patterns)
 	x.mu.Lock()

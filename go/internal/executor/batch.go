@@ -22,8 +22,9 @@ type Batch struct {
 }
 
 // Entry is a response as it is handed out: its head, the payload, and "}" are the
-// bytes of a graphql-transport-ws message: "next", or the final one. The name is its subscription's
-// id; a length of 0 means that of the entry before.
+// bytes of a graphql-transport-ws message, "next" or the final one. The name is its
+// subscription's id; a length of 0 means that of the entry before. Laid out as the
+// bridge's fsq_entry.
 type Entry struct {
 	NameAt, NameLength int
 	HeadAt, HeadLength int

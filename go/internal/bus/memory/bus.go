@@ -26,6 +26,7 @@ type Bus struct {
 	dispatcher bus.Dispatcher
 	epoch      string
 	patience   time.Duration // for which a granted turn may lie unused
+	passing    bus.Thread    // stands for the holder of a turn on its way to another thread
 
 	// mu guards everything below. It is held for tens of nanoseconds and never
 	// across a dispatch, and nobody waits for the GIL while holding it.

@@ -17,9 +17,6 @@ type lane struct {
 	first, last *job        // linked by job.next
 }
 
-// passing holds a turn that is on its way to another thread.
-var passing = new(bus.Thread)
-
 func (l *lane) push(j *job) {
 	j.lane = l
 	if l.last == nil {

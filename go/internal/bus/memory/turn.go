@@ -90,7 +90,7 @@ func (b *Bus) passOn(t *bus.Thread, j *job) bool {
 	if !j.waiting && t.Engine {
 		return false
 	}
-	j.lane.holder = passing
+	j.lane.holder = &b.passing
 	if j.waiting {
 		j.granted = true
 		j.unused = time.AfterFunc(b.patience, func() { b.takeBack(j) })
