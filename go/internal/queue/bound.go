@@ -17,7 +17,6 @@ func (q *Queue) surelyFits(p *Policy, at uint64, size int64) bool {
 type demand struct {
 	head    uint64 // the head has to be here or later
 	met     bool   // it is
-	exact   bool   // bytes were added up
 	pending bool   // among the responses there were places: their bytes may change
 }
 
@@ -49,7 +48,6 @@ func (q *Queue) demand(p *Policy, at uint64, size int64) demand {
 // no more bytes than room. It gives up when one of them is taken meanwhile: cell i
 // of s, the head, is the first to go.
 func (q *Queue) demandBytes(wanted *demand, s *segment, i uint32, at uint64, room int64) bool {
-	wanted.exact = true
 	bytes := int64(0)
 	for w := (walk{s, i}); ; {
 		r := w.next(at)

@@ -7,8 +7,8 @@
 //   - The queue is a linearizable FIFO for any number of producers and consumers.
 //     It is lock-free: a goroutine stopped between any two steps keeps no other
 //     from finishing.
-//   - It never holds more responses than its policy allows, nor more bytes once
-//     the calls under way have returned; see [Queue.Push].
+//   - But for responses that are Waiting it never holds more than its policy allows,
+//     nor more bytes once the calls under way have returned; see [Queue.Push].
 //   - Every response that is not handed out is reported exactly once, to the call
 //     that dropped it.
 //   - No wake-up is lost, also when a subscription moves to another consumer while
