@@ -60,7 +60,7 @@ func BenchmarkParse(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := Parse(s, fiveFields, "", Defaults()); err != nil {
+				if _, err := Parse(s, fiveFields, "", defaults()); err != nil {
 					b.Fatal(err)
 				}
 			}

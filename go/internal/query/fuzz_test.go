@@ -35,7 +35,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, operationName string, variables []byte) {
 		for _, s := range []*Schema{nil, schema} {
 			begin := time.Now()
-			operation, err := Parse(s, text, operationName, Defaults())
+			operation, err := Parse(s, text, operationName, defaults())
 			if elapsed := time.Since(begin); elapsed > 5*time.Second {
 				t.Fatalf("took %v", elapsed)
 			}
@@ -89,7 +89,7 @@ func FuzzProject(f *testing.F) {
 			return
 		}
 		for _, s := range []*Schema{nil, schema} {
-			operation, err := Parse(s, text, "", Defaults())
+			operation, err := Parse(s, text, "", defaults())
 			if err != nil {
 				continue
 			}

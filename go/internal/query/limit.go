@@ -27,11 +27,6 @@ type Limits struct {
 	VariablesBytes int // of the variables as JSON text
 }
 
-// Defaults are the limits of an engine that was told nothing else.
-func Defaults() Limits {
-	return Limits{Bytes: 100_000, Fields: 500, Depth: 10, VariablesBytes: 1_000_000}
-}
-
 const (
 	// maxNesting bounds brackets within brackets. The parser, the validator and
 	// the projection recurse once a level, and a Go stack that overflows ends

@@ -9,6 +9,11 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
 
+// defaults are the limits of an engine that was told nothing else.
+func defaults() Limits {
+	return Limits{Bytes: 100_000, Fields: 500, Depth: 10, VariablesBytes: 1_000_000}
+}
+
 func TestLimitsNameThemselvesTheirValueAndWhatWasAsked(t *testing.T) {
 	fields := func(n int) string { // the root field included
 		return "subscription { a { " + strings.Repeat("b ", n-1) + "} }"
@@ -29,7 +34,7 @@ func TestLimitsNameThemselvesTheirValueAndWhatWasAsked(t *testing.T) {
 			"subscription { a   }", "subscription { a    }",
 			"the query has 21 bytes; max_query_bytes is 20",
 		},
-		{"fields", Defaults(), fields(500), fields(501), "the query selects 501 fields; max_query_fields is 500"},
+		{"fields", defaults(), fields(500), fields(501), "the query selects 501 fields; max_query_fields is 500"},
 		{
 			"fields in fragments, counted where they are spread",
 			Limits{Fields: 5},
@@ -49,7 +54,7 @@ func TestLimitsNameThemselvesTheirValueAndWhatWasAsked(t *testing.T) {
 			"subscription { ... { ... { ... { a } } } }", "subscription { ... { ... { ... { ... { a } } } } }",
 			"spreads 4 fragments; max_query_fields, which bounds them too, is 3",
 		},
-		{"depth", Defaults(), nested(10), nested(11), "nests fields to depth 11; max_query_depth is 10"},
+		{"depth", defaults(), nested(10), nested(11), "nests fields to depth 11; max_query_depth is 10"},
 		{
 			"depth through fragments",
 			Limits{Depth: 3},
@@ -89,7 +94,7 @@ func TestLimitsNameThemselvesTheirValueAndWhatWasAsked(t *testing.T) {
 }
 
 func TestVariablesAreLimitedInBytes(t *testing.T) {
-	limits := Defaults()
+	limits := defaults()
 	limits.VariablesBytes = 10
 	for _, text := range []string{"subscription { a }", "subscription($a: Int) { b(c: $a) }"} {
 		operation, err := Parse(nil, text, "", limits)
@@ -163,7 +168,7 @@ func TestNoTextTakesLongOrEndsTheProcess(t *testing.T) {
 	for name, text := range bombs() {
 		t.Run(name, func(t *testing.T) {
 			for _, s := range []*Schema{nil, schema} {
-				for _, limits := range []Limits{Defaults(), {}} {
+				for _, limits := range []Limits{defaults(), {}} {
 					if s != nil && limits.Bytes == 0 && strings.Contains(name, "over and over") {
 						continue // the validator's time is quadratic here: the limits are there for it
 					}
@@ -194,7 +199,7 @@ func TestAPlanIsBoundedOverAllPossibleTypes(t *testing.T) {
 	for i := range 400 {
 		query += fmt.Sprintf(" a%d: id", i)
 	}
-	_, err = Parse(schema, query+"} }", "", Defaults())
+	_, err = Parse(schema, query+"} }", "", defaults())
 	expectFault(t, err, fault.LimitExceeded, "over all possible types, 50001 fields; max_query_fields is 50000")
 }
 

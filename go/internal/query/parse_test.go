@@ -25,7 +25,7 @@ func TestParseAcceptsSubscriptions(t *testing.T) {
 		{"comments, commas and a byte order mark", "\ufeff# hello\nsubscription,{,order,{id#there\n}}", "", "order"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			operation, err := Parse(nil, c.text, c.operation, Defaults())
+			operation, err := Parse(nil, c.text, c.operation, defaults())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +86,7 @@ func TestParseRefusesWhatIsNoSubscription(t *testing.T) {
 		{"one root key for different arguments", `subscription { a(b: 1) { c } a(b: 2) { c } }`, "", "arguments differ"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := Parse(nil, c.text, c.operation, Defaults())
+			_, err := Parse(nil, c.text, c.operation, defaults())
 			expectFault(t, err, fault.InvalidQuery, c.part)
 		})
 	}
@@ -116,7 +116,7 @@ func TestASchemaValidatesTheQuery(t *testing.T) {
 		{"something wrong in another operation", `query Q { nope } subscription { anything }`, `only one`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := Parse(schema, c.text, "", Defaults())
+			_, err := Parse(schema, c.text, "", defaults())
 			expectFault(t, err, fault.InvalidQuery, c.part)
 		})
 	}

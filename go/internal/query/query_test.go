@@ -58,7 +58,7 @@ func loadTestSchema(t testing.TB) *Schema {
 // parse is Parse for queries that must be accepted.
 func parse(t testing.TB, schema *Schema, text string) *Operation {
 	t.Helper()
-	operation, err := Parse(schema, text, "", Defaults())
+	operation, err := Parse(schema, text, "", defaults())
 	if err != nil {
 		t.Fatalf("Parse(%s): %v", text, err)
 	}

@@ -31,7 +31,7 @@ func TestVariablesAreCoercedToCanonicalJSON(t *testing.T) {
 			// The schema's rules want every variable used.
 			for _, s := range []*Schema{nil, schema} {
 				text := `subscription(` + c.definitions + `) { anything }`
-				operation, err := Parse(nil, text, "", Defaults())
+				operation, err := Parse(nil, text, "", defaults())
 				if err != nil {
 					t.Fatal(err)
 				}
