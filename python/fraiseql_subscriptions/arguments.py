@@ -34,6 +34,8 @@ _T = TypeVar("_T")
 _MAX_IDENTIFIER: Final = 1024
 _EVENT_KEYS: Final = frozenset({"event_type", "channel", "data", "correlation_id", "event_id"})
 _DEFAULT_CHANNELS: Final = ("*",)
+#: The flag of a publish that waits for acceptance only; `publisher` has the others.
+_ACCEPTED: Final = 2
 
 
 def identifier(name: str, value: Identifier) -> str:
@@ -218,7 +220,7 @@ def wait_flag(wait: str) -> int:
     if wait == "dispatched":
         return 0
     if wait == "accepted":
-        return 2
+        return _ACCEPTED
     raise ValueError(f'wait must be "dispatched" or "accepted", not {wait!r}')
 
 

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Publisher"]
 
-#: Flags of a publish: the thread runs an event loop, and never waits; a ticket is wanted. The
-#: bits above are the number of the consumer that the ticket comes back to.
+#: Flags of a publish, beside that of `wait_flag` (2): the thread runs an event loop, and never
+#: waits; a ticket is wanted. The bits above are the number of the consumer that the ticket
+#: comes back to.
 _ON_LOOP: Final = 1
 _TICKET: Final = 4
 _CONSUMER_SHIFT: Final = 3
