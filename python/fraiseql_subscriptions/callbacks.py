@@ -257,7 +257,10 @@ class Callbacks(dict[int, Resolver]):
             until = monotonic() + _HOLD if several else 0.0
             for call in calls:
                 if several and monotonic() > until:
-                    _offer_the_gil(engine_thread)
+                    try:
+                        _offer_the_gil(engine_thread)
+                    except (KeyboardInterrupt, SystemExit) as error:  # no call's fault
+                        self._keep_interrupt(error, engine_thread)
                     until = monotonic() + _HOLD
                 resolver = get(call)  # type: ignore[arg-type]  # a tuple is no key
                 if resolver is None or not resolver.takes_data_only:

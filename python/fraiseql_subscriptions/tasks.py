@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Task", "TaskTable"]
 
+_CANCELLED: Final = (2, b"the resolver was cancelled")
 Answer: TypeAlias = "bytes | tuple[int, bytes]"
 
 #: The tasks that run, by loop. asyncio refers to tasks weakly, and the executor that started
@@ -76,6 +77,8 @@ class TaskTable:
 
         if not task.cancelled:
             task.running = task.loop.create_task(run())
+            # One that is cancelled before its first step never gets to settle by itself.
+            task.running.add_done_callback(lambda _: self.settle(task, _CANCELLED))
             _keep(task.running, task.loop)
 
     def settle(self, task: Task, result: Answer) -> None:

@@ -296,3 +296,23 @@ async def test_a_dropped_executor_cancels_its_resolvers_that_run() -> None:
     await asyncio.wait_for(ended.wait(), PATIENCE)
     gc.collect()
     assert not complaints
+
+
+async def test_a_task_cancelled_before_its_first_step_is_an_error_response(
+    executor: SubscriptionExecutor,
+) -> None:
+    async def resolver(data: Any) -> Any:
+        return data
+
+    before = asyncio.all_tasks()
+    async with executor.subscribe(QUERY, resolver=resolver) as stream:
+        publishing = asyncio.ensure_future(executor.publish("t", "c", {}))
+        for _ in range(100):
+            await asyncio.sleep(0)
+            if begun := asyncio.all_tasks() - before - {publishing}:
+                break
+        for task in begun:
+            task.cancel()
+        await publishing
+        (payload,) = await take(stream, 1)
+    assert "cancelled" in payload["errors"][0]["message"]

@@ -337,8 +337,8 @@ func (d *delivery) parallel(n, weight int, work func(d *delivery, from, to int))
 			share()
 		})
 	}
+	defer others.Wait() // also when share panics: the others still write
 	share()
-	others.Wait()
 }
 
 // recycle gives the delivery's memory to a later event, and lets go of everything

@@ -137,15 +137,19 @@ func (x *Executor) forget(t *bus.Thread, read ...*Subscription) {
 		return
 	}
 	x.unlistEnded(t)
+	var uses map[int]int // of one whose end another thread is still at
 	t.Lock(&x.mu)
 	for _, s := range read {
 		if x.subscriptions[s.number] == s {
-			x.remove(s, nil)
+			uses = x.remove(s, uses)
 		}
 	}
 	x.mu.Unlock()
 	for _, s := range read {
 		s.link.Detach()
+	}
+	if len(uses) > 0 {
+		t.Owe(func(t *bus.Thread) { x.release(t, uses) })
 	}
 	t.Settle()
 }

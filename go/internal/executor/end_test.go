@@ -158,3 +158,16 @@ func TestAnEndedSubscriptionTakesNoOtherResolver(t *testing.T) {
 		t.Error("it took one")
 	}
 }
+
+func TestWhoReadsAnEndBeforeItIsListedGivesTheResolverBack(t *testing.T) {
+	python := newResolvers()
+	x := open(t, python)
+	s := register(t, x, executor.Registration{Subscription: "s", Options: `{"resolver":1}`})
+	x.FinishOnly(s)
+	if got := read(x, s); len(got) != 1 {
+		t.Errorf("read %v", got)
+	}
+	if python.released[1] != 1 {
+		t.Errorf("the resolver was given back %d times", python.released[1])
+	}
+}

@@ -70,3 +70,11 @@ func (x *Executor) Waiting() (count int) {
 
 // SetSlowLogInterval is for before the log has told of anything.
 func SetSlowLogInterval(x *Executor, interval time.Duration) { x.slow.interval = interval }
+
+// FinishOnly is the first part of an end by the server, where another thread can
+// see it before the rest is done.
+func (x *Executor) FinishOnly(s *Subscription) {
+	e := slowConsumer()
+	s.ending.CompareAndSwap(nil, e)
+	s.queue.Finish(e.final)
+}

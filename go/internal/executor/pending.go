@@ -151,9 +151,19 @@ func (x *Executor) fill(pending *pendingAnswer, payload []byte) {
 	response := queue.Ready(payload)
 	for _, place := range pending.places {
 		s := place.subscription
-		x.count(s, s.queue.Settle(&s.policy().Policy, place.response, response))
-		s.notify()
+		x.settlePlace(s, place.response, response)
 	}
+}
+
+// settlePlace brings one answer to its place.
+func (x *Executor) settlePlace(s *Subscription, place, answer *queue.Response) queue.Result {
+	result := s.queue.Settle(&s.policy().Policy, place, answer)
+	x.count(s, result)
+	if s.waits.Load() > 0 {
+		x.makeRoom(s) // an answer that is dropped leaves room
+	}
+	s.notify()
+	return result
 }
 
 // expire puts an error in the place of an answer that did not come in time.

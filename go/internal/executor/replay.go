@@ -175,10 +175,7 @@ func (a *answer) replay(t *bus.Thread, x *Executor, s *Subscription, events []mi
 }
 
 func (x *Executor) settleOne(s *Subscription, place *queue.Response, payload []byte) {
-	result := s.queue.Settle(&s.policy().Policy, place, queue.Ready(payload))
-	x.count(s, result)
-	if result.Drops() > 0 {
+	if x.settlePlace(s, place, queue.Ready(payload)).Drops() > 0 {
 		s.lose()
 	}
-	s.notify()
 }

@@ -216,6 +216,8 @@ func (p *publication) expire() {
 	if len(p.responses) > 0 {
 		p.due = slices.MinFunc(p.responses, func(a, b *waitingResponse) int { return a.deadline.Compare(b.deadline) }).deadline
 		p.timer.Reset(time.Until(p.due))
+	} else {
+		p.timer = nil // the event is still being dispatched, perhaps: hold makes the next one
 	}
 	w.mu.Unlock()
 }

@@ -3,6 +3,7 @@ package executor_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -270,4 +271,47 @@ func TestManyBlockedPublishersAndAReaderLoseNothing(t *testing.T) {
 	if x.Waiting() != 0 || x.Metrics().Dropped["block"] != 0 {
 		t.Errorf("%d wait, %v dropped", x.Waiting(), x.Metrics().Dropped)
 	}
+}
+
+// The first response's time is over while the event is still being dispatched to
+// the second.
+func TestAResponseThatWaitsAfterAnotherWasDroppedIsDroppedInItsTime(t *testing.T) {
+	python := newResolvers()
+	x := open(t, python)
+	dropped := func(n uint64) func() bool { return func() bool { return x.Metrics().Dropped["block"] == n } }
+	python.table[1] = func(*bus.Thread, []byte, executor.Call) executor.Result {
+		return executor.Result{Kind: executor.KindPending}
+	}
+	python.table[2] = func(_ *bus.Thread, data []byte, _ executor.Call) executor.Result {
+		if string(data) == `{"id":2}` {
+			eventually(t, "the first is dropped", dropped(1))
+		}
+		return executor.Result{Value: data}
+	}
+	for id, more := range map[string]string{"a": `"resolver":1,"resolver_flags":4`, "b": `"resolver":2`} {
+		options := strings.TrimSuffix(bounded(1, "block", `"block_timeout":0.02`), "}") + "," + more + "}"
+		register(t, x, executor.Registration{Subscription: id, Options: options})
+	}
+	publish(t, x, "orders", `{"id":1}`)
+	ended(t, "the publisher", publishing(t, x, "orders", `{"id":2}`))
+	if !dropped(2)() {
+		t.Errorf("dropped %v", x.Metrics().Dropped)
+	}
+}
+
+func TestAPublisherGoesOnWhenTheAnswerBeforeItsPlaceIsDropped(t *testing.T) {
+	python := newResolvers()
+	x := open(t, python)
+	var tickets []uint64
+	python.table[1] = func(_ *bus.Thread, _ []byte, call executor.Call) executor.Result {
+		tickets = append(tickets, call.Ticket)
+		return executor.Result{Kind: executor.KindPending}
+	}
+	options := strings.TrimSuffix(bounded(1, "block", blocking), "}") + `,"resolver":1,"resolver_flags":4}`
+	register(t, x, executor.Registration{Subscription: "s", Options: options})
+	publish(t, x, "orders", `{"id":1}`)
+	second := publishing(t, x, "orders", `{"id":2}`)
+	waits(t, x, 1)
+	x.Settle(&bus.Thread{}, tickets[0], executor.Result{Value: make([]byte, 2000)}) // beyond max_bytes
+	ended(t, "the publisher", second)
 }

@@ -88,6 +88,9 @@ func TestWhatWasWithdrawnTakesNoRoom(t *testing.T) {
 	for range 3 {
 		q.Withdraw(q.Push(&policy, text("x")).Place)
 	}
+	if q.Len() != 1 {
+		t.Errorf("%d are queued, want 1", q.Len())
+	}
 	if r, _ := q.Pop(); string(r.Payload()) != "a" || q.Len() != 0 {
 		t.Errorf("popped %q, %d left", r.Payload(), q.Len())
 	}

@@ -7,8 +7,7 @@ import "math"
 // bounded as in Push: where older responses give way they do, in the end the
 // place itself (outcome Gone, and one of the Dropped); an answer larger than
 // MaxBytes, or one that does not fit where the newest is refused, is dropped and
-// its place removed, which counts towards Len until everything before it has
-// left. Under Block it stays: what waits is told by [Queue.Fits]. Under Disconnect
+// its place removed. Under Block it stays: what waits is told by [Queue.Fits]. Under Disconnect
 // it is Overflowed and its place removed.
 //
 // Each place is settled once; a later call returns Gone.

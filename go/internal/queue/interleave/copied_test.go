@@ -571,39 +571,39 @@ func (q *Queue) HasReady() bool {
 	return r != nil && !r.isPending()
 }
 
-// Len returns how many responses are queued, pending places included and the
-// final one not: never more than are there at the moment it looks at the head.
+// Len returns how many responses are queued at the moment it looks at the head,
+// pending places included and the final one not. It looks at each.
 func (q *Queue) Len() int {
-	end := q.end() // before the head, so that the difference is never too large
-	s, i, r := q.first()
-	if s == nil || r == nil || isEnd(r) {
-		return 0
-	}
-	if head := s.base + uint64(i); head < end {
-		return int(end - head)
-	}
-	return 0
+	n, _ := q.content()
+	return n
 }
 
-// Bytes returns the length of the payloads that are queued at the moment it looks
-// at the head, together. It looks at each.
-func (q *Queue) Bytes() (bytes int64) {
+// Bytes returns the length of their payloads together.
+func (q *Queue) Bytes() int64 {
+	_, bytes := q.content()
+	return bytes
+}
+
+func (q *Queue) content() (n int, bytes int64) {
 	for {
 		end := q.end()
 		s, i, r := q.first()
 		if r == nil || isEnd(r) {
-			return 0
+			return 0, 0
 		}
-		bytes = 0
+		n, bytes = 0, 0
 		for w := (walk{s, i}); ; {
 			r := w.next(end)
 			if r == nil {
 				break
 			}
+			if r != void {
+				n++
+			}
 			bytes += r.size()
 		}
 		if s.cells[i].Load() != taken {
-			return bytes // none of them was taken meanwhile
+			return n, bytes // none of them was taken meanwhile
 		}
 	}
 }
@@ -836,8 +836,7 @@ func (q *Queue) Withdraw(place uint64) bool {
 // bounded as in Push: where older responses give way they do, in the end the
 // place itself (outcome Gone, and one of the Dropped); an answer larger than
 // MaxBytes, or one that does not fit where the newest is refused, is dropped and
-// its place removed, which counts towards Len until everything before it has
-// left. Under Block it stays: what waits is told by [Queue.Fits]. Under Disconnect
+// its place removed. Under Block it stays: what waits is told by [Queue.Fits]. Under Disconnect
 // it is Overflowed and its place removed.
 //
 // Each place is settled once; a later call returns Gone.
