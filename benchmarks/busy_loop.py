@@ -124,7 +124,7 @@ def spans(begins: list[int], ends: list[int]) -> list[float]:
 
 
 def measure(brief: bool) -> Report:
-    runs, events = (2, 30) if brief else (7, 200)
+    runs, events = (2, 30) if brief else (5, 30)
     with SubscriptionExecutor() as executor:
         found = in_turns(
             runs,
