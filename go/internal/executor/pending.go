@@ -150,8 +150,7 @@ func (x *Executor) Settle(t *bus.Thread, ticket uint64, result Result) bool {
 func (x *Executor) fill(pending *pendingAnswer, payload []byte) {
 	response := queue.Ready(payload)
 	for _, place := range pending.places {
-		s := place.subscription
-		x.settlePlace(s, place.response, response)
+		x.settlePlace(place.subscription, place.response, response)
 	}
 }
 

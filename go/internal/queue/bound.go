@@ -98,20 +98,21 @@ func (w *walk) next(at uint64) *Response {
 // index is that of the next cell.
 func (w *walk) index() uint64 { return w.segment.base + uint64(w.i) }
 
-// bytesFit reports that all that is queued has no more than MaxBytes.
-func (q *Queue) bytesFit(p *Policy) bool {
+// excess returns the index that the head has to reach before all that is queued
+// has no more than MaxBytes; over: it is not there yet.
+func (q *Queue) excess(p *Policy) (index uint64, over bool) {
 	for {
 		s, i, r := q.first()
 		if r == nil || isEnd(r) {
-			return true
+			return 0, false
 		}
 		head, end := s.base+uint64(i), q.end()
 		if head >= end || int64(end-head)*smallSize+q.largeBytes() <= p.MaxBytes {
-			return true
+			return 0, false
 		}
 		var wanted demand
 		if q.demandBytes(&wanted, s, i, end, p.MaxBytes) {
-			return wanted.head <= head
+			return wanted.head, wanted.head > head
 		}
 	}
 }
@@ -122,19 +123,11 @@ func (q *Queue) bytesFit(p *Policy) bool {
 // trimmed, the bound holds.
 func (q *Queue) trim(p *Policy, keep, own uint64) (dropped int, itself bool) {
 	for {
-		s, i, r := q.first()
-		if r == nil || isEnd(r) {
+		wanted, over := q.excess(p)
+		if !over {
 			return dropped, itself
 		}
-		head, end := s.base+uint64(i), q.end()
-		if head >= end || int64(end-head)*smallSize+q.largeBytes() <= p.MaxBytes {
-			return dropped, itself
-		}
-		var wanted demand
-		if !q.demandBytes(&wanted, s, i, end, p.MaxBytes) {
-			continue
-		}
-		index, ok := q.dropBefore(min(wanted.head, keep))
+		index, ok := q.dropBefore(min(wanted, keep))
 		if !ok {
 			return dropped, itself
 		}

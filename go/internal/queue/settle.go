@@ -42,7 +42,7 @@ func (q *Queue) Settle(p *Policy, place, answer *Response) Result {
 	case Block:
 		return Result{Outcome: Accepted}
 	}
-	if q.bytesFit(p) || !cell.CompareAndSwap(answer, void) {
+	if _, over := q.excess(p); !over || !cell.CompareAndSwap(answer, void) {
 		return Result{Outcome: Accepted}
 	}
 	q.leaves(answer)
