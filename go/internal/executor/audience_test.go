@@ -270,3 +270,38 @@ func TestSubscriptionsWithFiltersComeAndGoBesideEvents(t *testing.T) {
 		t.Errorf("left behind: %s", left)
 	}
 }
+
+// Two threads that replace a resolver at once agree on who came after whom: no
+// event finds two memberships of a subscription, nor none.
+func TestResolversReplacedAtOnceNeitherRepeatNorLoseAnEvent(t *testing.T) {
+	x := open(t, newResolvers())
+	s := register(t, x, executor.Registration{Subscription: "a", Options: `{"queue":{"max_responses":3001,"max_bytes":1000000,"overflow":"drop_oldest"}}`})
+	var replacing sync.WaitGroup
+	var done atomic.Bool
+	for w := range 4 {
+		replacing.Go(func() {
+			mine := &bus.Thread{}
+			for i := 0; !done.Load(); i++ {
+				if err := x.SetResolver(mine, s.ID(), 0, executor.ResolverFlags((i+w)%2)*executor.TakesInfo); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	const events = 3000
+	for i := range events {
+		publish(t, x, "orders", fmt.Sprintf(`{"id":%d}`, i))
+	}
+	done.Store(true)
+	replacing.Wait()
+	got := payloadsOf(read(x, s))
+	if len(got) != events {
+		t.Errorf("%d of %d events arrived", len(got), events)
+	}
+	for i, payload := range got {
+		if want := fmt.Sprintf(`{"data":{"orderUpdated":{"id":%d}}}`, i); payload != want {
+			t.Fatalf("response %d is %s", i, payload)
+		}
+	}
+}

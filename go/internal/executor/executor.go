@@ -67,6 +67,10 @@ type Executor struct {
 	fields        fields
 	plain         *consumer // nil until the plain side is first used
 
+	// replacing lets one resolver be replaced at a time: a subscription's memberships
+	// begin and end in the order in which they follow each other. Taken before mu.
+	replacing sync.Mutex
+
 	// consumersMu guards the consumers.
 	consumersMu  sync.Mutex
 	consumers    map[int]*consumer

@@ -227,6 +227,23 @@ func (x *Executor) leave(m *member) {
 // next accepted event on. Events accepted before are still answered by the old
 // one, which is then given back.
 func (x *Executor) SetResolver(t *bus.Thread, id string, resolver int, flags ResolverFlags) error {
+	s, old, err := x.replaceMembership(t, id, resolver, flags)
+	if err != nil {
+		return err
+	}
+	if x.bus.Settled(t, func() {
+		x.Lend(func(t *bus.Thread) { x.retire(t, s, old) })
+	}) {
+		x.retire(t, s, old)
+	}
+	return nil
+}
+
+// replaceMembership gives a subscription another membership from the next accepted
+// event on, and returns the one that it had.
+func (x *Executor) replaceMembership(t *bus.Thread, id string, resolver int, flags ResolverFlags) (*Subscription, *member, error) {
+	t.Lock(&x.replacing)
+	defer x.replacing.Unlock()
 	t.Lock(&x.mu)
 	s, err := x.find(id)
 	if err == nil && s.current == nil {
@@ -234,7 +251,7 @@ func (x *Executor) SetResolver(t *bus.Thread, id string, resolver int, flags Res
 	}
 	if err != nil {
 		x.mu.Unlock()
-		return err
+		return nil, nil, err
 	}
 	old := s.current
 	from := old.cohort
@@ -260,12 +277,7 @@ func (x *Executor) SetResolver(t *bus.Thread, id string, resolver int, flags Res
 			old.after.Store(math.MaxUint64)
 		}
 	})
-	if x.bus.Settled(t, func() {
-		x.Lend(func(t *bus.Thread) { x.retire(t, s, old) })
-	}) {
-		x.retire(t, s, old)
-	}
-	return nil
+	return s, old, nil
 }
 
 // retire ends a past membership of s unless completion already has.

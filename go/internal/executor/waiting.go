@@ -165,7 +165,8 @@ func (x *Executor) makeRoom(s *Subscription) {
 	w := &x.waiting
 	w.mu.Lock()
 	var settled []settlement
-	for _, one := range slices.Clone(w.bySubscription[s]) {
+	for len(w.bySubscription[s]) > 0 {
+		one := w.bySubscription[s][0]
 		if s.ending.Load() == nil && !s.queue.Fits(&s.policy().Policy, one.place) {
 			break // nor do those behind it
 		}
