@@ -169,8 +169,12 @@ def event_tuple(index: int, event: object) -> tuple[str, str, bytes, str, str]:
         unknown = event.keys() - _EVENT_KEYS
         missing = {"event_type", "channel", "data"} - event.keys()
         if unknown or missing:
-            wrong = f"unknown {sorted(map(str, unknown))}" if unknown else f"no {sorted(missing)}"
-            raise ValueError(f"event {index} has {wrong}; its keys are {sorted(_EVENT_KEYS)}")
+            wrong = (
+                f"has unknown keys {sorted(map(str, unknown))}"
+                if unknown
+                else f"lacks {sorted(missing)}"
+            )
+            raise ValueError(f"event {index} {wrong}; an event's keys are {sorted(_EVENT_KEYS)}")
         parts = (
             event["event_type"],
             event["channel"],
@@ -178,7 +182,12 @@ def event_tuple(index: int, event: object) -> tuple[str, str, bytes, str, str]:
             event.get("correlation_id"),
             event.get("event_id"),
         )
-    elif isinstance(event, tuple) and 3 <= len(event) <= 5:
+    elif isinstance(event, tuple):
+        if not 3 <= len(event) <= 5:
+            raise TypeError(
+                f"event {index} has {len(event)} items; an event's are event_type, channel, data, "
+                "and if wanted correlation_id, event_id"
+            )
         parts = (*event, None, None)[:5]
     else:
         raise TypeError(

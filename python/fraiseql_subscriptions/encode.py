@@ -208,7 +208,7 @@ def _write_foreign(value: Any, out: list[str], levels: list[_Level]) -> None:
         text = _dumps(value, _refuse, _OPTIONS)
     except TypeError:
         raise TypeError(
-            f"{_path(levels)} is a {type(value).__name__}, which JSON cannot hold"
+            f"{_path(levels)} is of type {type(value).__name__}, which JSON cannot hold"
         ) from None
     if b"null" in text:  # none of these types has a null of its own
         raise ValueError(f"{_path(levels)} has NaN or an infinity: JSON has no such number")

@@ -120,7 +120,7 @@ async def test_an_unserialisable_answer_is_an_error_response(
     async with executor.subscribe(QUERY, resolver=resolver) as stream:
         await executor.publish("t", "c", {})
         (payload,) = await take(stream, 1)
-    assert "$.a is a object" in payload["errors"][0]["message"]
+    assert "$.a is of type object" in payload["errors"][0]["message"]
 
 
 async def test_an_answer_that_does_not_come_is_an_error_in_its_place() -> None:

@@ -135,7 +135,7 @@ async def coroutine() -> None: ...
         (failing(ValueError("wrong")), "wrong"),
         (failing(Odd("odd")), "odd"),
         (failing(RuntimeError()), "RuntimeError"),
-        (lambda data: object(), "$ is a object, which JSON cannot hold"),
+        (lambda data: object(), "$ is of type object, which JSON cannot hold"),
         (lambda data: {"a": float("nan")}, "$.a is nan: JSON has no such number"),
         (lambda data: coroutine(), "awaitable"),
     ],

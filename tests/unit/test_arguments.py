@@ -163,6 +163,22 @@ def test_a_wrong_event_is_refused_with_its_index(event: Any, error: type[Excepti
         event_tuple(3, event)
 
 
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (("t", "c"), "event 3 has 2 items; an event's are event_type, channel, data"),
+        ({"event_type": "t", "channel": "c"}, r"event 3 lacks \['data'\]"),
+        (
+            {"event_type": "t", "channel": "c", "data": {}, "type": 1},
+            r"event 3 has unknown keys \['type'\]",
+        ),
+    ],
+)
+def test_a_wrong_event_is_told_what_is_wrong_with_it(event: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        event_tuple(3, event)
+
+
 @pytest.mark.parametrize(("seconds", "expected"), [(0, 0), (5, 5000), (0.0001, 1), (1.5, 1500)])
 def test_seconds_are_whole_milliseconds_rounded_up(seconds: float, expected: int) -> None:
     assert milliseconds("timeout", seconds) == expected

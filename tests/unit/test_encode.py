@@ -144,12 +144,12 @@ def test_numpy_values_are_encoded_and_their_nan_is_refused() -> None:
 @pytest.mark.parametrize(
     ("value", "path"),
     [
-        (object(), r"\$ is a object"),
-        ({"a": {1, 2}}, r"\$\.a is a set"),
-        ({"items": [b"bytes"]}, r"\$\.items\[0\] is a bytes"),
-        ({"f": print}, r"\$\.f is a builtin_function_or_method"),
-        ({"t": Point}, r"\$\.t is a type"),
-        ({"c": 1j}, r"\$\.c is a complex"),
+        (object(), r"\$ is of type object"),
+        ({"a": {1, 2}}, r"\$\.a is of type set"),
+        ({"items": [b"bytes"]}, r"\$\.items\[0\] is of type bytes"),
+        ({"f": print}, r"\$\.f is of type builtin_function_or_method"),
+        ({"t": Point}, r"\$\.t is of type type"),
+        ({"c": 1j}, r"\$\.c is of type complex"),
     ],
 )
 def test_an_unsupported_type_is_refused_with_its_path(value: Any, path: str) -> None:
