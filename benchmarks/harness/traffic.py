@@ -1,9 +1,10 @@
 """An application at work for millions of events, watched: what it keeps, and whether counts agree.
 
 Eight channels with subscriptions that come and go, alike, filtered and of a tenant; channels whose
-events are answered by a sync and by an async resolver; and one whose events come in bursts to
-subscriptions with short queues, which overflow by each policy that drops. Every response that the
-engine owes is counted here, so that each must turn up as received, dropped or queued.
+events are answered by a sync and by an async resolver; one whose events come in bursts to
+subscriptions with short queues, which overflow by each policy that drops and by `disconnect`; and
+one whose publishers wait for room. Every response that the engine owes is counted here, so that
+each must turn up as received, dropped or queued.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ TENANTS = 4
 #: Room in the queues that overflow, less than a burst.
 SHORT = 16
 #: Of how many batches one goes to each of these.
-BURST, SYNC, ASYNC = 8, 8, 16
+BURST, SYNC, ASYNC, BLOCK = 8, 8, 16, 16
 SAMPLES = 100
 #: Seconds that the last async answers may take.
 PATIENCE = 30.0
@@ -81,6 +82,11 @@ class Traffic:
             QueuePolicy(overflow="latest", key="id"),
         ):
             self._register(channels="burst", queue=policy)
+        self._register(
+            channels="block",
+            queue=QueuePolicy(overflow="block", max_responses=SHORT, block_timeout=PATIENCE),
+        )
+        self.waited = 0
 
     def _register(self, **options: Any) -> tuple[str, dict[str, Any]]:
         number = next(self._numbers)
@@ -97,6 +103,11 @@ class Traffic:
         self._executor.publish_event(*events[0])
         self._found.owed += self._owed[channel]
         if turn % BURST == 1:
+            # It ends at the response that does not fit, and has a final message.
+            self._register(
+                channels="burst", queue=QueuePolicy(overflow="disconnect", max_responses=SHORT)
+            )
+            self._found.owed += SHORT + 2
             # Four values of the key, so that `latest` replaces.
             self._other("burst", 3, [{**DATA, "id": number % 4} for number in range(BATCH)])
         if turn % SYNC == 2:
@@ -107,6 +118,18 @@ class Traffic:
     def _other(self, channel: str, subscribers: int, data: list[dict[str, Any]]) -> None:
         self._executor.publish_events([(TYPE, channel, one) for one in data])
         self._found.owed += subscribers * len(data)
+
+    async def wait_for_room(self) -> None:
+        """Publish more than there is room for, and read while the publishers wait."""
+        publishing = [
+            asyncio.ensure_future(self._executor.publish(TYPE, "block", DATA)) for _ in range(BATCH)
+        ]
+        self._found.owed += BATCH
+        while not all(one.done() for one in publishing):
+            await asyncio.sleep(0)
+            self.waited += 1
+            self.take()
+        await asyncio.gather(*publishing)
 
     def take(self) -> None:
         self._found.received += drain_all(self._executor)
@@ -136,14 +159,21 @@ class Traffic:
             ("responses still queued", queued, 0),
             ("events dispatched", told["dispatched"], told["published"]),
             ("subscriptions registered", told["total"], found.registered),
-            ("subscriptions live", told["active"], found.registered - told["completed"]),
+            (
+                "subscriptions live",
+                told["active"],
+                found.registered - told["completed"] - told["ended"]["slow_consumer"],
+            ),
+            ("responses dropped while publishers wait", found.dropped.get("block", 0), 0),
             ("errors of resolvers", told["resolver_errors"], 0),
         ):
             if is_ != should_be:
                 found.problems.append(f"{what}: {is_:,} instead of {should_be:,}")
-        for policy in ("drop_oldest", "drop_newest", "latest"):
+        for policy in ("drop_oldest", "drop_newest", "latest", "disconnect"):
             if not found.dropped.get(policy):
                 found.problems.append(f"nothing was dropped by {policy}")
+        if self.waited < BATCH // SHORT:
+            found.problems.append(f"publishers waited for room {self.waited} times only")
 
 
 def event_of(number: int) -> dict[str, Any]:
@@ -183,6 +213,8 @@ async def _run(found: Findings, progress: Callable[[Findings], object]) -> None:
             traffic.publish(turn)
             await asyncio.sleep(0)  # the async resolver's turn
             traffic.take()
+            if turn % BLOCK == 4:
+                await traffic.wait_for_room()
             traffic.replace(turn)
             if (turn + 1) * SAMPLES // turns > sampled:
                 sampled = (turn + 1) * SAMPLES // turns
@@ -205,4 +237,4 @@ async def _run(found: Findings, progress: Callable[[Findings], object]) -> None:
 
 
 def _events_a_turn() -> float:
-    return BATCH * (1 + 1 / BURST + 1 / SYNC + 1 / ASYNC)
+    return BATCH * (1 + 1 / BURST + 1 / SYNC + 1 / ASYNC + 1 / BLOCK)
