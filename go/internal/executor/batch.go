@@ -63,7 +63,7 @@ func (b *Batch) Message(dst []byte, i int) []byte {
 // take adds at most maximum responses of s, oldest first. Fewer mean that there was
 // nothing left to take. named says whether the receiver wants to know whose they are.
 func (b *Batch) take(s *Subscription, maximum int, named bool) (taken int) {
-	b.responses = s.queue.AppendPop(b.responses[:0], maximum)
+	b.responses = s.inbox.Load().AppendPop(b.responses[:0], maximum)
 	taken = len(b.responses)
 	if taken < maximum && s.overflowing.Load() {
 		s.overflowing.Store(false)

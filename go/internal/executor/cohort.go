@@ -5,6 +5,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
 )
 
 // answer is what decides a response's bytes: subscriptions that share one get the
@@ -47,11 +48,15 @@ type cohortKey struct {
 
 // member is a subscription's place in a cohort: it gets the events after one
 // offset and up to another, so that a subscription can change cohorts without
-// losing or repeating an event.
+// losing or repeating an event. What it gets goes into its inbox, which a context
+// that may see less leaves behind.
 type member struct {
 	subscription *Subscription
 	cohort       *cohort
-	slot         int // in cohort.members, under Executor.mu
+	inbox        *queue.Queue
+	before       *member // the membership before it, until that is retired; under Executor.mu
+	slot         int32   // in cohort.members, under Executor.mu
+	moved        bool    // its use of a resolver went to the next; under Executor.mu
 	after        atomic.Uint64
 	until        atomic.Uint64 // 0: no end
 }

@@ -111,16 +111,16 @@ func (x *Executor) unlist(s *Subscription, uses map[int]int) map[int]int {
 	if s.policy().Overflow == queue.Block {
 		x.waiting.subscriptions.Add(-1)
 	}
-	for _, m := range append(s.past, s.current) {
+	for m := s.current; m != nil; m = m.before {
 		x.leave(m)
-		if resolver := m.cohort.answer.resolver; resolver != 0 {
+		if resolver := m.cohort.answer.resolver; resolver != 0 && !m.moved {
 			if uses == nil {
 				uses = make(map[int]int, 1)
 			}
 			uses[resolver]++
 		}
 	}
-	s.past, s.current = nil, nil
+	s.current = nil
 	return uses
 }
 
@@ -133,7 +133,7 @@ func (x *Executor) discard(t *bus.Thread, discarded []*Subscription, uses map[in
 		if s.ending.CompareAndSwap(nil, how) {
 			ended++
 		}
-		s.queue.Close()
+		s.inbox.Load().Close()
 		cancelled = x.pending.drop(t, s, cancelled)
 		if s.waits.Load() > 0 {
 			x.makeRoom(s)

@@ -103,7 +103,7 @@ func (s *Subscription) attach(c *consumer) {
 		return
 	}
 	s.link.Attach(c.ready, s)
-	if s.queue.HasReady() {
+	if s.inbox.Load().HasReady() {
 		s.notify()
 	}
 }

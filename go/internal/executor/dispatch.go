@@ -296,7 +296,7 @@ func (d *delivery) queueTargets(from, to int) {
 func (d *delivery) queueSlots(slots []atomic.Pointer[member], response *queue.Response, wakes *wakes) (queued int64) {
 	offset := d.event.Offset
 	for i := range slots {
-		if m := slots[i].Load(); m != nil && m.takes(offset) && d.executor.QueueResponse(m.subscription, response, d.publication, wakes) {
+		if m := slots[i].Load(); m != nil && m.takes(offset) && d.executor.QueueResponse(m, response, d.publication, wakes) {
 			queued++
 		}
 	}

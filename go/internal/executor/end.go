@@ -79,9 +79,9 @@ func (x *Executor) finish(s *Subscription, e *ending) bool {
 	if !s.ending.CompareAndSwap(nil, e) {
 		return false
 	}
-	s.queue.Finish(e.final)
 	x.ended(e.reason, 1)
 	x.endings.mu.Lock()
+	s.inbox.Load().Finish(e.final)
 	x.endings.ended = append(x.endings.ended, s)
 	x.endings.any.Store(true)
 	x.endings.mu.Unlock()
@@ -128,7 +128,7 @@ func (x *Executor) unlistEnded(t *bus.Thread) {
 // isRead reports that the server has ended s and all of it has been read.
 func (s *Subscription) isRead() bool {
 	e := s.ending.Load()
-	return e != nil && e.final != nil && s.queue.Finished()
+	return e != nil && e.final != nil && s.inbox.Load().Finished()
 }
 
 // forget frees what is left of subscriptions that have been read to their end.

@@ -76,5 +76,5 @@ func SetSlowLogInterval(x *Executor, interval time.Duration) { x.slow.interval =
 func (x *Executor) FinishOnly(s *Subscription) {
 	e := slowConsumer()
 	s.ending.CompareAndSwap(nil, e)
-	s.queue.Finish(e.final)
+	s.inbox.Load().Finish(e.final)
 }

@@ -23,7 +23,7 @@ func (x *Executor) NextResponses(t *bus.Thread, s *Subscription, maximum int) (*
 	taken := b.take(s, maximum, false)
 	if taken < maximum {
 		s.link.Rearm()
-		if s.queue.HasReady() {
+		if s.inbox.Load().HasReady() {
 			s.notify()
 		}
 	}
@@ -83,7 +83,7 @@ func (x *Executor) drain(t *bus.Thread, c *consumer, b *Batch, maximum int) (rea
 		} else if taken < share {
 			continue // armed before it was found empty: what comes schedules it
 		}
-		if s.queue.HasReady() {
+		if s.inbox.Load().HasReady() {
 			s.notify()
 		}
 	}

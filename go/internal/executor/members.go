@@ -16,7 +16,7 @@ type members struct {
 func (m *members) add(one *member) {
 	m.live.Add(1)
 	if last := len(m.free) - 1; last >= 0 {
-		one.slot = m.free[last]
+		one.slot = int32(m.free[last])
 		m.free = m.free[:last]
 		(*m.slots.Load())[one.slot].Store(one)
 		return
@@ -25,7 +25,7 @@ func (m *members) add(one *member) {
 	if slots == nil || m.used == len(*slots) {
 		slots = m.resize(max(1, 2*m.used))
 	}
-	one.slot = m.used
+	one.slot = int32(m.used)
 	m.used++
 	(*slots)[one.slot].Store(one)
 }
@@ -34,7 +34,7 @@ func (m *members) add(one *member) {
 // quarters of it are empty, so that dispatch does not walk over the departed.
 func (m *members) remove(one *member) {
 	(*m.slots.Load())[one.slot].Store(nil)
-	m.free = append(m.free, one.slot)
+	m.free = append(m.free, int(one.slot))
 	if live := int(m.live.Add(-1)); m.used >= 16 && 4*live < m.used {
 		m.resize(max(1, 2*live))
 	}
@@ -47,7 +47,7 @@ func (m *members) resize(size int) *[]atomic.Pointer[member] {
 	if slots := m.slots.Load(); slots != nil {
 		for i := range *slots {
 			if one := (*slots)[i].Load(); one != nil {
-				one.slot = used
+				one.slot = int32(used)
 				resized[used].Store(one)
 				used++
 			}

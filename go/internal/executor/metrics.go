@@ -22,8 +22,9 @@ func (x *Executor) gauges() metrics.Gauges {
 	}
 	x.mu.Unlock()
 	for _, s := range subscriptions {
-		gauges.Queued += int64(s.queue.Len())
-		gauges.QueuedBytes += s.queue.Bytes()
+		inbox := s.inbox.Load()
+		gauges.Queued += int64(inbox.Len())
+		gauges.QueuedBytes += inbox.Bytes()
 	}
 	gauges.Bus = map[string]metrics.Bus{x.bus.Name(): metrics.Bus(x.bus.Stats())}
 	return gauges

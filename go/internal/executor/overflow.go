@@ -11,17 +11,18 @@ import (
 // to read.
 type wakes = queue.Chain[Subscription]
 
-// QueueResponse gives a response to a subscription's queue; its consumer is told
+// QueueResponse gives a response to a membership's inbox; its consumer is told
 // with the others of wakes. p, unless it is nil, is the publication whose publisher
 // waits where the queue's policy wants that. False: the response was dropped, or
 // the subscription has ended.
-func (x *Executor) QueueResponse(s *Subscription, response *queue.Response, p *publication, wakes *wakes) bool {
+func (x *Executor) QueueResponse(m *member, response *queue.Response, p *publication, wakes *wakes) bool {
+	s := m.subscription
 	bounds := &s.policy().Policy
 	if p == nil || s.withdrawn.Load() >= maxWithdrawn {
 		bounds = &s.policy().unwaited
 	}
-	result := s.queue.Push(bounds, response)
-	if result.Outcome == queue.Waiting && !p.hold(s, result.Place) && s.withdraw(result.Place) {
+	result := m.inbox.Push(bounds, response)
+	if result.Outcome == queue.Waiting && !p.hold(m, result.Place) && s.withdraw(m.inbox, result.Place) {
 		result.Outcome = queue.Dropped
 	}
 	x.count(s, result)
@@ -39,8 +40,8 @@ func (x *Executor) QueueResponse(s *Subscription, response *queue.Response, p *p
 const maxWithdrawn = 1024
 
 // withdraw takes out a response that waits beyond the bound. False: it has left.
-func (s *Subscription) withdraw(place uint64) bool {
-	if !s.queue.Withdraw(place) {
+func (s *Subscription) withdraw(inbox *queue.Queue, place uint64) bool {
+	if !inbox.Withdraw(place) {
 		return false
 	}
 	s.withdrawn.Add(1)

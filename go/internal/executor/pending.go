@@ -55,6 +55,7 @@ type pendingAnswer struct {
 
 type place struct {
 	subscription *Subscription
+	inbox        *queue.Queue
 	response     *queue.Response
 }
 
@@ -68,13 +69,13 @@ func (p *pendingAnswers) open(t *bus.Thread, a *answer, at event.Position) *pend
 	return pending
 }
 
-// add keeps the place of a pending answer in s's queue.
-func (p *pendingAnswers) add(t *bus.Thread, pending *pendingAnswer, s *Subscription, response *queue.Response) {
+// add keeps the place of a pending answer in m's inbox.
+func (p *pendingAnswers) add(t *bus.Thread, pending *pendingAnswer, m *member, response *queue.Response) {
 	t.Lock(&p.mu)
 	defer p.mu.Unlock()
-	pending.places = append(pending.places, place{s, response})
+	pending.places = append(pending.places, place{m.subscription, m.inbox, response})
 	pending.live++
-	s.pending = append(s.pending, pending)
+	m.subscription.pending = append(m.subscription.pending, pending)
 }
 
 // startTimeout makes the answer an error unless it settles in time. All its
@@ -150,13 +151,13 @@ func (x *Executor) Settle(t *bus.Thread, ticket uint64, result Result) bool {
 func (x *Executor) fill(pending *pendingAnswer, payload []byte) {
 	response := queue.Ready(payload)
 	for _, place := range pending.places {
-		x.settlePlace(place.subscription, place.response, response)
+		x.settlePlace(place.subscription, place.inbox, place.response, response)
 	}
 }
 
 // settlePlace brings one answer to its place.
-func (x *Executor) settlePlace(s *Subscription, place, answer *queue.Response) queue.Result {
-	result := s.queue.Settle(&s.policy().Policy, place, answer)
+func (x *Executor) settlePlace(s *Subscription, inbox *queue.Queue, place, answer *queue.Response) queue.Result {
+	result := inbox.Settle(&s.policy().Policy, place, answer)
 	x.count(s, result)
 	if s.waits.Load() > 0 {
 		x.makeRoom(s) // an answer that is dropped leaves room

@@ -2,7 +2,6 @@ package executor
 
 import (
 	"math"
-	"slices"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
@@ -36,6 +35,7 @@ func (x *Executor) RegisterSubscription(t *bus.Thread, r Registration) (*Subscri
 		return nil, err
 	}
 	s := &Subscription{executor: x, connection: r.Connection, clientID: r.Subscription}
+	s.inbox.Store(&s.own)
 	t.Lock(&x.mu)
 	if err := x.admit(s); err != nil {
 		x.mu.Unlock()
@@ -46,6 +46,7 @@ func (x *Executor) RegisterSubscription(t *bus.Thread, r Registration) (*Subscri
 	if since != nil {
 		s.first.after.Store(math.MaxUint64) // nothing live before the replay has its places
 	}
+	s.first.inbox = &s.own
 	x.enter(&s.first, s, c)
 	s.attach(x.plain)
 	if s.policy().Overflow == queue.Block {
@@ -261,11 +262,10 @@ func (x *Executor) replaceMembership(t *bus.Thread, id string, resolver int, fla
 		key.own = s.number
 	}
 	parts := compiled{spec: from.spec, operation: from.answer.operation, plan: from.answer.plan}
-	m := new(member)
+	m := &member{inbox: old.inbox, before: old}
 	m.after.Store(math.MaxUint64)
 	x.enter(m, s, x.cohortFor(key, parts, s))
 	s.current = m
-	s.past = append(s.past, old)
 	x.mu.Unlock()
 
 	// The new membership begins where the old one ends: events accepted from here
@@ -283,13 +283,15 @@ func (x *Executor) replaceMembership(t *bus.Thread, id string, resolver int, fla
 // retire ends a past membership of s unless completion already has.
 func (x *Executor) retire(t *bus.Thread, s *Subscription, m *member) {
 	t.Lock(&x.mu)
-	i := slices.Index(s.past, m)
-	if i >= 0 {
-		s.past = slices.Delete(s.past, i, i+1)
-		x.leave(m)
+	found := false
+	for next := s.current; next != nil && !found; next = next.before {
+		if next.before == m {
+			next.before, found = m.before, true
+			x.leave(m)
+		}
 	}
 	x.mu.Unlock()
-	if resolver := m.cohort.answer.resolver; i >= 0 && resolver != 0 {
+	if resolver := m.cohort.answer.resolver; found && resolver != 0 && !m.moved {
 		x.python.Release(t, []int{resolver}, []int{1})
 	}
 }

@@ -103,7 +103,7 @@ func (x *Executor) place(s *Subscription, events []missed) []missed {
 	defer wakes.Flush()
 	for i := range events {
 		events[i].place = queue.PendingKeyed(events[i].key)
-		if x.QueueResponse(s, events[i].place, nil, &wakes) {
+		if x.QueueResponse(&s.first, events[i].place, nil, &wakes) {
 			x.metrics.Delivered(1)
 		} else if policy.Overflow == queue.Disconnect {
 			return events[:i]
@@ -152,7 +152,7 @@ func (a *answer) replay(t *bus.Thread, x *Executor, s *Subscription, events []mi
 		var pending *pendingAnswer
 		if a.flags&Async != 0 {
 			pending = x.pending.open(t, a, one.at)
-			x.pending.add(t, pending, s, one.place)
+			x.pending.add(t, pending, &s.first, one.place)
 			x.startTimeout(t, pending)
 		}
 		var payload []byte
@@ -175,7 +175,7 @@ func (a *answer) replay(t *bus.Thread, x *Executor, s *Subscription, events []mi
 }
 
 func (x *Executor) settleOne(s *Subscription, place *queue.Response, payload []byte) {
-	if x.settlePlace(s, place, queue.Ready(payload)).Drops() > 0 {
+	if x.settlePlace(s, s.first.inbox, place, queue.Ready(payload)).Drops() > 0 {
 		s.lose()
 	}
 }

@@ -12,7 +12,10 @@ import (
 // Subscription is one client's live subscription. Its queue may be pushed to and
 // popped from by any thread; the rest is guarded by Executor.mu or immutable.
 type Subscription struct {
-	queue    queue.Queue
+	// inbox is the queue that is read: own, until a context that may see less has
+	// replaced the one before. Swapped under endings.mu.
+	inbox    atomic.Pointer[queue.Queue]
+	own      queue.Queue
 	link     queue.Link[Subscription] // to its consumer's ready list
 	executor *Executor
 	// overflowing is set while responses are being lost, so that the log speaks
@@ -35,9 +38,8 @@ type Subscription struct {
 	clientID   string
 
 	// Under Executor.mu.
-	first          member  // the membership it was registered with
-	current        *member // where new events reach it; nil once it has ended, read or not
-	past           []*member
+	first          member        // the membership it was registered with
+	current        *member       // where new events reach it; nil once it has ended, read or not
 	previous, next *Subscription // in its connection's list
 
 	// Under pendingAnswers.mu.
@@ -60,7 +62,8 @@ func (s *Subscription) appendID(dst []byte) []byte {
 // too small.
 func (s *Subscription) Recovered() bool { return !s.inexact.Load() }
 
-// spec is what s was registered with: the same for all its memberships.
+// spec is what s was registered with. All its memberships share it, but for the
+// context.
 func (s *Subscription) spec() *spec { return s.first.cohort.spec }
 
 func (s *Subscription) policy() *queuePolicy { return s.spec().queue }

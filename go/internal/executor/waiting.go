@@ -32,6 +32,7 @@ const roomTickets = 1 << 62
 type waitingResponse struct {
 	publication  *publication
 	subscription *Subscription
+	inbox        *queue.Queue
 	place        uint64
 	deadline     time.Time
 	index        int // in publication.responses
@@ -88,10 +89,11 @@ func (p *publication) isSettled() bool { return p.delivered && len(p.responses) 
 
 // hold lets the publisher wait for a response beyond the bound. False: nobody
 // waits.
-func (p *publication) hold(s *Subscription, place uint64) bool {
+func (p *publication) hold(m *member, place uint64) bool {
 	if p == nil {
 		return false
 	}
+	s := m.subscription
 	timeout := s.policy().timeout
 	w := &p.executor.waiting
 	w.mu.Lock()
@@ -100,7 +102,7 @@ func (p *publication) hold(s *Subscription, place uint64) bool {
 		return false
 	}
 	one := &waitingResponse{
-		publication: p, subscription: s, place: place,
+		publication: p, subscription: s, inbox: m.inbox, place: place,
 		deadline: time.Now().Add(timeout), index: len(p.responses),
 	}
 	p.responses = append(p.responses, one)
@@ -167,7 +169,7 @@ func (x *Executor) makeRoom(s *Subscription) {
 	var settled []settlement
 	for len(w.bySubscription[s]) > 0 {
 		one := w.bySubscription[s][0]
-		if s.ending.Load() == nil && !s.queue.Fits(&s.policy().Policy, one.place) {
+		if s.ending.Load() == nil && !one.inbox.Fits(&s.policy().Policy, one.place) {
 			break // nor do those behind it
 		}
 		settled = w.drop(settled, one)
@@ -235,7 +237,7 @@ func (x *Executor) withdraw(responses []*waitingResponse) {
 			settled = w.drop(settled, one)
 		}
 		w.mu.Unlock()
-		if !waits || s.queue.Fits(&s.policy().Policy, one.place) || !s.withdraw(one.place) {
+		if !waits || one.inbox.Fits(&s.policy().Policy, one.place) || !s.withdraw(one.inbox, one.place) {
 			continue
 		}
 		x.count(s, queue.Result{Dropped: 1})
