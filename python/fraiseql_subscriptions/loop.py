@@ -30,11 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Feed", "LoopConsumer"]
 
-#: Responses that one turn of the event loop takes at most,
+#: Responses that one turn of the event loop takes at most.
 _DRAIN: Final = 1024
-#: in steps of so many, the last of which is the one that has woken so many tasks: each takes
-#: microseconds of the same turn, and a thousand at once would keep all else waiting.
-_STEP: Final = 128
 #: Seconds that tasks publish without the loop running anything else, at most.
 _TURN: Final = 0.002
 #: Responses that a stream takes at most when it asks for more.
@@ -57,13 +54,11 @@ class Feed:
         self.ended = False
         self.owner: weakref.ref[Stream] | None = None
 
-    def wake(self) -> bool:
-        """Let the waiting reader look again; whether it slept. On the loop's thread."""
+    def wake(self) -> None:
+        """Let the waiting reader look again. On the loop's thread."""
         waiter = self.waiter
-        if waiter is None or waiter.done():
-            return False
-        waiter.set_result(None)
-        return True
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
 
 class LoopConsumer:
@@ -119,35 +114,23 @@ class LoopConsumer:
 
     def _drain(self) -> None:
         # While the engine has more, the descriptor stays readable.
-        woken = 0
-        for _ in range(0, _DRAIN, _STEP):
-            out: list[tuple[Any, bytes | None]] = []
-            self._native.drain(self._handle, self.number, id(out), _STEP)
-            woken += self._hand_over(out)
-            if len(out) < _STEP or woken >= _STEP:
-                return
-
-    def _hand_over(self, out: list[tuple[Any, bytes | None]]) -> int:
-        """Give what a drain found to its streams; how many tasks that woke."""
+        out: list[tuple[Any, bytes | None]] = []
+        self._native.drain(self._handle, self.number, id(out), _DRAIN)
         feeds = self.feeds
-        woken = 0
         for key, message in out:
             if message is None:
-                woken += self._notice(key)
+                self._notice(key)
                 continue
             feed = feeds.get(key)
             if feed is not None and not feed.ended:
                 feed.buffer.append(message)
-                woken += feed.wake()
-        return woken
+                feed.wake()
 
-    def _notice(self, ticket: int) -> bool:
-        """The event behind a ticket has been dispatched; whether somebody waited for that."""
+    def _notice(self, ticket: int) -> None:
+        """The event behind a ticket has been dispatched."""
         future = self.tickets.pop(ticket, None)
-        if future is None or future.done():
-            return False
-        future.set_result(None)
-        return True
+        if future is not None and not future.done():
+            future.set_result(None)
 
     def _notice_closed(self) -> None:
         """Nobody reports tickets any more: those that are done are noticed here."""

@@ -78,3 +78,23 @@ async def test_a_turn_reads_once_for_all_events_and_streams(
         await publish(executor, EVENTS)
         await asyncio.wait_for(asyncio.gather(*readers), PATIENCE)
         assert drains == [STREAMS * EVENTS]
+
+
+async def test_a_turn_wakes_so_many_tasks_at_most(
+    executor: SubscriptionExecutor, drains: list[int]
+) -> None:
+    streams = 300
+    async with contextlib.AsyncExitStack() as stack:
+        readers = [
+            asyncio.ensure_future(anext(await stack.enter_async_context(executor.subscribe(QUERY))))
+            for _ in range(streams)
+        ]
+        await asyncio.sleep(0)
+        drains.clear()
+        executor.publish_event("t", "c", {"id": 1})
+        woken = []
+        while sum(woken) < streams:
+            await asyncio.sleep(0)
+            woken.append(sum(reader.done() for reader in readers) - sum(woken))
+        assert drains == [128, 128, 44]
+        assert max(woken) <= 128

@@ -8,6 +8,11 @@ import (
 // ready one gets its turn.
 const fairShare = 64
 
+// wakeUps is how many subscriptions one drain hands to an event loop at most. Each
+// wakes a task that takes microseconds of the same turn of the loop: a thousand at
+// once would keep everything else there waiting for milliseconds.
+const wakeUps = 128
+
 // notify puts s on its consumer's ready list.
 func (s *Subscription) notify() {
 	if list := s.link.Schedule(); list != nil {
@@ -39,7 +44,8 @@ func (x *Executor) NextResponses(t *bus.Thread, s *Subscription, maximum int) (*
 
 // Drain clears the consumer's descriptor and takes at most maximum responses over
 // all of its ready subscriptions, fair between them, and the tickets of publishes
-// that have been dispatched. While something is left the descriptor is readable.
+// that have been dispatched; for an event loop from wakeUps of them at most. While
+// something is left the descriptor is readable.
 func (x *Executor) Drain(t *bus.Thread, number, maximum int) (*Batch, error) {
 	c, err := x.consumer(t, number)
 	if err != nil {
@@ -57,9 +63,13 @@ func (x *Executor) drain(t *bus.Thread, c *consumer, b *Batch, maximum int) (rea
 	defer c.mu.Unlock()
 	c.notifier.Clear()
 	b.Tickets = c.completed.appendTo(t, b.Tickets)
+	looked := 0
 	for left := maximum; left > 0; {
 		var s *Subscription
 		if c.quiet {
+			if looked++; looked > wakeUps {
+				break
+			}
 			s = c.ready.NextQuiet()
 		} else {
 			s = c.ready.Next()
