@@ -92,7 +92,7 @@ async def test_a_turn_wakes_so_many_tasks_at_most(
         await asyncio.sleep(0)
         drains.clear()
         executor.publish_event("t", "c", {"id": 1})
-        woken = []
+        woken: list[int] = []
         while sum(woken) < streams:
             await asyncio.sleep(0)
             woken.append(sum(reader.done() for reader in readers) - sum(woken))
