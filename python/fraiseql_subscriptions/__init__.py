@@ -14,7 +14,7 @@ refuse_interpreter()  # before the dependencies are imported, which refuse less 
 
 from .aio import Stream
 from .compat import install
-from .config import EventBusConfig, Limits, QueuePolicy, SecurityContext, SecurityPolicy
+from .config import EventBusConfig, Limits, QueuePolicy
 from .errors import (
     AuthorizationError,
     BusError,
@@ -33,6 +33,7 @@ from .errors import (
     SubscriptionsError,
 )
 from .executor import SubscriptionExecutor
+from .security import SecurityContext, SecurityPolicy
 from .types import Event, ResolverInfo
 
 __version__: str

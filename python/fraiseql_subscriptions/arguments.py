@@ -10,8 +10,9 @@ from uuid import UUID
 
 import orjson
 
-from .config import QueuePolicy, SecurityContext
+from .config import QueuePolicy
 from .encode import encode, encode_object
+from .security import SecurityContext
 from .types import Event, Identifier
 
 __all__ = [

@@ -25,10 +25,10 @@ from itertools import count
 from time import monotonic, sleep
 from typing import Any, Final, TypeAlias
 
-from .config import SecurityContext
 from .encode import decode, decode_exact, encode
 from .process import state as process_state
 from .result import ERROR, PENDING, Result, message_of, response_of
+from .security import SecurityContext
 from .signature import Shape, shape_of
 from .tasks import Task, TaskTable
 from .types import ResolverInfo
@@ -98,7 +98,8 @@ class Resolver:
         told = decode(text or b"{}")
         context = self.security
         if context is None and (given := told.get("context")) is not None:
-            if float in map(type, given.values()):  # an integer too big for the fast decoder
+            if "claims" in given or float in map(type, given.values()):
+                # Perhaps an integer too big for the fast decoder.
                 given = decode_exact(text or b"{}")["context"]
             context = SecurityContext(**given)
         return ResolverInfo(

@@ -9,18 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
-from uuid import UUID
 
-from .types import Identifier
-
-__all__ = ["EventBusConfig", "Limits", "QueuePolicy", "SecurityContext", "SecurityPolicy"]
+__all__ = ["EventBusConfig", "Limits", "QueuePolicy"]
 
 _BUS_KINDS: Final = ("memory",)
 _OVERFLOWS: Final = ("drop_oldest", "drop_newest", "latest", "block", "disconnect")
-_MODES: Final = ("strict", "if_present", "off")
-_IDENTIFIERS: Final = ("strict", "loose")
-
-Mode = Literal["strict", "if_present", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,63 +56,6 @@ class EventBusConfig:
 
     def _as_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "history": self.history}
-
-
-@dataclass(frozen=True, slots=True)
-class SecurityContext:
-    """Who is asking: compared with the events by the subscription's security policy.
-
-    `user_id` and `tenant_id` are str, int or UUID, or None for nobody; 5 and "5" are
-    different identifiers unless the policy says ``identifiers="loose"``. A UUID becomes its
-    canonical text. The empty context is the anonymous client's.
-    """
-
-    user_id: Identifier | None = None
-    tenant_id: Identifier | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("user_id", "tenant_id"):
-            value = getattr(self, name)
-            if isinstance(value, UUID):  # compares as its text, so it is kept as that
-                object.__setattr__(self, name, str(value))
-            else:
-                _identity(name, value)
-
-    def _as_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        if self.tenant_id is not None:
-            found["tenant_id"] = self.tenant_id
-        if self.user_id is not None:
-            found["user_id"] = self.user_id
-        return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecurityPolicy:
-    """Which checks guard delivery to subscriptions that have a context.
-
-    `tenant` and `row` are ``"strict"`` (both sides equal, or both absent), ``"if_present"``
-    (checked when the event carries a value) or ``"off"``. The field names are dotted paths in
-    the event's data. `require_context` refuses subscriptions registered without one.
-    """
-
-    tenant: Mode = "strict"
-    row: Mode = "strict"
-    tenant_field: str = "tenant_id"
-    user_field: str = "user_id"
-    identifiers: Literal["strict", "loose"] = "strict"
-    require_context: bool = False
-
-    def __post_init__(self) -> None:
-        _one_of("tenant", self.tenant, _MODES)
-        _one_of("row", self.row, _MODES)
-        _one_of("identifiers", self.identifiers, _IDENTIFIERS)
-        _path("tenant_field", self.tenant_field)
-        _path("user_field", self.user_field)
-        _boolean("require_context", self.require_context)
-
-    def _as_json(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,12 +173,3 @@ def _is_utf8(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _identity(name: str, value: object) -> None:
-    if value is None or type(value) is int:
-        return
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise TypeError(f"{name} must be str, int, UUID or None, not {type(value).__name__}")
-    if isinstance(value, str) and not value:
-        raise ValueError(f"{name} must not be empty; use None for nobody")

@@ -33,7 +33,8 @@ from .process import state as process_state
 from .publisher import Publisher
 
 if TYPE_CHECKING:
-    from .config import QueuePolicy, SecurityContext
+    from .config import QueuePolicy
+    from .security import SecurityContext
     from .types import Identifier, Resolver
 
 __all__ = ["SubscriptionExecutor"]

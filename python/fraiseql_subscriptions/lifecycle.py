@@ -15,8 +15,9 @@ from . import process, signals
 from .aio import Hub
 from .arguments import instance, milliseconds, schema_text
 from .callbacks import Callbacks
-from .config import EventBusConfig, Limits, QueuePolicy, SecurityPolicy
+from .config import EventBusConfig, Limits, QueuePolicy
 from .errors import EngineClosed, from_native
+from .security import SecurityPolicy
 
 if TYPE_CHECKING:
     from collections import deque

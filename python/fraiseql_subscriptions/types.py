@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from .config import SecurityContext
+    from .security import SecurityContext
 
 __all__ = ["Event", "Identifier", "Resolver", "ResolverInfo", "Wait"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -54,14 +55,12 @@ def test_another_url_is_refused_without_repeating_its_password(url: str) -> None
 @pytest.mark.parametrize(
     ("kind", "unknown"),
     [
-        (SecurityPolicy, "federation"),
         (SecurityPolicy, "scope"),
         (SecurityPolicy, "rbac"),
         (SecurityPolicy, "permissions"),
         (SecurityPolicy, "require_permissions"),
         (SecurityPolicy, "max_violations"),
-        (SecurityContext, "permissions"),
-        (SecurityContext, "claims"),
+        (SecurityContext, "userid"),
         (Limits, "max_connections"),
         (Limits, "max_subscriptions"),
         (Limits, "user_rate"),
@@ -113,6 +112,27 @@ def test_an_overflow_policy_that_does_not_exist_is_refused(overflow: Any) -> Non
         (SecurityContext, {"user_id": True}, TypeError),
         (SecurityContext, {"tenant_id": b"5"}, TypeError),
         (SecurityContext, {"tenant_id": ""}, ValueError),
+        (SecurityContext, {"federation_id": 1.5}, TypeError),
+        (SecurityContext, {"service_name": b"x"}, TypeError),
+        (SecurityContext, {"permissions": "order:read"}, TypeError),
+        (SecurityContext, {"permissions": {"order:read": True}}, TypeError),
+        (SecurityContext, {"permissions": [5]}, TypeError),
+        (SecurityContext, {"permissions": 5}, TypeError),
+        (SecurityContext, {"permissions": [""]}, ValueError),
+        (SecurityContext, {"roles": ""}, TypeError),
+        (SecurityContext, {"roles": None}, TypeError),
+        (SecurityContext, {"scopes": ["a\ud800"]}, ValueError),
+        (SecurityContext, {"expires_at": "2030-01-01"}, TypeError),
+        (SecurityContext, {"expires_at": True}, TypeError),
+        (SecurityContext, {"expires_at": datetime(2030, 1, 1)}, ValueError),  # noqa: DTZ001
+        (SecurityContext, {"expires_at": float("nan")}, ValueError),
+        (SecurityContext, {"expires_at": float("inf")}, ValueError),
+        (SecurityContext, {"expires_at": -1}, ValueError),
+        (SecurityContext, {"expires_at": 1_700_000_000_000}, ValueError),
+        (SecurityContext, {"claims": []}, TypeError),
+        (SecurityContext, {"claims": {"a": object()}}, TypeError),
+        (SecurityContext, {"claims": {"a": float("nan")}}, ValueError),
+        (SecurityContext, {"claims": {5: 1}}, ValueError),
         (SubscriptionExecutor, {"bus": 5}, TypeError),
         (SubscriptionExecutor, {"schema": 5}, TypeError),
         (SubscriptionExecutor, {"schema": " "}, ValueError),
@@ -144,6 +164,27 @@ def test_a_uuid_is_its_canonical_text() -> None:
     assert SecurityContext(user_id=user) == SecurityContext(
         user_id="6ba7b810-9dad-11d1-80b4-00c04fd430c8"
     )
+
+
+def test_a_context_keeps_one_form_of_what_can_be_written_in_several() -> None:
+    at = datetime(2030, 1, 1, tzinfo=timezone(timedelta(hours=2)))
+    owed = [1]
+    context = SecurityContext(
+        permissions=["b", "a", "b"], expires_at=at, claims={"owed": owed, "n": 2**70}
+    )
+    owed.append(2)
+    assert context.permissions == frozenset({"a", "b"})
+    assert context.expires_at == at.timestamp()
+    assert context.claims == {"owed": [1], "n": 2**70}
+    assert context == SecurityContext(
+        permissions={"a", "b"}, expires_at=at.timestamp(), claims={"n": 2**70, "owed": [1]}
+    )
+    assert hash(context) == hash(dataclasses.replace(context))
+
+
+def test_no_permissions_are_not_an_empty_set_of_them() -> None:
+    assert SecurityContext() != SecurityContext(permissions=())
+    assert SecurityContext(permissions=[]) == SecurityContext(permissions=())
 
 
 def test_the_defaults_are_the_documented_ones() -> None:

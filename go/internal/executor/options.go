@@ -126,7 +126,7 @@ func (x *Executor) parseSpec(text string) (*spec, error) {
 		}
 	}
 	if present(options.Context) {
-		if s.context, err = x.policy.ParseContext(options.Context); err != nil {
+		if s.context, err = security.ParseContext(options.Context); err != nil {
 			return nil, err
 		}
 		s.contextJSON = options.Context

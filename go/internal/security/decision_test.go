@@ -29,7 +29,7 @@ func policy(t testing.TB, text string) *Policy {
 
 func context(t testing.TB, text string) *Context {
 	t.Helper()
-	ctx, err := policy(t, "").ParseContext([]byte(text))
+	ctx, err := ParseContext([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func verdict(p *Policy, ctx *Context, channelName string, data document.Value) s
 }
 
 // TestDecisionTable is every combination of what an event carries and what the
-// context holds, for one module at a time (the other is off), in each mode. A
+// context holds, for one module at a time (the others are off), in each mode. A
 // row is the event's identifier, a column the context's; y is allowed.
 func TestDecisionTable(t *testing.T) {
 	columns := []string{`absent`, `null`, `5`, `"5"`, `5.0`, `true`, `6`, `""`, `"null"`}
@@ -110,9 +110,14 @@ func TestDecisionTable(t *testing.T) {
 			`[]`:     "y y y y y y y y y",
 		}},
 	} {
-		for module, other := range map[string]string{"tenant": "row", "row": "tenant"} {
-			field := map[string]string{"tenant": "tenant_id", "row": "user_id"}[module]
-			options := "{" + fmt.Sprintf(table.options, module) + fmt.Sprintf(`,"%s":"off"}`, other)
+		for field, module := range map[string]string{"tenant_id": "tenant", "user_id": "row", "federation_id": "federation", "service_name": "federation"} {
+			options := "{" + fmt.Sprintf(table.options, module)
+			for _, other := range []string{"tenant", "row", "federation"} {
+				if other != module {
+					options += fmt.Sprintf(`,"%s":"off"`, other)
+				}
+			}
+			options += "}"
 			p := policy(t, options)
 			for event, row := range table.rows {
 				data := parsed(t, object(field, event))

@@ -122,7 +122,7 @@ func FuzzStrictTenant(f *testing.F) {
 			return
 		}
 		data := parsed(t, fmt.Sprintf(`{"tenant_id":%s}`, eventText))
-		ctx, err := policy(t, "").ParseContext(fmt.Appendf(nil, `{"tenant_id":%s}`, contextText))
+		ctx, err := ParseContext(fmt.Appendf(nil, `{"tenant_id":%s}`, contextText))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,13 +10,13 @@ import (
 // notEnforced are options of the policy that have no effect yet. To accept one
 // would be to promise a check that doesn't happen.
 var notEnforced = map[string]bool{
-	"federation": true, "scope": true, "rbac": true,
+	"scope": true, "rbac": true,
 	"permissions": true, "require_permissions": true,
 	"max_violations": true, "violation_window": true,
 }
 
-// ParsePolicy reads a policy from JSON: an object with tenant and row ("strict",
-// "if_present", "off"), tenant_field and user_field (dotted paths), identifiers
+// ParsePolicy reads a policy from JSON: an object with tenant, row and federation
+// ("strict", "if_present", "off"), tenant_field and user_field (dotted paths), identifiers
 // ("strict", "loose") and require_context, each optional. Empty and null sources
 // are the default policy: strict everywhere, tenant_id and user_id. An option
 // that is unknown or not enforced is refused by name; the error is a
@@ -67,6 +67,8 @@ func (o *options) set(key string, v document.Value) (err error) {
 		p.Tenant, err = parseMode(key, v)
 	case "row":
 		p.Row, err = parseMode(key, v)
+	case "federation":
+		p.Federation, err = parseMode(key, v)
 	case "tenant_field":
 		o.tenantField, err = parseText(key, v)
 	case "user_field":
@@ -90,7 +92,7 @@ func (o *options) set(key string, v document.Value) (err error) {
 			return fault.New(fault.InvalidValue, "security option %s is not enforced by this version; leave it out", key)
 		}
 		return fault.New(fault.InvalidValue,
-			"there is no security option %q; there are tenant, row, tenant_field, user_field, identifiers and require_context", key)
+			"there is no security option %q; there are tenant, row, federation, tenant_field, user_field, identifiers and require_context", key)
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package security
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,7 +33,6 @@ func TestPolicyReadsItsOptions(t *testing.T) {
 
 func TestPolicyRefusesWhatItDoesNotEnforceAndSaysWhat(t *testing.T) {
 	for text, says := range map[string]string{
-		`{"federation":"strict"}`:      "federation is not enforced",
 		`{"scope":"off"}`:              "scope is not enforced",
 		`{"rbac":"null"}`:              "rbac is not enforced",
 		`{"permissions":{}}`:           "permissions is not enforced",
@@ -62,29 +62,71 @@ func TestPolicyRefusesWhatItDoesNotEnforceAndSaysWhat(t *testing.T) {
 	}
 }
 
-func TestContextRefusesWhatNoCheckUsesAndSaysWhat(t *testing.T) {
+func TestContextRefusesWhatItDoesNotKnowAndSaysWhat(t *testing.T) {
 	for text, says := range map[string]string{
-		`{"permissions":[]}`:    "permissions is not enforced",
-		`{"federation_id":"f"}`: "federation_id is not enforced",
-		`{"expires_at":1}`:      "expires_at is not enforced",
-		`{"service_name":null}`: "service_name is not enforced",
-		`{"userid":5}`:          `"userid"`,
-		`{"user_id":[5]}`:       "user_id is [5]",
-		`{"tenant_id":{}}`:      "tenant_id is {}",
-		`null`:                  "must be an object",
-		`5`:                     "must be an object",
-		``:                      "can't be read",
-		`{`:                     "can't be read",
+		`{"userid":5}`:                 `"userid"`,
+		`{"__proto__":{"user_id":5}}`:  `"__proto__"`,
+		`{"user_id":[5]}`:              "user_id is [5]",
+		`{"tenant_id":{}}`:             "tenant_id is {}",
+		`{"federation_id":[]}`:         "federation_id is []",
+		`{"service_name":{}}`:          "service_name is {}",
+		`{"roles":"admin"}`:            `roles is "admin"`,
+		`{"permissions":"order:read"}`: `permissions is "order:read"`,
+		`{"permissions":{"a":1}}`:      `permissions is {"a":1}`,
+		`{"permissions":["a",5]}`:      `permissions is ["a",5]`,
+		`{"scopes":[null]}`:            "scopes is [null]",
+		`{"expires_at":"2030"}`:        `expires_at is "2030"`,
+		`{"expires_at":-1}`:            "expires_at is -1",
+		`{"expires_at":1e300}`:         "expires_at is 1e300",
+		`{"expires_at":1e999}`:         "expires_at is 1e999",
+		`{"claims":[]}`:                "claims is []",
+		`null`:                         "must be an object",
+		`5`:                            "must be an object",
+		``:                             "can't be read",
+		`{`:                            "can't be read",
 	} {
-		_, err := policy(t, "").ParseContext([]byte(text))
+		_, err := ParseContext([]byte(text))
 		if fault.CodeOf(err) != fault.InvalidValue || !strings.Contains(err.Error(), says) {
 			t.Errorf("ParseContext(%s) = %v, want INVALID_VALUE saying %q", text, err, says)
 		}
 	}
 }
 
+func TestContextReadsItsMembers(t *testing.T) {
+	source := []byte(`{"user_id":"u","tenant_id":5,"federation_id":"f","service_name":"s","roles":["b","a","b"],` +
+		`"permissions":["order:read","item:read"],"scopes":[],"expires_at":1700000000.5,"claims":{"plan":"pro"}}`)
+	ctx, err := ParseContext(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(source) // it must have been copied
+	if !ctx.Federation.hasText("f") || !ctx.Service.hasText("s") || !slices.Equal(ctx.Roles, []string{"a", "b"}) || len(ctx.Scopes) != 0 ||
+		!ctx.HasPermissions || !slices.Equal(ctx.Permissions, []string{"item:read", "order:read"}) ||
+		ctx.ExpiresAt.UnixMilli() != 1700000000500 || !ctx.Claims.Get("plan").EqualText("pro") {
+		t.Errorf("got %+v", ctx)
+	}
+	empty := context(t, `{"permissions":null,"expires_at":null,"claims":null,"roles":null}`)
+	if empty.HasPermissions || !empty.ExpiresAt.IsZero() || empty.Claims.Exists() {
+		t.Errorf("nulls give %+v", empty)
+	}
+	if none := context(t, `{"permissions":[]}`); !none.HasPermissions || none.Grants("") {
+		t.Errorf("an empty set gives %+v", none)
+	}
+}
+
+func TestAPermissionIsTakenFromACopy(t *testing.T) {
+	ctx := context(t, `{"permissions":["a","b"]}`)
+	less := ctx.Without("a")
+	if less.Grants("a") || !less.Grants("b") || !less.HasPermissions || !ctx.Grants("a") {
+		t.Errorf("got %+v from %+v", less, ctx)
+	}
+	if ctx.Without("c") != ctx {
+		t.Error("taking what is not held made a copy")
+	}
+}
+
 func TestModulesAreCountedByName(t *testing.T) {
-	for module, name := range map[Module]string{NoModule: "", TenantModule: "tenant", RowModule: "row", Modules: "unknown"} {
+	for module, name := range map[Module]string{NoModule: "", TenantModule: "tenant", RowModule: "row", FederationModule: "federation", Modules: "unknown"} {
 		if module.String() != name {
 			t.Errorf("module %d is named %q, want %q", module, module, name)
 		}
@@ -100,7 +142,7 @@ func FuzzParsePolicy(f *testing.F) {
 		if (p == nil) == (err == nil) || err != nil && fault.CodeOf(err) != fault.InvalidValue {
 			t.Fatalf("%q: %v, %v", text, p, err)
 		}
-		ctx, err := policy(t, "").ParseContext(text)
+		ctx, err := ParseContext(text)
 		if (ctx == nil) == (err == nil) || err != nil && fault.CodeOf(err) != fault.InvalidValue {
 			t.Fatalf("%q: %v, %v", text, ctx, err)
 		}

@@ -5,8 +5,9 @@
 // compared isn't equal, and a mode that isn't known is the strict one. A check
 // allocates nothing and never blocks.
 //
-// Each module has a file of its own: tenant.go (tenant isolation) and row.go
-// (row filter). This file orders them, the cheapest and most selective first.
+// Each module has a file of its own: tenant.go (tenant isolation), row.go (row
+// filter) and federation.go. This file orders them, the cheapest and most
+// selective first.
 package security
 
 import (
@@ -36,11 +37,12 @@ const (
 	NoModule Module = iota
 	TenantModule
 	RowModule
+	FederationModule
 	// Modules is how many there are, NoModule included.
 	Modules
 )
 
-var moduleNames = [Modules]string{"", "tenant", "row"}
+var moduleNames = [Modules]string{"", "tenant", "row", "federation"}
 
 func (m Module) String() string {
 	if m < Modules {
@@ -52,19 +54,20 @@ func (m Module) String() string {
 // Policy says how events and contexts are compared. It is made by ParsePolicy
 // and then immutable, safe for concurrent use.
 type Policy struct {
-	Tenant, Row          Mode
-	TenantPath, UserPath document.Path // where an event's data holds its identifiers
-	Loose                bool          // an integer equals its decimal text
-	RequireContext       bool          // refuse subscriptions without a context
+	Tenant, Row, Federation Mode
+	TenantPath, UserPath    document.Path // where an event's data holds its identifiers
+	Loose                   bool          // an integer equals its decimal text
+	RequireContext          bool          // refuse subscriptions without a context
 }
 
 // Facts is what the policy needs to know of one event. It refers to the event's
 // channel and document and must not outlive them.
 type Facts struct {
-	tenant        carried
-	channelTenant string // "" for none
-	conflict      bool   // the data names another tenant than the channel
-	user          carried
+	tenant              carried
+	channelTenant       string // "" for none
+	conflict            bool   // the data names another tenant than the channel
+	user                carried
+	federation, service carried
 }
 
 // Read takes from an event, given by its channel and its data, what Check needs.
@@ -73,6 +76,7 @@ func (p *Policy) Read(channelName string, data document.Value) Facts {
 	var f Facts
 	p.readTenant(&f, channelName, data)
 	p.readRow(&f, data)
+	p.readFederation(&f, data)
 	return f
 }
 
@@ -88,6 +92,9 @@ func (p *Policy) Check(ctx *Context, f *Facts) (allowed bool, module Module) {
 	}
 	if !p.rowAllows(ctx, f) {
 		return false, RowModule
+	}
+	if !p.federationAllows(ctx, f) {
+		return false, FederationModule
 	}
 	return true, NoModule
 }
