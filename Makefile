@@ -5,8 +5,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 ARGS ?=
 
-# The developer's environment with these extras; see scripts/develop.sh.
-develop = ./scripts/prerequisites.sh && python=$$(./scripts/develop.sh $(1))
+# The developer's environment with these extras; "servers" where they are needed, too.
+develop = ./scripts/prerequisites.sh $(2) && python=$$(./scripts/develop.sh $(1))
 
 .PHONY: help
 help: ## show this list
@@ -28,11 +28,11 @@ build: ## build the native module into python/ and install it editable in .venvs
 
 .PHONY: pytest
 pytest: ## the Python tests alone, in .venvs/dev (ARGS="-k drain -x")
-	@$(call develop,dev test) && "$$python" -m pytest $(ARGS)
+	@$(call develop,dev test,servers) && "$$python" -m pytest $(ARGS)
 
 .PHONY: gotest
 gotest: ## the Go tests alone, race detector on (ARGS="-run Queue")
-	@packages=$$(./scripts/go_packages.sh) && go test -race -shuffle=on $(ARGS) $$packages
+	@./scripts/prerequisites.sh servers && packages=$$(./scripts/go_packages.sh) && go test -race -shuffle=on $(ARGS) $$packages
 
 .PHONY: fuzz
 fuzz: ## every Go fuzz target for FUZZTIME (1m)
@@ -50,11 +50,11 @@ format: ## format Go and Python
 
 .PHONY: bench
 bench: ## run benchmarks/ and print one table (BRIEF=1: short)
-	@$(call develop,bench) && "$$python" benchmarks/run.py $(if $(BRIEF),--brief) $(ARGS)
+	@$(call develop,bench,servers) && "$$python" benchmarks/run.py $(if $(BRIEF),--brief) $(ARGS)
 
 .PHONY: soak
 soak: ## ten million events with subscriptions coming and going, watched (ARGS="--events 1000000")
-	@$(call develop,bench) && "$$python" benchmarks/soak.py $(ARGS)
+	@$(call develop,bench,servers) && "$$python" benchmarks/soak.py $(ARGS)
 
 .PHONY: wheel
 wheel: ## a wheel for every CPython of this machine, in dist/

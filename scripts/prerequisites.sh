@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Makes sure that Go, a C compiler and a CPython are here. What Debian packages is installed
-# when that is possible (root on Debian or Ubuntu); anything else missing is named, at once.
+# usage: prerequisites.sh [servers]
+# Makes sure that Go, a C compiler and a CPython are here, and with "servers" the servers that tests
+# and benchmarks start for themselves. What Debian packages is installed when that is possible (root
+# on Debian or Ubuntu); anything else missing is named, at once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,16 +23,23 @@ compiler=${CC:-gcc}
 command -v "${compiler%% *}" >/dev/null || need "a C compiler (${compiler%% *})" gcc libc6-dev
 ./scripts/interpreters.sh >/dev/null 2>&1 ||
     need "CPython 3.10 or newer with headers and venv" python3 python3-dev python3-venv
+if [[ ${1:-} == servers ]]; then
+    # Debian keeps PostgreSQL's programs out of the PATH.
+    PATH=$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin)
+    command -v redis-server >/dev/null && command -v redis-cli >/dev/null || need "redis-server and redis-cli" redis-server redis-tools
+    command -v postgres >/dev/null && command -v initdb >/dev/null || need "PostgreSQL's postgres and initdb" postgresql
+    command -v pgbouncer >/dev/null || need "pgbouncer" pgbouncer
+fi
 
 if ((${#packages[@]})) && [[ $EUID == 0 ]] && command -v apt-get >/dev/null; then
     echo "==> apt-get install ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q
     apt-get install -qy --no-install-recommends "${packages[@]}"
-    exec "$0"
+    exec "$0" "$@"
 fi
 if ((${#missing[@]})); then
-    echo "This machine misses what the project is built with:" >&2
+    echo "This machine misses what the project is built and tested with:" >&2
     printf '  - %s\n' "${missing[@]}" >&2
     if ((${#packages[@]})); then
         echo "On Debian or Ubuntu: apt-get install ${packages[*]}" >&2

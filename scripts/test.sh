@@ -19,7 +19,7 @@ phase() {
 }
 
 phase "set-up"
-./scripts/prerequisites.sh
+./scripts/prerequisites.sh servers
 interpreters=$(./scripts/interpreters.sh)
 printf '%s\n' "$interpreters"
 newest=$(tail -n 1 <<<"$interpreters" | cut -d' ' -f1)
