@@ -23,12 +23,14 @@ type answer struct {
 
 // answerKey names an answer. own is the subscription's number where the answer
 // is not shared: its resolver takes info, or it was registered with share=False.
+// context is the context's JSON where its resolver takes info, which tells it.
 type answerKey struct {
 	query, operation, variables string
 	resolver                    int
 	flags                       ResolverFlags
 	positions                   bool
 	own                         uint64
+	context                     string
 }
 
 // cohort is the subscriptions for which every decision and every byte is the
@@ -38,6 +40,12 @@ type cohort struct {
 	answer  *answer
 	place   *channel.Place[cohort, field] // in the index; nil: found by its channels alone
 	members members
+}
+
+// registration is what the members of c registered, but for their ids.
+func (c *cohort) registration() Registration {
+	key := &c.answer.key
+	return Registration{Query: key.query, Operation: key.operation, Variables: key.variables, Options: c.spec.options}
 }
 
 // cohortKey names a cohort by what it shares, which is interned, too.

@@ -120,6 +120,9 @@ func (x *Executor) unlist(s *Subscription, uses map[int]int) map[int]int {
 			uses[resolver]++
 		}
 	}
+	if e := s.ending.Load(); e != nil && e.final != nil {
+		e.spec = s.current.cohort.spec
+	}
 	s.current = nil
 	return uses
 }

@@ -17,10 +17,17 @@ const (
 	EndConnectionClosed EndReason = "connection_closed" // by the application
 	EndExecutorClosed   EndReason = "executor_closed"
 	EndSlowConsumer     EndReason = "slow_consumer" // its queue was full under queue.Disconnect
+	EndForbidden        EndReason = "forbidden"     // its new context may not have it
+	EndRevoked          EndReason = "revoked"       // its user or tenant was
+	EndExpired          EndReason = "expired"       // its context did
+	EndInvalidated      EndReason = "invalidated"   // by the application's filter
 )
 
 // reasons are what a new executor's metrics show at zero.
-var reasons = []string{string(EndCompleted), string(EndConnectionClosed), string(EndExecutorClosed), string(EndSlowConsumer)}
+var reasons = []string{
+	string(EndCompleted), string(EndConnectionClosed), string(EndExecutorClosed), string(EndSlowConsumer),
+	string(EndForbidden), string(EndRevoked), string(EndExpired), string(EndInvalidated),
+}
 
 // Final is the last message of a subscription that the server ended: an error
 // with a code, or, without one, "complete".
@@ -33,15 +40,16 @@ type ending struct {
 	reason EndReason
 	final  *queue.Response // nil where the application ended it
 	kind   string          // the final message's type
+	spec   *spec           // the subscription's last, once it is unlisted; under Executor.mu
 }
 
 func newEnding(final Final, reason EndReason) *ending {
 	if final.Code == "" {
-		return &ending{reason, queue.Ready([]byte{}), "complete"}
+		return &ending{reason: reason, final: queue.Ready([]byte{}), kind: "complete"}
 	}
 	payload := appendQuoted([]byte(`[{"message":`), final.Message)
 	payload = appendQuoted(append(payload, `,"extensions":{"code":`...), final.Code)
-	return &ending{reason, queue.Ready(append(payload, `}}]`...)), "error"}
+	return &ending{reason: reason, final: queue.Ready(append(payload, `}}]`...)), kind: "error"}
 }
 
 // appendHead begins the final message; its payload and "}" follow.

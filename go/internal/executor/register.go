@@ -84,7 +84,7 @@ func (x *Executor) compile(t *bus.Thread, r Registration) (compiled, error) {
 	t.Lock(&x.mu)
 	found := compiled{spec: x.specs[r.Options], operation: x.operations[operationKey{r.Query, r.Operation}]}
 	if found.spec != nil {
-		if a := x.answers[found.spec.answerKey(r, 0)]; a != nil {
+		if a := x.answers[found.spec.answerKey(r, 0, found.spec.resolver, found.spec.flags)]; a != nil {
 			found.plan = a.plan
 		}
 	}
@@ -143,15 +143,31 @@ func (x *Executor) admit(s *Subscription) error {
 	return nil
 }
 
-func (s *spec) answerKey(r Registration, own uint64) answerKey {
-	return answerKey{
+// answerKey is the key of what answers subscription number of a registration by a
+// resolver.
+func (s *spec) answerKey(r Registration, number uint64, resolver int, flags ResolverFlags) answerKey {
+	key := answerKey{
 		query: r.Query, operation: r.Operation, variables: r.Variables,
-		resolver: s.resolver, flags: s.flags, positions: s.positions, own: own,
+		resolver: resolver, flags: flags, positions: s.positions,
 	}
+	if !s.shared || flags&TakesInfo != 0 {
+		key.own = number
+	}
+	if flags&TakesInfo != 0 {
+		key.context = string(s.contextJSON)
+	}
+	return key
 }
 
 // join finds or makes the cohort of a registration. x.mu is held.
 func (x *Executor) join(s *Subscription, r Registration, parts compiled) *cohort {
+	x.intern(r, &parts)
+	return x.cohortFor(parts.spec.answerKey(r, s.number, parts.spec.resolver, parts.spec.flags), parts, s)
+}
+
+// intern takes the parts that the executor already has, and keeps the new ones.
+// x.mu is held.
+func (x *Executor) intern(r Registration, parts *compiled) {
 	if known := x.specs[r.Options]; known != nil {
 		parts.spec = known
 	} else {
@@ -163,11 +179,6 @@ func (x *Executor) join(s *Subscription, r Registration, parts compiled) *cohort
 	} else {
 		x.operations[operation] = parts.operation
 	}
-	own := uint64(0)
-	if !parts.spec.shared || parts.spec.flags&TakesInfo != 0 {
-		own = s.number
-	}
-	return x.cohortFor(parts.spec.answerKey(r, own), parts, s)
 }
 
 // cohortFor finds or makes the cohort with this answer and spec. x.mu is held.
@@ -232,12 +243,18 @@ func (x *Executor) SetResolver(t *bus.Thread, id string, resolver int, flags Res
 	if err != nil {
 		return err
 	}
+	x.retireSoon(t, s, old)
+	return nil
+}
+
+// retireSoon retires a past membership once the events before its end have been
+// dispatched.
+func (x *Executor) retireSoon(t *bus.Thread, s *Subscription, old *member) {
 	if x.bus.Settled(t, func() {
 		x.Lend(func(t *bus.Thread) { x.retire(t, s, old) })
 	}) {
 		x.retire(t, s, old)
 	}
-	return nil
 }
 
 // replaceMembership gives a subscription another membership from the next accepted
@@ -256,11 +273,7 @@ func (x *Executor) replaceMembership(t *bus.Thread, id string, resolver int, fla
 	}
 	old := s.current
 	from := old.cohort
-	key := from.answer.key
-	key.resolver, key.flags, key.own = resolver, flags, 0
-	if !from.spec.shared || flags&TakesInfo != 0 {
-		key.own = s.number
-	}
+	key := from.spec.answerKey(from.registration(), s.number, resolver, flags)
 	parts := compiled{spec: from.spec, operation: from.answer.operation, plan: from.answer.plan}
 	m := &member{inbox: old.inbox, before: old}
 	m.after.Store(math.MaxUint64)
@@ -268,8 +281,13 @@ func (x *Executor) replaceMembership(t *bus.Thread, id string, resolver int, fla
 	s.current = m
 	x.mu.Unlock()
 
-	// The new membership begins where the old one ends: events accepted from here
-	// on find both in the index, and the offset decides.
+	x.handOver(t, old, m)
+	return s, old, nil
+}
+
+// handOver lets a membership begin where the one before it ends: events accepted
+// from here on find both in the index, and the offset decides.
+func (x *Executor) handOver(t *bus.Thread, old, m *member) {
 	x.bus.Cut(t, func(last uint64) {
 		m.after.Store(last)
 		old.until.Store(max(last, 1))
@@ -277,7 +295,6 @@ func (x *Executor) replaceMembership(t *bus.Thread, id string, resolver int, fla
 			old.after.Store(math.MaxUint64)
 		}
 	})
-	return s, old, nil
 }
 
 // retire ends a past membership of s unless completion already has.

@@ -81,7 +81,7 @@ func (x *Executor) call(a *answer, pending *pendingAnswer, ev *event.Event, at e
 		call.Variables = a.plan.Variables()
 	}
 	if a.flags&TakesInfo != 0 {
-		call.Info = resolverInfo(ev, at, a.owner)
+		call.Info = resolverInfo(ev, at, a)
 	}
 	return call
 }

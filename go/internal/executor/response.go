@@ -113,7 +113,7 @@ func appendQuoted(dst []byte, text string) []byte {
 }
 
 // resolverInfo is the JSON from which Python builds a resolver's `info`.
-func resolverInfo(ev *event.Event, at event.Position, s *Subscription) []byte {
+func resolverInfo(ev *event.Event, at event.Position, a *answer) []byte {
 	info := make([]byte, 0, 256)
 	field := func(name, value string) {
 		info = append(info, ',')
@@ -128,9 +128,9 @@ func resolverInfo(ev *event.Event, at event.Position, s *Subscription) []byte {
 	field("channel", ev.Channel)
 	field("correlation_id", ev.CorrelationID)
 	field("position", at.String())
-	field("subscription_id", s.clientID)
-	field("connection_id", s.connection)
-	if context := s.spec().contextJSON; context != nil {
+	field("subscription_id", a.owner.clientID)
+	field("connection_id", a.owner.connection)
+	if context := a.key.context; context != "" {
 		info = append(info, `,"context":`...)
 		info = append(info, context...)
 	}

@@ -924,15 +924,21 @@ func (q *Queue) Close() (discarded int) {
 			break // no push can pass the end mark
 		}
 	}
-	for {
-		if _, ok := q.dropBefore(math.MaxUint64); !ok {
-			break
-		}
-		discarded++
-	}
+	discarded = q.Clear()
 	q.tail.Store(closedSegment)
 	q.head.Store(closedSegment)
 	return discarded
+}
+
+// Clear drops what is queued, places of answers included, and returns how many. A
+// finished queue keeps its final response, and holds nothing else from then on.
+func (q *Queue) Clear() (dropped int) {
+	for {
+		if _, ok := q.dropBefore(math.MaxUint64); !ok {
+			return dropped
+		}
+		dropped++
+	}
 }
 
 // From readylist.go.
