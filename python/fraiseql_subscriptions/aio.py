@@ -16,7 +16,7 @@ from .loop import REFILL, Feed, LoopConsumer
 from .process import forked_error, is_forked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
     from typing_extensions import Self
@@ -116,6 +116,26 @@ class Hub:
         if feed is not None:
             feed.consumer.end(feed)
 
+    @contextlib.contextmanager
+    def emptying(self) -> Iterator[list[str]]:
+        """Drop what streams have taken and not given out, of the subscriptions then listed.
+
+        Nothing moves from the engine to a stream inside, so what follows is kept.
+        """
+        ids: list[str] = []
+        with contextlib.ExitStack() as held:
+            held.enter_context(self._lock)
+            for consumer in sorted(self._consumers.values(), key=lambda one: one.number):
+                held.enter_context(consumer.lock)
+            try:
+                yield ids
+            finally:
+                for one in ids:
+                    self._leftovers.pop(one, None)
+                    feed = self._find(one)
+                    if feed is not None:
+                        feed.buffer = deque()
+
     def finish(self) -> None:
         """The executor closes: streams end after what is queued now."""
         for consumer in list(self._consumers.values()):
@@ -181,8 +201,9 @@ class Stream:
             if not feed.buffer and not feed.ended and consumer.refill(feed) == REFILL:
                 await asyncio.sleep(0)  # a busy subscription must not keep the loop to itself
                 continue
-            if feed.buffer:
-                return feed.buffer.popleft()
+            buffer = feed.buffer  # another thread may empty the feed by giving it a new one
+            if buffer:
+                return buffer.popleft()
             if feed.ended:
                 self._closed = True
                 raise StopAsyncIteration

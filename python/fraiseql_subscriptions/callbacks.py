@@ -96,8 +96,10 @@ class Resolver:
 
     def _info(self, text: bytes | None) -> ResolverInfo:
         told = decode(text or b"{}")
-        context = self.security
-        if context is None and (given := told.get("context")) is not None:
+        given, context = told.get("context"), self.security
+        if given is None:
+            context = None
+        elif context is None or context._as_json() != given:  # it may have been replaced
             if "claims" in given or float in map(type, given.values()):
                 # Perhaps an integer too big for the fast decoder.
                 given = decode_exact(text or b"{}")["context"]

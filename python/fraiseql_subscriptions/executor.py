@@ -26,11 +26,11 @@ from .arguments import (
     registration_options,
     text_argument,
 )
+from .authority import Authority
 from .encode import encode_object
 from .errors import SubscriptionNotFound, SubscriptionsError, from_native
 from .process import forked_error
 from .process import state as process_state
-from .publisher import Publisher
 
 if TYPE_CHECKING:
     from .config import QueuePolicy
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["SubscriptionExecutor"]
 
 
-class SubscriptionExecutor(Publisher):
+class SubscriptionExecutor(Authority):
     """Registers GraphQL subscriptions, publishes events, hands out finished responses.
 
     `bus` is an `EventBusConfig` or a URL (``"memory://"``, the default). `schema` is SDL text
@@ -354,8 +354,10 @@ class SubscriptionExecutor(Publisher):
     def get_metrics(self) -> dict[str, Any]:
         """Counters since the executor was made, and what is queued now.
 
-        `dropped` is by overflow policy, `denied` by security module, `ended` by reason:
-        completed, connection_closed, executor_closed, slow_consumer.
+        `dropped` is by overflow policy, and "revoked" for what a new context may not see;
+        `denied` by security module, and "expired"; `ended` by reason: completed,
+        connection_closed, executor_closed, slow_consumer, forbidden, revoked, expired,
+        invalidated.
         """
         return self._told("metrics")
 

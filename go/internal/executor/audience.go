@@ -74,6 +74,7 @@ func (f *fields) forget(one *field) {
 func (x *Executor) enlist(c *cohort) {
 	conditions := x.conditions(c.spec)
 	c.place = x.index.Add(c.spec.patterns, conditions, c)
+	x.addExpiry(c)
 	if f := c.place.Field(); f != nil {
 		f.cohorts++
 	}
@@ -85,6 +86,7 @@ func (x *Executor) enlist(c *cohort) {
 // delist undoes enlist. x.mu is held.
 func (x *Executor) delist(c *cohort) {
 	x.index.Remove(c.spec.patterns, c.place, c)
+	x.removeExpiry(c)
 	if f := c.place.Field(); f != nil {
 		f.cohorts--
 		x.fields.forget(f)

@@ -40,6 +40,7 @@ type cohort struct {
 	answer  *answer
 	place   *channel.Place[cohort, field] // in the index; nil: found by its channels alone
 	members members
+	expiry  int // place in expiries.heap, from 1; 0: not there. Under Executor.mu
 }
 
 // registration is what the members of c registered, but for their ids.

@@ -10,6 +10,7 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/document"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/security"
 )
 
 // UpdateContext gives all subscriptions of a connection another context (JSON): an
@@ -22,7 +23,7 @@ func (x *Executor) UpdateContext(t *bus.Thread, connection string, context json.
 	if err := x.checkOpen(); err != nil {
 		return 0, nil, err
 	}
-	if _, err := x.policy.ParseContext(context); err != nil {
+	if _, err := security.ParseContext(context); err != nil {
 		return 0, nil, err
 	}
 	r := new(replacements)
@@ -106,6 +107,11 @@ func (x *Executor) changeContext(t *bus.Thread, s *Subscription, registration Re
 	if old == nil { // ended meanwhile
 		x.mu.Unlock()
 		x.empty(t, s, r)
+		return
+	}
+	if parts.spec.isExpired(x.clock.now()) {
+		x.mu.Unlock()
+		x.endFor(t, s, expired(), r)
 		return
 	}
 	from := old.cohort

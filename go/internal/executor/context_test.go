@@ -114,7 +114,7 @@ func TestNothingForeignCanBeReadAfterAnUpdateWhileOthersPublish(t *testing.T) {
 	seen := 0
 	for round := range 400 {
 		tenant := 1 + round%2
-		s := register(t, x, executor.Registration{Subscription: "s", Options: fmt.Sprintf(`{"context":{"tenant_id":%d}}`, tenant)})
+		s := register(t, x, executor.Registration{Subscription: "s", Options: fmt.Sprintf(`{"context":{"tenant_id":%d},"queue":{"max_responses":1000000,"max_bytes":1000000000,"overflow":"drop_oldest"}}`, tenant)})
 		for range 5 {
 			tenant = 3 - tenant
 			update(t, x, fmt.Sprintf(`{"tenant_id":%d}`, tenant))

@@ -35,6 +35,7 @@ type delivery struct {
 	event      *event.Event
 	at         event.Position
 	facts      security.Facts
+	now        int64 // unix nanoseconds, 0 while no context expires
 	candidates []*cohort
 	targets    []target
 	slots      *[]atomic.Pointer[member] // of the only target
@@ -45,6 +46,7 @@ type delivery struct {
 	audience   int
 	python     int // works that need a resolver
 	denied     [security.Modules]int
+	expired    int
 	filtered   int
 	queued     atomic.Int64
 	keys       []eventKey
@@ -79,6 +81,7 @@ func (x *Executor) DispatchEventToSubscriptions(t *bus.Thread, ev *event.Event) 
 		}
 	}()
 	d.facts = x.policy.Read(ev.Channel, ev.Document().Root())
+	d.now = x.expiryClock()
 	d.candidates = x.index.AppendCandidates(d.candidates[:0], ev.Channel, d)
 	if len(d.candidates) >= largeAudience {
 		t.Unlocked(d.match)
@@ -94,11 +97,13 @@ func (d *delivery) match() {
 	for _, c := range d.candidates {
 		live := int(c.members.live.Load())
 		d.visit(c, live)
-		switch verdict, module := x.DispatchEventToSingle(d.event, &d.facts, c); verdict {
+		switch verdict, module := x.DispatchEventToSingle(d.event, &d.facts, d.now, c); verdict {
 		case Deliver:
 			d.include(c, live)
 		case Denied:
 			d.denied[module] += live
+		case Expired:
+			d.expired += live
 		case Filtered:
 			d.filtered += live
 		}
@@ -109,6 +114,7 @@ func (d *delivery) match() {
 			x.metrics.Denied(security.Module(module), subscriptions)
 		}
 	}
+	x.metrics.Denied(Expired, d.expired)
 	x.metrics.Filtered(d.filtered)
 }
 
@@ -117,23 +123,33 @@ type Verdict uint8
 
 // The verdicts. Only Deliver lets the candidate see the event.
 const (
-	Deliver   Verdict = iota
-	Ended             // no live subscription is left
-	OtherType         // it asked for other event types
-	Denied            // a security module refused
-	Filtered          // its filter does not let the event pass
+	Deliver    Verdict = iota
+	Ended              // no live subscription is left
+	OtherType          // it asked for other event types
+	Denied             // a security module refused
+	Filtered           // its filter does not let the event pass
+	Expired            // its context has expired
+	OffChannel         // it is on other channels; only Explain says so
 )
 
+var verdictNames = [...]string{"delivered", "ended", "other_event_type", "denied", "filtered", "expired", "not_on_channel"}
+
+func (v Verdict) String() string { return verdictNames[v] }
+
 // DispatchEventToSingle decides whether one candidate may see ev: it is alive,
-// the security policy allows it, and its filter lets it pass. A candidate is a
-// cohort: the subscriptions for which the decision is the same. module is the one
-// that denied.
-func (x *Executor) DispatchEventToSingle(ev *event.Event, facts *security.Facts, c *cohort) (verdict Verdict, module security.Module) {
+// its context has not expired now, the security policy allows it, and its filter lets
+// it pass. A candidate is a cohort: the subscriptions for which the decision is the
+// same. now is in unix nanoseconds, 0 while no context expires. module is the one that
+// denied.
+func (x *Executor) DispatchEventToSingle(ev *event.Event, facts *security.Facts, now int64, c *cohort) (verdict Verdict, module security.Module) {
 	if c.members.live.Load() == 0 {
 		return Ended, security.NoModule
 	}
 	if c.spec.eventTypes != nil && !slices.Contains(c.spec.eventTypes, ev.Type) {
 		return OtherType, security.NoModule
+	}
+	if c.spec.isExpired(now) {
+		return Expired, security.NoModule
 	}
 	if c.spec.context != nil {
 		if allowed, module := x.policy.Check(c.spec.context, facts); !allowed {

@@ -80,6 +80,9 @@ type Executor struct {
 	waiting waiting
 	endings endings
 	slow    slowLog
+
+	clock    clock
+	expiries expiries // under mu
 }
 
 type clientKey struct{ connection, subscription string }
@@ -112,6 +115,7 @@ func New(number int, options Options, python Python) (*Executor, error) {
 	x.waiting.bySubscription = make(map[*Subscription][]*waitingResponse)
 	x.waiting.publications = make(map[uint64]*publication)
 	x.slow.interval = slowLogInterval
+	x.clock = systemClock
 	var err error
 	if options.Schema != "" {
 		if x.schema, err = query.LoadSchema(options.Schema); err != nil {
@@ -126,7 +130,7 @@ func New(number int, options Options, python Python) (*Executor, error) {
 	}
 	x.workers = newWorkers(python, func(cause any) { x.LogPanic("a thread of the engine panicked", cause) })
 	x.log = slog.New(&logHandler{executor: x})
-	x.metrics = metrics.New(x.gauges, slices.Sorted(maps.Keys(overflows)), reasons)
+	x.metrics = metrics.New(x.gauges, append(slices.Sorted(maps.Keys(overflows)), droppedRevoked), reasons)
 	switch options.Bus.Kind {
 	case "memory":
 		x.bus = memory.New(x, options.Bus.History)
@@ -190,6 +194,7 @@ func (x *Executor) Close(t *bus.Thread, timeout time.Duration) (done bool) {
 		x.completeAll(t)
 		x.expirePending(t)
 		x.slow.flush(x)
+		x.stopExpiring(t)
 	}
 	deadline := time.Now().Add(timeout)
 	idle := x.bus.Close()

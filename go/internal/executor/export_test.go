@@ -16,6 +16,7 @@ func (x *Executor) Remains() string {
 		len(x.subscriptions), len(x.clients), len(x.connections), len(x.specs), len(x.operations),
 		len(x.operationUses), len(x.answers), len(x.cohorts), len(x.pending.answers),
 		len(x.waiting.bySubscription), len(x.waiting.publications), len(x.endings.ended), len(x.fields.known), len(x.fields.free),
+		len(x.expiries.heap), int(x.expiries.any.Load()),
 	}
 	for _, size := range sizes {
 		if size > 0 {
@@ -35,6 +36,7 @@ func (x *Executor) Audience(ev *event.Event) (found map[*Subscription]int, visit
 		target.cohort.members.each(func(m *member) { found[m.subscription]++ })
 	}
 	kept = d.filtered
+	kept += d.expired
 	for _, subscriptions := range d.denied {
 		kept += subscriptions
 	}
@@ -48,7 +50,7 @@ func (x *Executor) Everybody(ev *event.Event) (found map[*Subscription]int, visi
 	facts := x.policy.Read(ev.Channel, ev.Document().Root())
 	cohorts := x.index.AppendMatches(nil, ev.Channel)
 	for _, c := range cohorts {
-		switch verdict, _ := x.DispatchEventToSingle(ev, &facts, c); verdict {
+		switch verdict, _ := x.DispatchEventToSingle(ev, &facts, x.expiryClock(), c); verdict {
 		case Deliver:
 			c.members.each(func(m *member) { found[m.subscription]++ })
 		case Denied, Filtered:
@@ -77,4 +79,9 @@ func (x *Executor) FinishOnly(s *Subscription) {
 	e := slowConsumer()
 	s.ending.CompareAndSwap(nil, e)
 	s.inbox.Load().Finish(e.final)
+}
+
+// SetClock replaces the time of day and the timers, before the first registration.
+func SetClock(x *Executor, now func() int64, after func(d time.Duration, f func()) (stop func() bool)) {
+	x.clock = clock{now, after}
 }

@@ -77,6 +77,7 @@ type spec struct {
 	context    *security.Context // nil: trusted, no checks
 	// contextJSON is the context as the application gave it, for resolvers' info.
 	contextJSON []byte
+	expires     int64 // when the context does, in unix nanoseconds; 0: never
 	queue       *queuePolicy
 	positions   bool
 	shared      bool
@@ -130,6 +131,9 @@ func (x *Executor) parseSpec(text string) (*spec, error) {
 			return nil, err
 		}
 		s.contextJSON = options.Context
+		if !s.context.ExpiresAt.IsZero() {
+			s.expires = max(s.context.ExpiresAt.UnixNano(), 1)
+		}
 	} else if x.policy.RequireContext {
 		return nil, fault.New(fault.Forbidden, "the security policy requires a context: pass context=SecurityContext(…), user_id= or tenant_id=")
 	}

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"math"
+	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
@@ -37,6 +38,10 @@ func (x *Executor) RegisterSubscription(t *bus.Thread, r Registration) (*Subscri
 	s := &Subscription{executor: x, connection: r.Connection, clientID: r.Subscription}
 	s.inbox.Store(&s.own)
 	t.Lock(&x.mu)
+	if compiled.spec.isExpired(x.clock.now()) {
+		x.mu.Unlock()
+		return nil, fault.New(fault.Forbidden, "the context expired at %s; register with one that is still good", compiled.spec.context.ExpiresAt.UTC().Format(time.RFC3339))
+	}
 	if err := x.admit(s); err != nil {
 		x.mu.Unlock()
 		return nil, err

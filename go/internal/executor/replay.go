@@ -75,7 +75,7 @@ func (x *Executor) match(s *Subscription, events []missed, found []*event.Event,
 	for _, ev := range found {
 		*reached = reached.After(ev.Offset)
 		facts := x.policy.Read(ev.Channel, ev.Document().Root())
-		if verdict, _ := x.DispatchEventToSingle(ev, &facts, s.first.cohort); verdict == Deliver {
+		if verdict, _ := x.DispatchEventToSingle(ev, &facts, x.expiryClock(), s.first.cohort); verdict == Deliver {
 			events = append(events, missed{event: ev, at: *reached})
 		}
 	}

@@ -78,7 +78,7 @@ func New(gauges func() Gauges, policies, reasons []string) *Set {
 	// Series that exist from the start can be alerted on before they first grow.
 	s.dropped.declare(policies...)
 	s.ended.declare(reasons...)
-	s.denied.declare("tenant", "row", "federation", "scope", "rbac")
+	s.denied.declare("tenant", "row", "federation", "scope", "rbac", "expired")
 	// It can't fail: the registry is new and the descriptions are constant.
 	s.registry.MustRegister(newExposition(s))
 	return s

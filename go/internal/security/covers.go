@@ -4,7 +4,8 @@ package security
 // nothing that was decided by old has to be taken back. It compares all that a
 // module may ask of an event, also where the policy does not ask.
 func (ctx *Context) Covers(old *Context) bool {
-	return ctx.User.Equal(&old.User) && ctx.Tenant.Equal(&old.Tenant)
+	return ctx.User.Equal(&old.User) && ctx.Tenant.Equal(&old.Tenant) &&
+		ctx.Federation.Equal(&old.Federation) && ctx.Service.Equal(&old.Service)
 }
 
 // Equal reports whether two identifiers are of one type and one value.

@@ -1,0 +1,59 @@
+package api
+
+import (
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bridge"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
+)
+
+// UpdateContext gives all subscriptions of a connection another context (JSON), and
+// returns how many live on with it. It appends to the list at outAddress the ids of
+// those whose unread responses were dropped.
+func UpdateContext(handle int, connectionID, context string, outAddress int) (changed int, err error) {
+	defer guard(handle, &err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	changed, emptied, err := e.Executor.UpdateContext(t, connectionID, []byte(context))
+	if err != nil {
+		return 0, err
+	}
+	return changed, appendIDs(outAddress, emptied)
+}
+
+// Revoke takes rights from everybody that who (JSON: user_id, tenant_id, permission)
+// names, and returns how many subscriptions ended or changed. It appends to the list
+// at outAddress the ids of those whose unread responses were dropped.
+func Revoke(handle int, who string, outAddress int) (changed int, err error) {
+	defer guard(handle, &err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	changed, emptied, err := e.Executor.Revoke(t, []byte(who))
+	if err != nil {
+		return 0, err
+	}
+	return changed, appendIDs(outAddress, emptied)
+}
+
+// Invalidate completes the subscriptions that pass a filter (JSON) over themselves,
+// and returns how many.
+func Invalidate(handle int, filter string) (ended int, err error) {
+	defer guard(handle, &err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	return e.Executor.Invalidate(t, []byte(filter))
+}
+
+func appendIDs(outAddress int, subscriptions []*executor.Subscription) error {
+	list := bridge.ListAt(outAddress)
+	for _, s := range subscriptions {
+		if err := list.AppendText(s.ID()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,230 @@
+"""Contexts, rights and invitations that change while subscriptions live."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from fraiseql_subscriptions import SecurityContext, SubscriptionExecutor
+
+QUERY = "subscription { thing { id } }"
+
+
+def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """A test that is a coroutine."""
+    return lambda: asyncio.run(test())
+
+
+def ids(messages: list[bytes]) -> list[Any]:
+    return [json.loads(one)["payload"]["data"]["thing"]["id"] for one in messages]
+
+
+def code(message: bytes) -> str:
+    told = json.loads(message)
+    assert told["type"] == "error", told
+    return str(told["payload"][0]["extensions"]["code"])
+
+
+def publish(executor: SubscriptionExecutor, id: Any, tenant: Any) -> None:  # noqa: A002
+    executor.publish_event("changed", "things", {"id": id, "tenant_id": tenant})
+
+
+def test_a_new_context_decides_from_the_next_event_on(executor: SubscriptionExecutor) -> None:
+    id = executor.register_subscription(7, 1, QUERY, tenant_id=1)  # noqa: A001
+    publish(executor, 1, 1)
+    assert executor.update_context(7, SecurityContext(tenant_id=2)) == 1
+    publish(executor, 2, 1)
+    publish(executor, 3, 2)
+    assert ids(executor.next_events(id)) == [3]
+    assert executor.get_metrics()["dropped"]["revoked"] == 1
+    assert 'responses_dropped_total{policy="revoked"} 1' in executor.metrics_text()
+    assert executor.update_context("nobody", SecurityContext()) == 0
+
+
+def test_a_renewed_context_drops_nothing(executor: SubscriptionExecutor) -> None:
+    before = SecurityContext(tenant_id=1, expires_at=time.time() + 60)
+    id = executor.register_subscription(7, 1, QUERY, context=before)  # noqa: A001
+    publish(executor, 1, 1)
+    after = SecurityContext(tenant_id=1, expires_at=time.time() + 600, claims={"n": 1})
+    assert executor.update_context(7, after) == 1
+    publish(executor, 2, 1)
+    assert ids(executor.next_events(id)) == [1, 2]
+
+
+@in_loop
+async def test_a_stream_gives_nothing_that_its_new_context_may_not_see() -> None:
+    async with SubscriptionExecutor() as executor:
+        id = executor.register_subscription("c", 1, QUERY, tenant_id=1)  # noqa: A001
+        stream = executor.stream(id)
+        for number in range(20):
+            await executor.publish("changed", "things", {"id": number, "tenant_id": 1})
+        assert ids([await anext(stream)]) == [0]  # the others are in its buffer now
+        assert executor.update_context("c", SecurityContext(tenant_id=2)) == 1
+        await executor.publish("changed", "things", {"id": 100, "tenant_id": 2})
+        assert ids([await asyncio.wait_for(anext(stream), 10)]) == [100]
+
+
+def test_no_stream_gives_what_another_thread_has_taken_back(
+    in_thread: Callable[..., threading.Thread],
+) -> None:
+    """Contexts change in one thread while a loop in another reads."""
+    wrong: list[Any] = []
+    checked = [0]
+    tenant = 1
+    updates = 0  # odd while one is under way
+    stop, ready = threading.Event(), threading.Event()
+
+    with SubscriptionExecutor() as executor:
+        id = executor.register_subscription("c", 1, QUERY, tenant_id=1)  # noqa: A001
+
+        async def read() -> None:
+            stream = executor.stream(id)
+            ready.set()
+            while True:
+                before = updates
+                try:
+                    message = await anext(stream)
+                except StopAsyncIteration:
+                    return
+                allowed = tenant
+                if before == updates and before % 2 == 0:  # read between two updates
+                    checked[0] += 1
+                    if ids([message]) != [allowed]:
+                        wrong.append((message, allowed))
+
+        def keep_publishing() -> None:
+            while not stop.is_set():
+                publish(executor, 1, 1)
+                publish(executor, 2, 2)
+
+        reader = in_thread(asyncio.run, read())
+        assert ready.wait(10)
+        in_thread(keep_publishing)
+        for _ in range(200):
+            updates += 1
+            tenant = 3 - tenant
+            executor.update_context("c", SecurityContext(tenant_id=tenant))
+            updates += 1
+            seen, deadline = checked[0], time.monotonic() + 10
+            while checked[0] == seen:
+                assert time.monotonic() < deadline, "the stream gives nothing any more"
+                threading.Event().wait(0.0005)
+        stop.set()
+        executor.complete_subscription(id)
+        reader.join(10)
+    assert not wrong
+
+
+def test_revoking(executor: SubscriptionExecutor) -> None:
+    def register(number: int, **who: Any) -> str:
+        return executor.register_subscription("c", number, QUERY, **who)
+
+    first = register(1, user_id="ann", tenant_id=1)
+    second = register(2, user_id="bob", tenant_id=1)
+    trusted = register(3)
+    executor.publish_event("changed", "things", {"id": 1, "tenant_id": 1, "user_id": "ann"})
+    assert executor.revoke(user_id="ann") == 1
+    assert [code(one) for one in executor.next_events(first)] == ["UNAUTHENTICATED"]
+    assert executor.revoke(user_id="ann") == 0
+    assert executor.revoke(user_id="ann", tenant_id=1) == 0
+    assert executor.revoke(tenant_id=1) == 1
+    assert [code(one) for one in executor.next_events(second)] == ["FORBIDDEN"]
+    assert ids(executor.next_events(trusted)) == [1]
+    assert executor.get_metrics()["ended"]["revoked"] == 2
+    with pytest.raises(ValueError, match="nothing to revoke"):
+        executor.revoke()
+    with pytest.raises(TypeError, match="permission"):
+        executor.revoke(permission=5)  # type: ignore[arg-type]
+
+
+def test_a_context_expires_without_any_event(
+    executor: SubscriptionExecutor, until: Callable[..., None]
+) -> None:
+    context = SecurityContext(tenant_id=1, expires_at=time.time() + 0.2)
+    id = executor.register_subscription("c", 1, QUERY, context=context)  # noqa: A001
+    publish(executor, 1, 1)
+    until(lambda: executor.get_metrics()["ended"]["expired"] == 1, "the end")
+    assert [code(one) for one in executor.next_events(id)] == ["EXPIRED"]
+
+
+@in_loop
+async def test_a_stream_ends_with_its_context() -> None:
+    async with SubscriptionExecutor() as executor:
+        context = SecurityContext(tenant_id=1, expires_at=time.time() + 0.2)
+        async with executor.subscribe(QUERY, context=context) as stream:
+            assert [code(one) async for one in stream] == ["EXPIRED"]
+
+
+@in_loop
+async def test_a_stream_ends_with_a_revocation() -> None:
+    async with (
+        SubscriptionExecutor() as executor,
+        executor.subscribe(QUERY, tenant_id=1) as stream,
+    ):
+        await executor.publish("changed", "things", {"id": 1, "tenant_id": 1})
+        await executor.publish("changed", "things", {"id": 2, "tenant_id": 1})
+        assert ids([await anext(stream)]) == [1]
+        assert executor.revoke(tenant_id=1) == 1
+        assert [code(one) async for one in stream] == ["FORBIDDEN"]
+
+
+def test_invalidating(executor: SubscriptionExecutor) -> None:
+    context = SecurityContext(tenant_id=1, claims={"plan": {"name": "free"}})
+    id = executor.register_subscription("c", 1, QUERY, context=context)  # noqa: A001
+    other = executor.register_subscription("d", 1, QUERY, tenant_id=1)
+    publish(executor, 1, 1)
+    assert executor.invalidate({"claims.plan.name": {"in": ["free", "trial"]}}) == 1
+    message, last = executor.next_events(id)
+    assert ids([message]) == [1]
+    assert json.loads(last) == {"id": "1", "type": "complete"}
+    assert len(executor.next_events(other)) == 1
+    for wrong, named in (
+        ({"conection_id": "c"}, "conection_id"),
+        ({"field": {"like": "x"}}, "like"),
+        ({"claims": {}}, "claims"),
+        ({1: 2}, "key"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=named):
+            executor.invalidate(wrong)  # type: ignore[arg-type]
+
+
+def test_a_context_is_changed_inside_a_resolver(executor: SubscriptionExecutor) -> None:
+    def resolve(data: dict[str, Any]) -> dict[str, Any]:
+        executor.update_context("c", SecurityContext(tenant_id=2))
+        return {"thing": data}
+
+    id = executor.register_subscription("c", 1, QUERY, tenant_id=1, resolver=resolve)  # noqa: A001
+    publish(executor, 1, 1)
+    assert executor.next_events(id) == []
+    publish(executor, 2, 2)
+    assert ids(executor.next_events(id)) == [2]
+
+
+def test_info_tells_the_context_of_now(executor: SubscriptionExecutor) -> None:
+    told: list[Any] = []
+
+    def resolve(data: Any, variables: Any, info: Any) -> dict[str, Any]:
+        told.append(info.context)
+        return {"thing": data}
+
+    before = SecurityContext(tenant_id=1, claims={"n": 2**70})
+    after = SecurityContext(tenant_id=1, roles=["admin"])
+    executor.register_subscription("c", 1, QUERY, context=before, resolver=resolve)
+    publish(executor, 1, 1)
+    executor.update_context("c", after)
+    publish(executor, 2, 1)
+    assert told == [before, after]
+
+
+def test_wrong_contexts_are_refused(executor: SubscriptionExecutor) -> None:
+    id = executor.register_subscription("c", 1, QUERY, tenant_id=1)  # noqa: A001
+    with pytest.raises(TypeError, match="context must be a SecurityContext"):
+        executor.update_context("c", None)  # type: ignore[arg-type]
+    publish(executor, 1, 1)
+    assert ids(executor.next_events(id)) == [1]
