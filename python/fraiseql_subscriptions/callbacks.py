@@ -97,9 +97,8 @@ class Resolver:
     def _info(self, text: bytes | None) -> ResolverInfo:
         told = decode(text or b"{}")
         given, context = told.get("context"), self.security
-        if given is None:
-            context = None
-        elif context is None or context._as_json() != given:  # it may have been replaced
+        # The one that it was registered with may have been replaced.
+        if given is not None and (context is None or context._as_json() != given):
             if "claims" in given or float in map(type, given.values()):
                 # Perhaps an integer too big for the fast decoder.
                 given = decode_exact(text or b"{}")["context"]

@@ -95,12 +95,7 @@ def test_completing_it_discards_once(
     with pytest.raises(SubscriptionNotFound):
         executor.next_event(id)
     metrics = executor.get_metrics()
-    assert metrics["ended"] == {
-        "completed": 0,
-        "connection_closed": 0,
-        "executor_closed": 0,
-        "slow_consumer": 1,
-    }
+    assert {why: count for why, count in metrics["ended"].items() if count} == {"slow_consumer": 1}
     assert metrics["queued"] == 0
 
 
