@@ -13,6 +13,7 @@ from .process import refuse_interpreter
 refuse_interpreter()  # before the dependencies are imported, which refuse less clearly
 
 from .aio import Stream
+from .authority import Explanation
 from .compat import install
 from .config import EventBusConfig, Limits, QueuePolicy
 from .errors import (
@@ -48,6 +49,7 @@ __all__ = [
     "EngineError",
     "Event",
     "EventBusConfig",
+    "Explanation",
     "ForkedProcessError",
     "InvalidQuery",
     "LimitExceeded",

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
 
 from .arguments import identifier, text_argument
 from .encode import encode, encode_object
@@ -17,7 +20,24 @@ if TYPE_CHECKING:
 
     from .types import Identifier
 
-__all__ = ["Authority"]
+__all__ = ["Authority", "Explanation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What publishing an event would do for one subscription, and why.
+
+    `subscription` is its id. `module` is what decided: one of the security modules (``"tenant"``,
+    ``"row"``, ``"federation"``), ``"expired"``, ``"filter"``, ``"event_types"``, ``"channels"``;
+    "" where the event is delivered. `reason` is a sentence for people.
+    """
+
+    subscription: str
+    verdict: Literal[
+        "delivered", "denied", "expired", "filtered", "other_event_type", "not_on_channel", "ended"
+    ]
+    module: str
+    reason: str
 
 
 class Authority(Publisher):
@@ -104,3 +124,29 @@ class Authority(Publisher):
         if self._callbacks._interrupts:
             self._raise_interrupt()
         return ended
+
+    def explain(
+        self, event_type: str, channel: str, data: Mapping[str, Any], *, show_data: bool = False
+    ) -> list[Explanation]:
+        """Why an event reaches a subscription or not: one `Explanation` a live subscription.
+
+        In the order of registration. The engine decides as for a publish, but nothing is
+        published, delivered, kept or counted. ``"delivered"`` means that a response would be
+        queued; a full queue may still drop one. Reasons hold no data of the event without
+        `show_data`.
+
+        Raises what `publish_event` does for the same arguments.
+        """
+        event_type = text_argument("event_type", event_type)
+        channel = text_argument("channel", channel)
+        if type(show_data) is not bool:
+            raise TypeError(f"show_data must be a bool, not {type(show_data).__name__}")
+        encoded = encode_object(data)
+        handle = self._entry()
+        try:
+            text: str = self._native.explain(
+                handle, event_type, channel, id(encoded), int(show_data)
+            )
+        except RuntimeError as error:
+            raise from_native(error) from None
+        return [Explanation(**one) for one in orjson.loads(text) or ()]

@@ -80,15 +80,21 @@ func (x *Executor) DispatchEventToSubscriptions(t *bus.Thread, ev *event.Event) 
 			matched = &delivery{executor: x, event: ev}
 		}
 	}()
-	d.facts = x.policy.Read(ev.Channel, ev.Document().Root())
-	d.now = x.expiryClock()
-	d.candidates = x.index.AppendCandidates(d.candidates[:0], ev.Channel, d)
+	d.look()
 	if len(d.candidates) >= largeAudience {
 		t.Unlocked(d.match)
 	} else {
 		d.match()
 	}
 	return d
+}
+
+// look reads what the decisions need of the event, and finds the candidates.
+func (d *delivery) look() {
+	x, ev := d.executor, d.event
+	d.facts = x.policy.Read(ev.Channel, ev.Document().Root())
+	d.now = x.expiryClock()
+	d.candidates = x.index.AppendCandidates(d.candidates[:0], ev.Channel, d)
 }
 
 // match decides for every candidate.

@@ -73,6 +73,9 @@ func (id *Identifier) hasText(s string) bool {
 	return (id.kind == text || id.kind == integer) && id.text == s
 }
 
+// Excerpt is a value for a sentence: its JSON, or the beginning of it.
+func Excerpt(v document.Value) string { return excerpt(v) }
+
 // excerpt is a value for an error's sentence.
 func excerpt(v document.Value) string {
 	const most = 60
