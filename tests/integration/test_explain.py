@@ -21,7 +21,7 @@ from fraiseql_subscriptions import (
 QUERY = "subscription { thing { id } }"
 
 identities = st.sampled_from([None, 1, 2, "1", "a"])
-values = st.sampled_from([None, 1, 2, "1", "a", 1.0, True, [], {"b": 1}])
+values: st.SearchStrategy[Any] = st.sampled_from([None, 1, 2, "1", "a", 1.0, True, [], {"b": 1}])
 contexts = st.none() | st.builds(
     SecurityContext, identities, identities, identities, st.sampled_from([None, "s"])
 )
@@ -198,7 +198,7 @@ def test_what_cannot_be_published_cannot_be_explained(executor: SubscriptionExec
         ((1, "c", {}), TypeError),
     ):
         with pytest.raises(wrong):
-            executor.explain(*arguments)  # type: ignore[arg-type]
+            executor.explain(*arguments)
     with pytest.raises(TypeError, match="show_data"):
         executor.explain("x", "c", {}, show_data=1)  # type: ignore[arg-type]
     assert json.dumps(executor.explain("x", "c", {})) == "[]"
