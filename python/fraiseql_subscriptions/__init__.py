@@ -13,6 +13,7 @@ from .process import refuse_interpreter
 refuse_interpreter()  # before the dependencies are imported, which refuse less clearly
 
 from .aio import Stream
+from .audit import AuditRecord
 from .authority import Explanation
 from .compat import install
 from .config import EventBusConfig, Limits, QueuePolicy
@@ -40,6 +41,7 @@ from .types import Event, ResolverInfo
 __version__: str
 
 __all__ = [
+    "AuditRecord",
     "AuthorizationError",
     "BusError",
     "BusUnavailable",

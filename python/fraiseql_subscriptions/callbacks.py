@@ -25,6 +25,7 @@ from itertools import count
 from time import monotonic, sleep
 from typing import Any, Final, TypeAlias
 
+from .audit import Auditor
 from .encode import decode, decode_exact, encode
 from .process import state as process_state
 from .result import ERROR, PENDING, Result, message_of, response_of
@@ -125,6 +126,7 @@ class Callbacks(dict[int, Resolver]):
 
     __slots__ = (
         "__weakref__",
+        "_auditor",
         "_debug",
         "_identities",
         "_interrupts",
@@ -134,8 +136,9 @@ class Callbacks(dict[int, Resolver]):
         "tasks",
     )
 
-    def __init__(self, *, debug: bool = False) -> None:
+    def __init__(self, *, debug: bool = False, auditor: Auditor | None = None) -> None:
         super().__init__()
+        self._auditor = auditor or Auditor(None)
         self._debug = debug
         self._numbers = count(1)
         self._lock = threading.RLock()
@@ -369,6 +372,13 @@ class Callbacks(dict[int, Resolver]):
             _logger.log(20 + level * 5 // 2, "%s", message)
         except Exception:  # a handler of the application's: logging.raiseExceptions reports it
             return
+
+    def audit(self, lost: int, text: str) -> None:
+        """Tell audit records, a JSON list; `lost` is how many more there were no room for."""
+        try:
+            self._auditor.tell(lost, text)
+        except Exception as error:  # a handler's, or a record that is not as it should be
+            self.log(8, f"audit records could not be told: {error!r}")
 
     # --- Failures ----------------------------------------------------------------------
 

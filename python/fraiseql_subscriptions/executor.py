@@ -49,6 +49,10 @@ class SubscriptionExecutor(Authority):
     long a publish waits for its event to be dispatched; `resolver_timeout` (seconds) how long
     an async resolver may take. `debug` adds tracebacks of resolvers to logs and responses.
 
+    Audit records (`AuditRecord`) go to the logger ``fraiseql_subscriptions.audit`` and to `audit`,
+    a callable of one record that runs on a thread of the engine. Of denied deliveries at most
+    `audit_denials` events a second are told; records hold no data of events, unless `audit_data`.
+
     Any thread may call any method. The engine starts with the first call that needs it, so an
     executor may be made before a server forks its workers. It is a context manager and an
     async context manager; both close it.

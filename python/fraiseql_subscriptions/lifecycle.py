@@ -14,6 +14,7 @@ import orjson
 from . import process, signals
 from .aio import Hub
 from .arguments import instance, milliseconds, schema_text
+from .audit import Auditor
 from .callbacks import Callbacks
 from .config import EventBusConfig, Limits, QueuePolicy
 from .errors import EngineClosed, from_native
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from typing_extensions import Self
+
+    from .audit import AuditRecord
 
 __all__ = ["SLICE_MS", "Engine"]
 
@@ -62,6 +65,9 @@ class Engine:
         dispatch_timeout: float = 5.0,
         resolver_timeout: float = 30.0,
         debug: bool = False,
+        audit: Callable[[AuditRecord], object] | None = None,
+        audit_denials: float = 1.0,
+        audit_data: bool = False,
     ) -> None:
         if bus is None:
             bus = EventBusConfig.memory()
@@ -72,7 +78,13 @@ class Engine:
         milliseconds("resolver_timeout", resolver_timeout)
         if type(debug) is not bool:
             raise TypeError(f"debug must be a bool, not {type(debug).__name__}")
+        if audit is not None and not callable(audit):
+            raise TypeError(f"audit must be callable, not {type(audit).__name__}")
+        if type(audit_data) is not bool:
+            raise TypeError(f"audit_data must be a bool, not {type(audit_data).__name__}")
+        _per_second("audit_denials", audit_denials)
         options: dict[str, Any] = {
+            "audit": {"data": audit_data, "denials": float(audit_denials)},
             "bus": bus._as_json(),
             "debug": debug,
             "limits": instance("limits", limits, Limits)._as_json(),
@@ -90,7 +102,7 @@ class Engine:
         self._dispatch_timeout = float(dispatch_timeout)
         #: What closed streams had taken and not given out, by subscription; shared with the hub.
         self._leftovers: dict[str, deque[bytes]] = {}
-        self._callbacks = Callbacks(debug=debug)
+        self._callbacks = Callbacks(debug=debug, auditor=Auditor(audit))
         # The engine's one reference into Python objects.
         self._table = weakref.ref(self._callbacks)
         self._finalizer: weakref.finalize[Any, Any] | None = None
@@ -190,6 +202,13 @@ class Engine:
 
 # What a wrong argument's TypeError names.
 Engine.__init__.__qualname__ = "SubscriptionExecutor.__init__"
+
+
+def _per_second(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    if not 0 <= value <= 1_000_000:
+        raise ValueError(f"{name} must be from 0 to 1,000,000 a second, not {value}")
 
 
 def _wait(call: Callable[[int, int], int], handle: int, deadline: float) -> int:

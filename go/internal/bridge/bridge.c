@@ -235,26 +235,27 @@ void fsq_call_integers(PyObject *reference, const char *method, const int64_t *f
 	current_thread = outer;
 }
 
-static void write_log(PyObject *reference, int level, const char *message, int64_t length)
+static void tell(PyObject *reference, const char *method, int number, const char *message, int64_t length)
 {
 	PyObject *table = upgrade(reference);
 	if (table == NULL)
 		return;
 	PyObject *text = PyUnicode_DecodeUTF8(message, length, "replace");
 	if (text != NULL)
-		Py_XDECREF(PyObject_CallMethod(table, "log", "iN", level, text));
+		Py_XDECREF(PyObject_CallMethod(table, method, "iN", number, text));
 	if (PyErr_Occurred())
 		PyErr_WriteUnraisable(table);
 	Py_DECREF(table);
 }
 
-void fsq_log(PyObject *reference, int level, const char *message, int64_t length, uintptr_t thread)
+void fsq_tell(PyObject *reference, const char *method, int number, const char *message, int64_t length,
+              uintptr_t thread)
 {
 	uintptr_t outer = current_thread;
 	if (thread != 0)
 		current_thread = thread;
 	pthread_cleanup_push(stay, NULL);
-	write_log(reference, level, message, length);
+	tell(reference, method, number, message, length);
 	pthread_cleanup_pop(0);
 	current_thread = outer;
 }

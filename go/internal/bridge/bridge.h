@@ -51,8 +51,9 @@ uintptr_t fsq_current_thread(void);
 void fsq_call_integers(PyObject *reference, const char *method, const int64_t *first, int64_t first_count,
                        const int64_t *second, int64_t second_count, uintptr_t thread);
 
-/* table.log(level, message). thread as above. */
-void fsq_log(PyObject *reference, int level, const char *message, int64_t length, uintptr_t thread);
+/* table.method(number, message), where method is log or audit. thread as above. */
+void fsq_tell(PyObject *reference, const char *method, int number, const char *message, int64_t length,
+              uintptr_t thread);
 
 /* One response that is to become a bytes object: head, payload and "}". Name and
  * head lie in a buffer of texts. Laid out as executor.Entry. */

@@ -238,9 +238,17 @@ func (c *Callbacks) callIntegers(t *bus.Thread, method string, first, second []C
 
 // Log implements executor.Python.
 func (c *Callbacks) Log(t *bus.Thread, level int, message string) {
-	text := []byte(message)
+	c.tell(t, "log", level, []byte(message))
+}
+
+// Audit implements executor.Python.
+func (c *Callbacks) Audit(t *bus.Thread, lost int, records []byte) { c.tell(t, "audit", lost, records) }
+
+func (c *Callbacks) tell(t *bus.Thread, method string, number int, text []byte) {
+	name := C.CString(method)
+	defer C.free(unsafe.Pointer(name))
 	notify(t, func(thread C.uintptr_t) {
-		C.fsq_log(c.reference, C.int(level), characters(text), C.int64_t(len(text)), thread)
+		C.fsq_tell(c.reference, name, C.int(number), characters(text), C.int64_t(len(text)), thread)
 	})
 }
 

@@ -121,6 +121,9 @@ func (d *delivery) match() {
 		}
 	}
 	x.metrics.Denied(Expired, d.expired)
+	if d.expired > 0 || d.denied != [security.Modules]int{} {
+		x.auditDenied(d)
+	}
 	x.metrics.Filtered(d.filtered)
 }
 

@@ -81,6 +81,7 @@ type Executor struct {
 	endings endings
 	slow    slowLog
 
+	audit    auditLog
 	clock    clock
 	expiries expiries // under mu
 }
@@ -116,6 +117,7 @@ func New(number int, options Options, python Python) (*Executor, error) {
 	x.waiting.publications = make(map[uint64]*publication)
 	x.slow.interval = slowLogInterval
 	x.clock = systemClock
+	x.sampleDenials()
 	var err error
 	if options.Schema != "" {
 		if x.schema, err = query.LoadSchema(options.Schema); err != nil {
@@ -195,6 +197,7 @@ func (x *Executor) Close(t *bus.Thread, timeout time.Duration) (done bool) {
 		x.expirePending(t)
 		x.slow.flush(x)
 		x.stopExpiring(t)
+		x.stopAudit()
 	}
 	deadline := time.Now().Add(timeout)
 	idle := x.bus.Close()

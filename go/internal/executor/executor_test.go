@@ -28,6 +28,8 @@ type resolvers struct {
 	cancelled []uint64
 	released  map[int]int
 	logged    []string
+	audited   []executor.AuditRecord
+	lost      int
 }
 
 func newResolvers() *resolvers {
@@ -68,6 +70,16 @@ func (r *resolvers) Log(_ *bus.Thread, _ int, message string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.logged = append(r.logged, message)
+}
+
+func (r *resolvers) Audit(_ *bus.Thread, lost int, records []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var some []executor.AuditRecord
+	if err := json.Unmarshal(records, &some); err != nil {
+		panic(err)
+	}
+	r.audited, r.lost = append(r.audited, some...), r.lost+lost
 }
 
 func (r *resolvers) Attach() (*bus.Thread, func(), bool) {

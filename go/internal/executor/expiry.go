@@ -118,6 +118,7 @@ func (x *Executor) expireContexts() {
 	if r.ended == 0 {
 		return
 	}
+	x.Audit(AuditRecord{Kind: AuditExpired, Reason: "contexts have expired", Code: "EXPIRED", Count: r.ended})
 	x.Lend(func(t *bus.Thread) { x.concludeReplacing(t, r) })
 }
 

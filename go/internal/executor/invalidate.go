@@ -40,6 +40,7 @@ func (x *Executor) Invalidate(t *bus.Thread, text []byte) (ended int, err error)
 			}
 		}
 	})
+	x.Audit(AuditRecord{Kind: AuditInvalidated, Reason: "invalidated by a filter on " + strings.Join(compiled.Paths(), ", "), Count: ended})
 	x.unlistEnded(t)
 	t.Settle()
 	return ended, nil

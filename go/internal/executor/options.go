@@ -26,6 +26,7 @@ type Options struct {
 	Limits          Limits          `json:"limits"`
 	Queue           queueOptions    `json:"queue"`
 	ResolverTimeout float64         `json:"resolver_timeout"` // seconds
+	Audit           AuditOptions    `json:"audit"`
 	Debug           bool            `json:"debug"`
 }
 

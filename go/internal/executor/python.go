@@ -18,6 +18,9 @@ type Python interface {
 	Release(t *bus.Thread, resolvers []int, uses []int)
 	// Log writes one record to the application's log. Level is slog's.
 	Log(t *bus.Thread, level int, message string)
+	// Audit hands over records, a JSON list; lost is how many more there were no room
+	// for.
+	Audit(t *bus.Thread, lost int, records []byte)
 	// Attach makes the calling goroutine's OS thread one that may call Python,
 	// until detach. ok is false when the interpreter is going away.
 	Attach() (t *bus.Thread, detach func(), ok bool)

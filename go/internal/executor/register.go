@@ -27,6 +27,14 @@ const longText = 4096
 // refused. Its errors are InvalidQuery, DuplicateSubscription, LimitExceeded,
 // Forbidden, InvalidValue and EngineClosed.
 func (x *Executor) RegisterSubscription(t *bus.Thread, r Registration) (*Subscription, error) {
+	s, err := x.register(t, r)
+	if err != nil {
+		x.auditRefusal(r, err)
+	}
+	return s, err
+}
+
+func (x *Executor) register(t *bus.Thread, r Registration) (*Subscription, error) {
 	since, err := parseSince(r.Since)
 	if err != nil {
 		return nil, err

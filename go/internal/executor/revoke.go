@@ -38,6 +38,7 @@ func (x *Executor) Revoke(t *bus.Thread, who []byte) (changed int, emptied []*Su
 		}
 	})
 	x.replacing.Unlock()
+	x.auditRevocation(who, permission, r.changed+r.ended)
 	x.concludeReplacing(t, r)
 	return r.changed + r.ended, r.emptied, nil
 }

@@ -64,6 +64,8 @@ type Set struct {
 	dropped        family // by overflow policy
 	denied         family // by security module
 	ended          family // by reason
+	refused        family // by code
+	auditLost      counter
 	latency        histogram
 
 	gauges   func() Gauges
@@ -117,6 +119,12 @@ func (s *Set) Dropped(policy string, n int) { s.dropped.add(policy, n) }
 
 // Ended counts n subscriptions that ended for a reason.
 func (s *Set) Ended(reason string, n int) { s.ended.add(reason, n) }
+
+// Refused counts a registration refused with a fault's code.
+func (s *Set) Refused(code string) { s.refused.add(code, 1) }
+
+// AuditLost counts an audit record that there was no room for.
+func (s *Set) AuditLost() { s.auditLost.add(1) }
 
 // Denied counts n deliveries refused by a security module; its String is the
 // name it is counted under.

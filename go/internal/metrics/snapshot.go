@@ -15,6 +15,8 @@ type Snapshot struct {
 	Dropped        map[string]uint64 `json:"dropped"` // by overflow policy
 	Denied         map[string]uint64 `json:"denied"`  // by security module
 	Filtered       uint64            `json:"filtered"`
+	Refused        map[string]uint64 `json:"refused"` // registrations, by code
+	AuditLost      uint64            `json:"audit_lost"`
 	ResolverErrors uint64            `json:"resolver_errors"`
 	Queued         int64             `json:"queued"`
 	QueuedBytes    int64             `json:"queued_bytes"`
@@ -39,6 +41,8 @@ func (s *Set) Snapshot() Snapshot {
 		Dropped:        s.dropped.values(),
 		Denied:         s.denied.values(),
 		Filtered:       s.filtered.value(),
+		Refused:        s.refused.values(),
+		AuditLost:      s.auditLost.value(),
 		ResolverErrors: s.resolverErrors.value(),
 		Queued:         gauges.Queued,
 		QueuedBytes:    gauges.QueuedBytes,
