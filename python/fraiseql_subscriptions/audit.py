@@ -1,7 +1,7 @@
 """Audit records: what was refused, ended or denied, and why.
 
-They go to the logger ``fraiseql_subscriptions.audit``, as the ``audit`` attribute of a log record,
-and to the executor's `audit` callable. A thread of the engine brings them, in order and a moment
+They go to the logger ``fraiseql_subscriptions.audit`` at the level INFO (WARNING for the circuit
+breaker), as the ``audit`` attribute of a log record, and to the executor's `audit` callable. A thread of the engine brings them, in order and a moment
 later: nobody who publishes or registers waits for a handler.
 """
 
@@ -22,8 +22,8 @@ __all__ = ["AuditRecord", "Auditor"]
 
 _logger = logging.getLogger("fraiseql_subscriptions")
 _audit_logger = logging.getLogger("fraiseql_subscriptions.audit")
-#: What is everyday; the other kinds are warnings.
-_EVERYDAY: Final = frozenset({"denied", "expired", "invalidated"})
+#: What somebody should look at; the rest is what goes on every day.
+_WARNINGS: Final = frozenset({"circuit_breaker"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class Auditor:
             _audit_logger.warning("%d audit records were lost: there were too many at once", lost)
         for fields in decode_exact(text.encode()):
             record = AuditRecord(**fields)
-            level = logging.INFO if record.kind in _EVERYDAY else logging.WARNING
+            level = logging.WARNING if record.kind in _WARNINGS else logging.INFO
             if _audit_logger.isEnabledFor(level):
                 _audit_logger.log(
                     level, "%s: %s", record.kind, record.reason, extra={"audit": record}

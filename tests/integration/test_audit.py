@@ -118,7 +118,7 @@ def test_records_are_logged_with_what_they_hold(
     until(lambda: len(caplog.records) == 2, "the log")
     first, second = caplog.records
     assert first.name == "fraiseql_subscriptions.audit"
-    assert (first.levelno, second.levelno) == (logging.WARNING, logging.INFO)
+    assert (first.levelno, second.levelno) == (logging.INFO, logging.INFO)
     assert first.getMessage() == "revoked: revoked by user_id"
     record = first.__dict__["audit"]
     assert isinstance(record, AuditRecord)
@@ -212,6 +212,6 @@ def test_wrong_options_are_refused() -> None:
         ({"audit_data": 1}, "audit_data"),
     ):
         with pytest.raises(TypeError, match=named):
-            SubscriptionExecutor(**options)  # type: ignore[arg-type]
+            SubscriptionExecutor(**options)
     with pytest.raises(ValueError, match="audit_denials"):
         SubscriptionExecutor(audit_denials=-1)
