@@ -11,6 +11,8 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Final, NoReturn
 
+import orjson
+
 from .errors import SubscriptionsError, from_native
 from .loop import REFILL, Feed, LoopConsumer
 from .process import forked_error, is_forked
@@ -130,11 +132,20 @@ class Hub:
             try:
                 yield ids
             finally:
-                for one in ids:
-                    self._leftovers.pop(one, None)
-                    feed = self._find(one)
-                    if feed is not None:
-                        feed.buffer = deque()
+                self.empty(ids)
+
+    def empty(self, ids: list[str]) -> None:
+        """Drop what was taken of these subscriptions and not given out, but final messages."""
+        with self._lock:
+            for one in ids:
+                left = _final(self._leftovers.pop(one, None))
+                if left:
+                    self._leftovers[one] = deque(left)
+                feed = self._find(one)
+                if feed is not None:
+                    with feed.consumer.lock:
+                        taken, feed.buffer = feed.buffer, deque()
+                        feed.buffer.extend(_final(taken))
 
     def finish(self) -> None:
         """The executor closes: streams end after what is queued now."""
@@ -148,6 +159,17 @@ class Hub:
             self._consumers.clear()
         for consumer in consumers:
             consumer.close()
+
+
+def _final(messages: deque[bytes] | None) -> tuple[bytes, ...]:
+    """The last of the messages, taken, if it is the final one of its subscription."""
+    try:
+        last = messages.pop() if messages else None
+    except IndexError:  # its reader was faster
+        last = None
+    if last is not None and orjson.loads(last)["type"] != "next":
+        return (last,)
+    return ()
 
 
 class Stream:
@@ -182,7 +204,10 @@ class Stream:
     async def __anext__(self) -> bytes:
         buffer = self._feed.buffer
         if buffer and not self._closed:
-            return buffer.popleft()
+            try:
+                return buffer.popleft()
+            except IndexError:  # another thread has just emptied it
+                pass
         return await self._next()
 
     async def _next(self) -> bytes:
@@ -201,9 +226,11 @@ class Stream:
             if not feed.buffer and not feed.ended and consumer.refill(feed) == REFILL:
                 await asyncio.sleep(0)  # a busy subscription must not keep the loop to itself
                 continue
-            buffer = feed.buffer  # another thread may empty the feed by giving it a new one
-            if buffer:
-                return buffer.popleft()
+            if feed.buffer:
+                try:
+                    return feed.buffer.popleft()
+                except IndexError:  # another thread has just emptied it
+                    continue
             if feed.ended:
                 self._closed = True
                 raise StopAsyncIteration

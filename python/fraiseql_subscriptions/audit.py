@@ -1,8 +1,9 @@
 """Audit records: what was refused, ended or denied, and why.
 
 They go to the logger ``fraiseql_subscriptions.audit`` at the level INFO (WARNING for the circuit
-breaker), as the ``audit`` attribute of a log record, and to the executor's `audit` callable. A thread of the engine brings them, in order and a moment
-later: nobody who publishes or registers waits for a handler.
+breaker), as the ``audit`` attribute of a log record, and to the executor's `audit` callable. A
+thread of the engine brings them, in order and a moment later: nobody who publishes or registers
+waits for a handler.
 """
 
 from __future__ import annotations

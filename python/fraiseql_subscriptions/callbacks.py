@@ -133,6 +133,7 @@ class Callbacks(dict[int, Resolver]):
         "_lock",
         "_numbers",
         "_resolving",
+        "empty",
         "tasks",
     )
 
@@ -147,6 +148,8 @@ class Callbacks(dict[int, Resolver]):
         self._interrupts: dict[int, BaseException] = {}
         self._resolving: set[int] = set()
         self.tasks = TaskTable()
+        #: Set once there are streams.
+        self.empty: Callable[[list[str]], None] = lambda _: None
 
     # --- Called by the executor --------------------------------------------------------
 
@@ -379,6 +382,13 @@ class Callbacks(dict[int, Resolver]):
             self._auditor.tell(lost, text)
         except Exception as error:  # a handler's, or a record that is not as it should be
             self.log(8, f"audit records could not be told: {error!r}")
+
+    def emptied(self, count: int, ids: str) -> None:
+        """Drop what streams have taken of `count` subscriptions that may see nothing any more."""
+        try:
+            self.empty(ids.split())
+        except Exception as error:  # a loop's, that is closing
+            self.log(8, f"streams of {count} subscriptions could not be emptied: {error!r}")
 
     # --- Failures ----------------------------------------------------------------------
 

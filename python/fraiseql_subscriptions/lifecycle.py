@@ -123,6 +123,7 @@ class Engine:
             self._native = native
             self._hub = Hub(native, handle, self._leftovers)
             self._callbacks.tasks.open(native, handle)
+            self._callbacks.empty = self._hub.empty
             self._finalizer = weakref.finalize(self, _abandon, native, handle, self._hub)
             self._finalizer.atexit = False
             self._handle = handle

@@ -228,3 +228,31 @@ def test_wrong_contexts_are_refused(executor: SubscriptionExecutor) -> None:
         executor.update_context("c", None)  # type: ignore[arg-type]
     publish(executor, 1, 1)
     assert ids(executor.next_events(id)) == [1]
+
+
+@in_loop
+async def test_what_a_stream_has_taken_goes_with_an_expired_context() -> None:
+    async with SubscriptionExecutor() as executor:
+        context = SecurityContext(tenant_id=1, expires_at=time.time() + 0.3)
+        async with executor.subscribe(QUERY, context=context) as stream:
+            for number in range(20):
+                await executor.publish("changed", "things", {"id": number, "tenant_id": 1})
+            assert ids([await anext(stream)]) == [0]  # the others are in its buffer now
+            deadline = time.monotonic() + 10
+            while not executor.get_metrics()["ended"]["expired"] or len(stream._feed.buffer) > 1:
+                assert time.monotonic() < deadline
+                await asyncio.to_thread(threading.Event().wait, 0.01)
+            assert [code(one) async for one in stream] == ["EXPIRED"]
+
+
+@in_loop
+async def test_a_final_message_that_a_stream_has_taken_is_kept() -> None:
+    async with SubscriptionExecutor() as executor:
+        id = executor.register_subscription("c", 1, QUERY, tenant_id=1)  # noqa: A001
+        stream = executor.stream(id)
+        for number in range(3):
+            await executor.publish("changed", "things", {"id": number, "tenant_id": 1})
+        assert executor.invalidate({}) == 1
+        assert ids([await anext(stream)]) == [0]
+        executor.update_context("c", SecurityContext(tenant_id=2))
+        assert [json.loads(one)["type"] async for one in stream] == ["complete"]

@@ -51,7 +51,7 @@ uintptr_t fsq_current_thread(void);
 void fsq_call_integers(PyObject *reference, const char *method, const int64_t *first, int64_t first_count,
                        const int64_t *second, int64_t second_count, uintptr_t thread);
 
-/* table.method(number, message), where method is log or audit. thread as above. */
+/* table.method(number, message), where method is log, audit or emptied. thread as above. */
 void fsq_tell(PyObject *reference, const char *method, int number, const char *message, int64_t length,
               uintptr_t thread);
 

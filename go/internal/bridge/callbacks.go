@@ -8,6 +8,7 @@ import "C"
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -243,6 +244,11 @@ func (c *Callbacks) Log(t *bus.Thread, level int, message string) {
 
 // Audit implements executor.Python.
 func (c *Callbacks) Audit(t *bus.Thread, lost int, records []byte) { c.tell(t, "audit", lost, records) }
+
+// Emptied implements executor.Python.
+func (c *Callbacks) Emptied(t *bus.Thread, ids []string) {
+	c.tell(t, "emptied", len(ids), []byte(strings.Join(ids, " ")))
+}
 
 func (c *Callbacks) tell(t *bus.Thread, method string, number int, text []byte) {
 	name := C.CString(method)

@@ -82,6 +82,8 @@ func (r *resolvers) Audit(_ *bus.Thread, lost int, records []byte) {
 	r.audited, r.lost = append(r.audited, some...), r.lost+lost
 }
 
+func (r *resolvers) Emptied(*bus.Thread, []string) {}
+
 func (r *resolvers) Attach() (*bus.Thread, func(), bool) {
 	return &bus.Thread{Engine: true}, func() {}, true
 }

@@ -119,7 +119,14 @@ func (x *Executor) expireContexts() {
 		return
 	}
 	x.Audit(AuditRecord{Kind: AuditExpired, Reason: "contexts have expired", Code: "EXPIRED", Count: r.ended})
-	x.Lend(func(t *bus.Thread) { x.concludeReplacing(t, r) })
+	ids := make([]string, 0, len(r.emptied))
+	for _, s := range r.emptied {
+		ids = append(ids, s.ID())
+	}
+	x.Lend(func(t *bus.Thread) {
+		x.python.Emptied(t, ids)
+		x.concludeReplacing(t, r)
+	})
 }
 
 // takeExpired is the live subscriptions of the cohorts that have expired. Nobody

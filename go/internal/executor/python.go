@@ -21,6 +21,9 @@ type Python interface {
 	// Audit hands over records, a JSON list; lost is how many more there were no room
 	// for.
 	Audit(t *bus.Thread, lost int, records []byte)
+	// Emptied says that what the application's streams have taken of subscriptions, and
+	// not given out, is not to be given out.
+	Emptied(t *bus.Thread, ids []string)
 	// Attach makes the calling goroutine's OS thread one that may call Python,
 	// until detach. ok is false when the interpreter is going away.
 	Attach() (t *bus.Thread, detach func(), ok bool)
