@@ -30,12 +30,14 @@ type resolvers struct {
 	logged    []string
 	audited   []executor.AuditRecord
 	lost      int
+	told      chan struct{} // has something when records were audited
 }
 
 func newResolvers() *resolvers {
 	return &resolvers{
 		table:    make(map[int]func(*bus.Thread, []byte, executor.Call) executor.Result),
 		released: make(map[int]int),
+		told:     make(chan struct{}, 1),
 	}
 }
 
@@ -80,6 +82,10 @@ func (r *resolvers) Audit(_ *bus.Thread, lost int, records []byte) {
 		panic(err)
 	}
 	r.audited, r.lost = append(r.audited, some...), r.lost+lost
+	select {
+	case r.told <- struct{}{}:
+	default:
+	}
 }
 
 func (r *resolvers) Emptied(*bus.Thread, []string) {}

@@ -85,3 +85,8 @@ func (x *Executor) FinishOnly(s *Subscription) {
 func SetClock(x *Executor, now func() int64, after func(d time.Duration, f func()) (stop func() bool)) {
 	x.clock = clock{now, after}
 }
+
+// Dispatch decides for ev and answers it, as a bus would have it done.
+func (x *Executor) Dispatch(t *bus.Thread, ev *event.Event) {
+	x.DispatchEventToSubscriptions(t, ev).Deliver(t, event.Position{})
+}
