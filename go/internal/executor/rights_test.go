@@ -335,6 +335,9 @@ func TestWhatIsQueuedIsReadBeforeAnInvalidationsEnd(t *testing.T) {
 	if ended, err := x.Invalidate(&bus.Thread{}, []byte(`{}`)); ended != 1 || err != nil {
 		t.Fatal(ended, err)
 	}
+	if ended, err := x.Invalidate(&bus.Thread{}, []byte(`{}`)); ended != 0 || err != nil {
+		t.Error("ended again", ended, err)
+	}
 	if got := read(x, s); len(got) != 2 || got[1] != `{"id":"","type":"complete"}` {
 		t.Errorf("read %v", got)
 	}
