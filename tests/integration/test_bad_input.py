@@ -298,6 +298,10 @@ def test_every_call_after_close_says_so(
         lambda: executor.close_connection("c"),
         lambda: executor.register_resolver(id, print),
         lambda: executor.subscriptions_by_channel("c"),
+        lambda: executor.update_context("c", SecurityContext()),
+        lambda: executor.revoke(user_id="u"),
+        lambda: executor.invalidate({}),
+        lambda: executor.explain("t", "c", {}),
         executor.get_metrics,
         executor.metrics_text,
     ]

@@ -44,6 +44,7 @@ def test_every_call_in_a_child_forked_after_loading_is_a_forked_process_error(
             """
             import asyncio, gc
             from fraiseql_subscriptions import ForkedProcessError, SubscriptionExecutor
+            from fraiseql_subscriptions import SecurityContext
             executor = SubscriptionExecutor()
             query = "subscription { a { id } }"
             id = executor.register_subscription("c", "s", query, resolver=print)
@@ -71,6 +72,10 @@ def test_every_call_in_a_child_forked_after_loading_is_a_forked_process_error(
                 lambda: executor.complete_subscription(id),
                 lambda: executor.close_connection("c"),
                 lambda: executor.subscriptions_by_channel("c"),
+                lambda: executor.update_context("c", SecurityContext()),
+                lambda: executor.revoke(user_id="u"),
+                lambda: executor.invalidate({}),
+                lambda: executor.explain("t", "c", {}),
                 lambda: executor.get_metrics(),
                 lambda: executor.metrics_text(),
                 lambda: executor.health(),

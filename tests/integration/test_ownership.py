@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from fraiseql_subscriptions import SubscriptionExecutor
+from fraiseql_subscriptions import SecurityContext, SubscriptionExecutor
 
 QUERY = "subscription { a { id } }"
 
@@ -135,6 +135,10 @@ def test_no_object_is_leaked_by_any_call(executor: SubscriptionExecutor) -> None
         executor.next_events(resolved)
         executor.drain()
         executor.subscriptions_by_channel("a")
+        executor.update_context("c", SecurityContext(tenant_id=1, claims={"n": [1]}))
+        executor.explain("t", "a", data)
+        executor.revoke(user_id="nobody")
+        executor.invalidate({"connection_id": "nobody"})
         executor.get_metrics(), executor.metrics_text(), executor.health()
         for wrong in ("sub-0-0", "{"):
             with contextlib.suppress(ValueError):
