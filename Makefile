@@ -10,7 +10,7 @@ develop = ./scripts/prerequisites.sh $(2) && python=$$(./scripts/develop.sh $(1)
 
 .PHONY: help
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 	@echo
 	@echo '  PYTHONS="3.12 3.13" limits the interpreters; ARGS="…" goes to demo, bench, soak, gotest, pytest.'
 
@@ -55,6 +55,12 @@ bench: ## run benchmarks/ and print one table (BRIEF=1: short)
 .PHONY: soak
 soak: ## ten million events with subscriptions coming and going, watched (ARGS="--events 1000000")
 	@$(call develop,bench,servers) && "$$python" benchmarks/soak.py $(ARGS)
+
+.PHONY: benchstat
+benchstat: ## the lock-free queue against its mutex twin, at GOMAXPROCS 1, 2 and 8
+	@./scripts/prerequisites.sh && mkdir -p build && \
+	go test ./go/internal/queue -run '^$$' -bench . -cpu 1,2,8 -count 10 -benchtime 100ms $(ARGS) >build/queue.txt && \
+	go tool benchstat -col /twin build/queue.txt
 
 .PHONY: wheel
 wheel: ## a wheel for every CPython of this machine, in dist/
