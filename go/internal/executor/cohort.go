@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/limit"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
 )
@@ -63,9 +64,10 @@ type member struct {
 	subscription *Subscription
 	cohort       *cohort
 	inbox        *queue.Queue
-	before       *member // the membership before it, until that is retired; under Executor.mu
-	slot         int32   // in cohort.members, under Executor.mu
-	moved        bool    // its use of a resolver went to the next; under Executor.mu
+	user         *limit.User // whose rate it counts for; nil: nobody's
+	before       *member     // the membership before it, until that is retired; under Executor.mu
+	slot         int32       // in cohort.members, under Executor.mu
+	moved        bool        // its use of a resolver went to the next; under Executor.mu
 	after        atomic.Uint64
 	until        atomic.Uint64 // 0: no end
 }

@@ -108,6 +108,7 @@ func (x *Executor) unlist(s *Subscription, uses map[int]int) map[int]int {
 		return uses
 	}
 	delete(x.clients, clientKey{s.connection, s.clientID})
+	x.limits.book.Release(s.account, x.limits.elapsed())
 	if s.policy().Overflow == queue.Block {
 		x.waiting.subscriptions.Add(-1)
 	}

@@ -117,6 +117,14 @@ func (x *Executor) changeContext(t *bus.Thread, s *Subscription, registration Re
 		return
 	}
 	from := old.cohort
+	account, err := x.limits.book.Move(s.account, parts.spec.user, x.limits.elapsed())
+	if err != nil {
+		x.mu.Unlock()
+		x.refused(err)
+		x.endFor(t, s, newEnding(Final{Message: sentence(err), Code: string(fault.CodeOf(err))}, EndLimit), r)
+		return
+	}
+	s.account = account
 	key := parts.spec.answerKey(registration, s.number, from.answer.resolver, from.answer.flags)
 	m := &member{inbox: old.inbox, before: old}
 	m.after.Store(math.MaxUint64)

@@ -50,6 +50,7 @@ type delivery struct {
 	filtered   int
 	queued     atomic.Int64
 	keys       []eventKey
+	moment     int64 // of the delivery, on the limits' clock, where there are rates
 	// publication is the event's, which waits where a policy wants that; or nil.
 	publication *publication
 }
@@ -213,6 +214,9 @@ func (d *delivery) NeedsPython() bool { return d.python > 0 }
 func (d *delivery) Deliver(t *bus.Thread, at event.Position) {
 	x := d.executor
 	began := time.Now()
+	if x.limits.rates != nil {
+		d.moment = x.limits.elapsed()
+	}
 	d.publication, _ = d.event.Publication.(*publication)
 	d.event.Publication = nil // the history keeps the event
 	defer d.publication.wasDelivered()
@@ -319,6 +323,9 @@ func (d *delivery) queueTargets(from, to int) {
 }
 
 func (d *delivery) queueSlots(slots []atomic.Pointer[member], response *queue.Response, wakes *wakes) (queued int64) {
+	if d.executor.limits.rates != nil {
+		return d.queuePaced(slots, response, wakes)
+	}
 	offset := d.event.Offset
 	for i := range slots {
 		if m := slots[i].Load(); m != nil && m.takes(offset) && d.executor.QueueResponse(m, response, d.publication, wakes) {

@@ -21,12 +21,15 @@ const (
 	EndRevoked          EndReason = "revoked"       // its user or tenant was
 	EndExpired          EndReason = "expired"       // its context did
 	EndInvalidated      EndReason = "invalidated"   // by the application's filter
+	EndViolations       EndReason = "violations"    // its connection had too many
+	EndLimit            EndReason = "limit"         // its new user has no room for it
 )
 
 // reasons are what a new executor's metrics show at zero.
 var reasons = []string{
 	string(EndCompleted), string(EndConnectionClosed), string(EndExecutorClosed), string(EndSlowConsumer),
 	string(EndForbidden), string(EndRevoked), string(EndExpired), string(EndInvalidated),
+	string(EndViolations), string(EndLimit),
 }
 
 // Final is the last message of a subscription that the server ended: an error
@@ -111,9 +114,11 @@ func (x *Executor) ended(reason EndReason, n int) {
 	}
 }
 
-// unlistEnded takes what finish has ended out of the tables. What that releases of
+// unlistEnded ends what connections have that were cut off, and takes what finish has
+// ended out of the tables. What that releases of
 // Python's is owed to t.
 func (x *Executor) unlistEnded(t *bus.Thread) {
+	x.endTripped(t)
 	if !x.endings.any.Load() {
 		return
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/memory"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/limit"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/metrics"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/security"
@@ -80,6 +81,7 @@ type Executor struct {
 	waiting waiting
 	endings endings
 	slow    slowLog
+	limits  limiter
 
 	audit    auditLog
 	clock    clock
@@ -130,9 +132,13 @@ func New(number int, options Options, python Python) (*Executor, error) {
 	if x.queue, err = options.Queue.policy(); err != nil {
 		return nil, err
 	}
+	if err = x.limits.open(options.Limits); err != nil {
+		return nil, err
+	}
+	x.limits.breaker = limit.NewBreaker(100, time.Minute)
 	x.workers = newWorkers(python, func(cause any) { x.LogPanic("a thread of the engine panicked", cause) })
 	x.log = slog.New(&logHandler{executor: x})
-	x.metrics = metrics.New(x.gauges, append(slices.Sorted(maps.Keys(overflows)), droppedRevoked), reasons)
+	x.metrics = metrics.New(x.gauges, append(slices.Sorted(maps.Keys(overflows)), droppedRevoked, droppedRate), reasons, limitNames, violations)
 	switch options.Bus.Kind {
 	case "memory":
 		x.bus = memory.New(x, options.Bus.History)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/limit"
 )
 
 // Remains says what is left in the tables of an executor without subscriptions.
@@ -18,6 +19,7 @@ func (x *Executor) Remains() string {
 		len(x.waiting.bySubscription), len(x.waiting.publications), len(x.endings.ended), len(x.fields.known), len(x.fields.free),
 		len(x.expiries.heap), int(x.expiries.any.Load()),
 	}
+	sizes = append(sizes, x.limits.book.Sizes()...)
 	for _, size := range sizes {
 		if size > 0 {
 			return fmt.Sprint(sizes)
@@ -89,4 +91,21 @@ func SetClock(x *Executor, now func() int64, after func(d time.Duration, f func(
 // Dispatch decides for ev and answers it, as a bus would have it done.
 func (x *Executor) Dispatch(t *bus.Thread, ev *event.Event) {
 	x.DispatchEventToSubscriptions(t, ev).Deliver(t, event.Position{})
+
+// SetElapsed replaces the clock of the rates and of the breaker, before the first
+// registration.
+func SetElapsed(x *Executor, elapsed func() int64) { x.limits.elapsed = elapsed }
+
+// SetBreaker replaces what the policy says of violations, before the first
+// registration.
+func SetBreaker(x *Executor, most int, window time.Duration) {
+	x.limits.breaker = limit.NewBreaker(most, window)
+}
+
+// Kept is how many channels and connections the limits remember.
+func (x *Executor) Kept() (channels, connections int) {
+	if x.limits.channels != nil {
+		channels = x.limits.channels.Len()
+	}
+	return channels, x.limits.breaker.Len()
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/filter"
-	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/security"
 )
 
@@ -36,25 +35,6 @@ type BusOptions struct {
 	History int    `json:"history"` // events a channel
 }
 
-// Limits bound what one call may ask for. Zero means unlimited.
-type Limits struct {
-	QueryBytes      int `json:"max_query_bytes"`
-	QueryFields     int `json:"max_query_fields"`
-	QueryDepth      int `json:"max_query_depth"`
-	QueryAliases    int `json:"max_query_aliases"`
-	QueryDirectives int `json:"max_query_directives"`
-	VariablesBytes  int `json:"max_variables_bytes"`
-	EventBytes      int `json:"max_event_bytes"`
-	FilterDepth     int `json:"max_filter_depth"`
-}
-
-func (l Limits) query() query.Limits {
-	return query.Limits{
-		Bytes: l.QueryBytes, Fields: l.QueryFields, Depth: l.QueryDepth,
-		Aliases: l.QueryAliases, Directives: l.QueryDirectives, VariablesBytes: l.VariablesBytes,
-	}
-}
-
 // ParseOptions reads an executor's settings.
 func ParseOptions(text string) (Options, error) {
 	var options Options
@@ -78,7 +58,8 @@ type spec struct {
 	context    *security.Context // nil: trusted, no checks
 	// contextJSON is the context as the application gave it, for resolvers' info.
 	contextJSON []byte
-	expires     int64 // when the context does, in unix nanoseconds; 0: never
+	user        string // whose limits count, "": nobody's
+	expires     int64  // when the context does, in unix nanoseconds; 0: never
 	queue       *queuePolicy
 	positions   bool
 	shared      bool
@@ -131,7 +112,7 @@ func (x *Executor) parseSpec(text string) (*spec, error) {
 		if s.context, err = security.ParseContext(options.Context); err != nil {
 			return nil, err
 		}
-		s.contextJSON = options.Context
+		s.contextJSON, s.user = options.Context, s.context.User.Name()
 		if !s.context.ExpiresAt.IsZero() {
 			s.expires = max(s.context.ExpiresAt.UnixNano(), 1)
 		}

@@ -11,25 +11,27 @@ import (
 
 // PublishWithExecutor publishes events through the bus: accepted and dispatched
 // on this node, or an error and neither. All are accepted or none. Errors:
-// InvalidValue, LimitExceeded, EngineClosed.
+// InvalidValue, LimitExceeded, RateLimited, EngineClosed.
 func (x *Executor) PublishWithExecutor(t *bus.Thread, events []*event.Event, wait bus.Wait) ([]bus.Receipt, error) {
 	if err := x.checkOpen(); err != nil {
 		return nil, err
 	}
-	for _, ev := range events {
-		if err := x.checkEvent(ev); err != nil {
-			return nil, err
-		}
+	if err := x.checkEvents(events); err != nil {
+		x.refused(err)
+		return nil, err
 	}
 	publish := x.bus.PublishWithExecutor
 	if x.waitsForRoom(t, wait) {
 		publish = x.publishAndWait
 	}
 	receipts, err := publish(t, events, wait)
-	if err == nil {
-		x.metrics.Published(len(events))
+	if err != nil {
+		x.giveChannels(events)
+		x.refused(err)
+		return nil, err
 	}
-	return receipts, err
+	x.metrics.Published(len(events))
+	return receipts, nil
 }
 
 // publishAndWait is for a publisher that waits for room: its tickets are those of
@@ -52,9 +54,19 @@ func (x *Executor) publishAndWait(t *bus.Thread, events []*event.Event, wait bus
 	return receipts, err
 }
 
+// checkEvents refuses all events or none. Those that pass have their tokens.
+func (x *Executor) checkEvents(events []*event.Event) error {
+	for _, ev := range events {
+		if err := x.checkEvent(ev); err != nil {
+			return err
+		}
+	}
+	return x.takeChannels(events)
+}
+
 func (x *Executor) checkEvent(ev *event.Event) error {
 	if limit := x.options.Limits.EventBytes; limit > 0 && len(ev.Data) > limit {
-		return fault.New(fault.LimitExceeded, "max_event_bytes is %d, the event's data has %d bytes", limit, len(ev.Data))
+		return fault.Exceeded(fault.LimitExceeded, "max_event_bytes", float64(limit), float64(len(ev.Data)), "max_event_bytes is %d, the event's data has %d bytes", limit, len(ev.Data))
 	}
 	if err := channel.Validate(ev.Channel); err != nil {
 		return err

@@ -25,11 +25,13 @@ const longText = 4096
 
 // RegisterSubscription makes a subscription live. Nothing remains of one that is
 // refused. Its errors are InvalidQuery, DuplicateSubscription, LimitExceeded,
-// Forbidden, InvalidValue and EngineClosed.
+// TooManyViolations, Forbidden, InvalidValue and EngineClosed.
 func (x *Executor) RegisterSubscription(t *bus.Thread, r Registration) (*Subscription, error) {
 	s, err := x.register(t, r)
 	if err != nil {
 		x.auditRefusal(r, err)
+		x.refused(err)
+		x.countViolation(t, r.Connection, err)
 	}
 	return s, err
 }
@@ -45,12 +47,13 @@ func (x *Executor) register(t *bus.Thread, r Registration) (*Subscription, error
 	}
 	s := &Subscription{executor: x, connection: r.Connection, clientID: r.Subscription}
 	s.inbox.Store(&s.own)
+	x.freeEnded(t)
 	t.Lock(&x.mu)
 	if compiled.spec.isExpired(x.clock.now()) {
 		x.mu.Unlock()
 		return nil, fault.New(fault.Forbidden, "the context expired at %s; register with one that is still good", compiled.spec.context.ExpiresAt.UTC().Format(time.RFC3339))
 	}
-	if err := x.admit(s); err != nil {
+	if err := x.admit(s, compiled.spec); err != nil {
 		x.mu.Unlock()
 		return nil, err
 	}
@@ -134,14 +137,19 @@ func (x *Executor) compileMissing(found *compiled, r Registration) (err error) {
 	return err
 }
 
-// admit enters s into the tables by which it is found. x.mu is held.
-func (x *Executor) admit(s *Subscription) error {
+// admit reserves what s takes of the limits, and enters it into the tables by which
+// it is found. x.mu is held.
+func (x *Executor) admit(s *Subscription, asked *spec) error {
 	if err := x.checkOpen(); err != nil {
 		return err
 	}
 	key := clientKey{s.connection, s.clientID}
 	if x.clients[key] != nil {
 		return fault.New(fault.DuplicateSubscription, "connection %q already has a live subscription %q; complete it first or choose another id", s.connection, s.clientID)
+	}
+	var err error
+	if s.account, err = x.openAccount(s.connection, asked); err != nil {
+		return err
 	}
 	x.lastNumber++
 	s.number = x.lastNumber
@@ -218,7 +226,7 @@ func (x *Executor) cohortFor(key answerKey, parts compiled, s *Subscription) *co
 
 // enter makes m the membership of s in c. x.mu is held.
 func (x *Executor) enter(m *member, s *Subscription, c *cohort) {
-	m.subscription, m.cohort = s, c
+	m.subscription, m.cohort, m.user = s, c, s.account.User
 	c.members.add(m)
 	c.place.Weigh(1)
 }

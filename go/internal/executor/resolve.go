@@ -36,7 +36,7 @@ func (d *delivery) resolve(t *bus.Thread, at event.Position) {
 		if pending := d.works[one.work].pending; pending != nil {
 			one.cohort.members.each(func(m *member) {
 				var wakes wakes
-				if place := queue.PendingKeyed(one.key); m.takes(d.event.Offset) && x.QueueResponse(m, place, d.publication, &wakes) {
+				if place := queue.PendingKeyed(one.key); m.takes(d.event.Offset) && x.paces(m, d.moment) && x.QueueResponse(m, place, d.publication, &wakes) {
 					wakes.Flush()
 					x.pending.add(t, pending, m, place)
 					d.queued.Add(1)

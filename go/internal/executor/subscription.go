@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/limit"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
 )
 
@@ -32,15 +33,17 @@ type Subscription struct {
 	// handed on.
 	streamed atomic.Bool
 	ending   atomic.Pointer[ending] // nil while it is live
+	bucket   limit.Bucket           // of its rate
 
 	number     uint64
 	connection string
 	clientID   string
 
 	// Under Executor.mu.
-	first          member        // the membership it was registered with
-	current        *member       // where new events reach it; nil once it has ended, read or not
-	previous, next *Subscription // in its connection's list
+	first          member         // the membership it was registered with
+	current        *member        // where new events reach it; nil once it has ended, read or not
+	account        *limit.Account // what the limits count it under
+	previous, next *Subscription  // in its connection's list
 
 	// Under pendingAnswers.mu.
 	pending []*pendingAnswer

@@ -22,7 +22,7 @@ func Compile(text []byte, maxDepth int) (*Filter, error) {
 		return nil, fault.New(fault.InvalidValue, "the filter cannot be read (%w); give a JSON object", err)
 	}
 	if depth := depthOf(d.Root()); maxDepth > 0 && depth > maxDepth {
-		return nil, fault.New(fault.LimitExceeded, "the filter is %d levels deep and max_filter_depth is %d; nest fewer all, any and not", depth, maxDepth)
+		return nil, fault.Exceeded(fault.LimitExceeded, "max_filter_depth", float64(maxDepth), float64(depth), "the filter is %d levels deep and max_filter_depth is %d; nest fewer all, any and not", depth, maxDepth)
 	}
 	c, err := compile("the filter", d.Root())
 	if err != nil {

@@ -66,6 +66,9 @@ type Set struct {
 	ended          family // by reason
 	refused        family // by code
 	auditLost      counter
+	rejected       family // by limit
+	violations     family // by kind
+	breakerTrips   counter
 	latency        histogram
 
 	gauges   func() Gauges
@@ -74,12 +77,15 @@ type Set struct {
 
 // New makes a Set that asks gauges for the current state whenever it is read,
 // on the reader's goroutine. policies are the overflow policies' public names,
-// reasons those for which subscriptions end.
-func New(gauges func() Gauges, policies, reasons []string) *Set {
+// reasons those for which subscriptions end, limits and violations those that there
+// are.
+func New(gauges func() Gauges, policies, reasons, limits, violations []string) *Set {
 	s := &Set{gauges: gauges, registry: prometheus.NewRegistry()}
 	// Series that exist from the start can be alerted on before they first grow.
 	s.dropped.declare(policies...)
 	s.ended.declare(reasons...)
+	s.rejected.declare(limits...)
+	s.violations.declare(violations...)
 	s.denied.declare("tenant", "row", "federation", "scope", "rbac", "expired")
 	// It can't fail: the registry is new and the descriptions are constant.
 	s.registry.MustRegister(newExposition(s))
@@ -125,6 +131,15 @@ func (s *Set) Refused(code string) { s.refused.add(code, 1) }
 
 // AuditLost counts an audit record that there was no room for.
 func (s *Set) AuditLost() { s.auditLost.add(1) }
+
+// Rejected counts n calls refused, or events withheld, by a limit.
+func (s *Set) Rejected(limit string, n int) { s.rejected.add(limit, n) }
+
+// Violated counts n violations of a kind.
+func (s *Set) Violated(kind string, n int) { s.violations.add(kind, n) }
+
+// BreakerTripped counts a connection that was cut off for its violations.
+func (s *Set) BreakerTripped() { s.breakerTrips.add(1) }
 
 // Denied counts n deliveries refused by a security module; its String is the
 // name it is counted under.

@@ -26,7 +26,7 @@ func fixed() Gauges {
 }
 
 func newSet(gauges func() Gauges) *Set {
-	return New(gauges, []string{"drop_oldest", "drop_newest"}, []string{"completed", "slow"})
+	return New(gauges, []string{"drop_oldest", "drop_newest"}, []string{"completed", "slow"}, []string{"max_subscriptions"}, []string{"rate"})
 }
 
 // used is a Set in which every number is different.
@@ -49,6 +49,11 @@ func used() *Set {
 	s.Dropped("drop_oldest", 5)
 	s.Dropped("drop_newest", 6)
 	s.Dropped("latest", 8)
+	s.Rejected("max_subscriptions", 13)
+	s.Violated("rate", 14)
+	for range 15 {
+		s.BreakerTripped()
+	}
 	s.Denied(name("tenant"), 9)
 	s.Denied(name("row"), 11)
 	return s
@@ -60,7 +65,7 @@ func TestSnapshotHasEveryCountUnderItsPublicName(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{"total":10,"active":7,"completed":2,"errored":1,"ended":{"completed":2,"slow":1},"published":30,"dispatched":29,"delivered":100,` +
-		`"dropped":{"drop_newest":6,"drop_oldest":5,"latest":8},"denied":{"expired":0,"federation":0,"rbac":0,"row":11,"scope":0,"tenant":9},"filtered":12,"refused":{},"audit_lost":0,"resolver_errors":3,` +
+		`"dropped":{"drop_newest":6,"drop_oldest":5,"latest":8},"denied":{"expired":0,"federation":0,"rbac":0,"row":11,"scope":0,"tenant":9},"filtered":12,"refused":{},"audit_lost":0,"rejected":{"max_subscriptions":13},"violations":{"rate":14},"breaker_trips":15,"resolver_errors":3,` +
 		`"queued":21,"queued_bytes":4096,"bus":{"memory":{"published":30,"dispatched":28,"pending":2,"retained":15}}}`
 	if string(text) != want {
 		t.Errorf("got  %s\nwant %s", text, want)
@@ -73,7 +78,7 @@ func TestAFreshSetShowsItsSeriesAtZero(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{"total":0,"active":0,"completed":0,"errored":0,"ended":{"completed":0,"slow":0},"published":0,"dispatched":0,"delivered":0,` +
-		`"dropped":{"drop_newest":0,"drop_oldest":0},"denied":{"expired":0,"federation":0,"rbac":0,"row":0,"scope":0,"tenant":0},"filtered":0,"refused":{},"audit_lost":0,"resolver_errors":0,` +
+		`"dropped":{"drop_newest":0,"drop_oldest":0},"denied":{"expired":0,"federation":0,"rbac":0,"row":0,"scope":0,"tenant":0},"filtered":0,"refused":{},"audit_lost":0,"rejected":{"max_subscriptions":0},"violations":{"rate":0},"breaker_trips":0,"resolver_errors":0,` +
 		`"queued":0,"queued_bytes":0,"bus":{}}`
 	if string(text) != want {
 		t.Errorf("got  %s\nwant %s", text, want)
@@ -125,7 +130,7 @@ func TestTextHoldsEverySeriesWithItsValueTypeAndHelp(t *testing.T) {
 		"responses_dropped_total policy=latest": 8,
 		"deliveries_denied_total module=tenant": 9, "deliveries_denied_total module=row": 11,
 		"deliveries_denied_total module=federation": 0, "deliveries_denied_total module=expired": 0, "deliveries_denied_total module=scope": 0, "deliveries_denied_total module=rbac": 0,
-		"deliveries_filtered_total": 12, "resolver_errors_total": 3, "audit_records_lost_total": 0, "queued_responses": 21, "queued_bytes": 4096,
+		"deliveries_filtered_total": 12, "rejected_total limit=max_subscriptions": 13, "violations_total kind=rate": 14, "breaker_trips_total": 15, "resolver_errors_total": 3, "audit_records_lost_total": 0, "queued_responses": 21, "queued_bytes": 4096,
 		"bus_published_total bus=memory": 30, "bus_dispatched_total bus=memory": 28,
 		"bus_pending_events bus=memory": 2, "bus_retained_events bus=memory": 15,
 		"dispatch_duration_seconds": 0,

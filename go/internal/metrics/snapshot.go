@@ -17,6 +17,9 @@ type Snapshot struct {
 	Filtered       uint64            `json:"filtered"`
 	Refused        map[string]uint64 `json:"refused"` // registrations, by code
 	AuditLost      uint64            `json:"audit_lost"`
+	Rejected       map[string]uint64 `json:"rejected"`   // by limit
+	Violations     map[string]uint64 `json:"violations"` // by kind
+	BreakerTrips   uint64            `json:"breaker_trips"`
 	ResolverErrors uint64            `json:"resolver_errors"`
 	Queued         int64             `json:"queued"`
 	QueuedBytes    int64             `json:"queued_bytes"`
@@ -43,6 +46,9 @@ func (s *Set) Snapshot() Snapshot {
 		Filtered:       s.filtered.value(),
 		Refused:        s.refused.values(),
 		AuditLost:      s.auditLost.value(),
+		Rejected:       s.rejected.values(),
+		Violations:     s.violations.values(),
+		BreakerTrips:   s.breakerTrips.value(),
 		ResolverErrors: s.resolverErrors.value(),
 		Queued:         gauges.Queued,
 		QueuedBytes:    gauges.QueuedBytes,

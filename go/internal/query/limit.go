@@ -37,16 +37,22 @@ const (
 	// maxPlanFields bounds a plan's memory: what a query selects, once for
 	// every concrete type that an abstract selection can turn out to be.
 	maxPlanFields = 50_000
+	// boundsSpreads names max_query_fields in a sentence about spreads.
+	boundsSpreads = "max_query_fields, which bounds them too,"
 )
 
 // exceeded is the error of every limit: which, its value, what was asked. what
 // holds one %s for the number.
 func exceeded(limit string, allowed, asked int, what string) error {
+	sentence := limit
+	if limit == boundsSpreads {
+		limit = "max_query_fields"
+	}
 	number := strconv.Itoa(asked)
 	if asked >= countCeiling {
 		number = "more than " + strconv.Itoa(countCeiling)
 	}
-	return fault.New(fault.LimitExceeded, "%s; %s is %d", fmt.Sprintf(what, number), limit, allowed)
+	return fault.Exceeded(fault.LimitExceeded, limit, float64(allowed), float64(asked), "%s; %s is %d", fmt.Sprintf(what, number), sentence, allowed)
 }
 
 // scan reads the tokens once before the parser does: it reports what is not a
@@ -97,7 +103,7 @@ func (c *cost) check(limits Limits) error {
 		what           string
 	}{
 		{"max_query_fields", orElse(limits.Fields, maxPlanFields), c.fields, "the query selects %s fields"},
-		{"max_query_fields, which bounds them too,", orElse(limits.Fields, maxPlanFields), c.spreads, "the query spreads %s fragments"},
+		{boundsSpreads, orElse(limits.Fields, maxPlanFields), c.spreads, "the query spreads %s fragments"},
 		{"max_query_depth", orElse(limits.Depth, maxNesting), c.depth, "the query nests fields to depth %s"},
 		{"max_query_aliases", orElse(limits.Aliases, math.MaxInt), c.aliases, "the query has %s aliases"},
 		{"max_query_directives", orElse(limits.Directives, math.MaxInt), c.directives, "the query has %s directives"},

@@ -39,6 +39,18 @@ func Integer(n int64) Identifier {
 	return Identifier{kind: integer, text: strconv.FormatInt(n, 10)}
 }
 
+// Name is a text that two identifiers share when they are equal by type and value,
+// and only then; "" for none.
+func (id *Identifier) Name() string {
+	switch id.kind {
+	case absent:
+		return ""
+	case float:
+		return string(append([]byte{'0' + byte(id.kind)}, document.AppendCanonical(nil, id.number)...))
+	}
+	return string('0'+rune(id.kind)) + id.text
+}
+
 // Absent reports whether there is no identifier.
 func (id Identifier) Absent() bool { return id.kind == absent }
 

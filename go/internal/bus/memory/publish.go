@@ -82,7 +82,7 @@ func (b *Bus) refusal() error {
 		return fault.New(fault.EngineClosed, "the executor is closed; nothing was published")
 	}
 	if pending := b.flight.len(); pending >= maxPending {
-		return fault.New(fault.LimitExceeded, "%d events wait to be dispatched, the most there may be; nothing was published, publish again when resolvers have caught up", pending)
+		return fault.Exceeded(fault.LimitExceeded, "max_pending_events", maxPending, float64(pending+1), "%d events wait to be dispatched, the most there may be; nothing was published, publish again when resolvers have caught up", pending)
 	}
 	return nil
 }
