@@ -16,7 +16,7 @@ from harness.figure import Report
 from harness.script import main
 from harness.workload import CHANNEL, DATA, TYPE, drain_all, publish_cost, subscribe
 
-from fraiseql_subscriptions import SecurityContext, SubscriptionExecutor
+from fraiseql_subscriptions import Limits, SecurityContext, SubscriptionExecutor
 
 MATCHING = 10
 TARGET = 3.0
@@ -63,7 +63,10 @@ def measure(brief: bool) -> Report:
     report = Report()
     for key, (title, options) in WAYS.items():
         matching = partial(shifted, options)
-        with SubscriptionExecutor() as alone, SubscriptionExecutor() as among:
+        with (
+            SubscriptionExecutor(limits=Limits.unlimited()) as alone,
+            SubscriptionExecutor(limits=Limits.unlimited()) as among,
+        ):
             for executor in (alone, among):
                 subscribe(executor, MATCHING, matching)
             subscribe(among, many - MATCHING, options)

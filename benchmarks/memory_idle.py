@@ -21,7 +21,7 @@ from harness.gobench import go_benchmark
 from harness.script import main
 from harness.workload import CHANNEL, DATA, QUERY, TYPE, drain_all, in_new_process
 
-from fraiseql_subscriptions import SecurityContext, SubscriptionExecutor
+from fraiseql_subscriptions import Limits, SecurityContext, SubscriptionExecutor
 
 ONE_ORDER = "subscription ($id: Int) { orderUpdated(id: $id) { id status total } }"
 
@@ -42,7 +42,7 @@ def own(number: int) -> Mapping[str, Any]:
 def weigh(count: int, options: Callable[[int], Mapping[str, Any]]) -> tuple[float, float]:
     """Bytes a subscription and seconds to register them, in a process of its own."""
     process = psutil.Process()
-    with SubscriptionExecutor() as executor:
+    with SubscriptionExecutor(limits=Limits.unlimited()) as executor:
         executor.register_subscription("warm", "up", QUERY)
         executor.publish_event(TYPE, CHANNEL, DATA)
         executor.drain()
@@ -67,7 +67,7 @@ def weigh_python(count: int) -> tuple[float, float]:
     """Python's bytes a subscription: registered, its id kept; and read by a stream besides."""
 
     async def weigh() -> tuple[float, float]:
-        async with SubscriptionExecutor() as executor:
+        async with SubscriptionExecutor(limits=Limits.unlimited()) as executor:
             executor.stream(executor.register_subscription("warm", "up", QUERY)).close()
             tracemalloc.start()
             ids = [

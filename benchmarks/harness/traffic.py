@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
-from fraiseql_subscriptions import QueuePolicy, SubscriptionExecutor
+from fraiseql_subscriptions import Limits, QueuePolicy, SubscriptionExecutor
 
 from .workload import DATA, QUERY, TYPE, drain_all
 
@@ -205,7 +205,7 @@ def run(events: int, progress: Callable[[Findings], object] = lambda _: None) ->
 async def _run(found: Findings, progress: Callable[[Findings], object]) -> None:
     process = psutil.Process()
     begin = time.monotonic()
-    async with SubscriptionExecutor() as executor:
+    async with SubscriptionExecutor(limits=Limits.unlimited()) as executor:
         traffic = Traffic(executor, found)
         turns = ceil(found.events / _events_a_turn())
         sampled = 0

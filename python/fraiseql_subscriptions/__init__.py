@@ -16,7 +16,7 @@ from .aio import Stream
 from .audit import AuditRecord
 from .authority import Explanation
 from .compat import install
-from .config import EventBusConfig, Limits, QueuePolicy
+from .config import EventBusConfig, QueuePolicy
 from .errors import (
     AuthorizationError,
     BusError,
@@ -33,8 +33,10 @@ from .errors import (
     ScopeViolation,
     SubscriptionNotFound,
     SubscriptionsError,
+    TooManyViolations,
 )
 from .executor import SubscriptionExecutor
+from .limits import Limits, Rate
 from .security import SecurityContext, SecurityPolicy
 from .types import Event, ResolverInfo
 
@@ -58,6 +60,7 @@ __all__ = [
     "Limits",
     "PublishOutcomeUnknown",
     "QueuePolicy",
+    "Rate",
     "RateLimited",
     "ResolverInfo",
     "ScopeViolation",
@@ -67,6 +70,7 @@ __all__ = [
     "SubscriptionExecutor",
     "SubscriptionNotFound",
     "SubscriptionsError",
+    "TooManyViolations",
     "__version__",
     "install",
 ]

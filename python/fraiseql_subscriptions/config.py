@@ -6,13 +6,14 @@ the engine does not enforce is not a parameter here, so asking for it raises Typ
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-__all__ = ["EventBusConfig", "Limits", "QueuePolicy"]
+__all__ = ["EventBusConfig", "QueuePolicy"]
 
 _BUS_KINDS: Final = ("memory",)
+_BLOCK_TIMEOUT: Final = 1.0
 _OVERFLOWS: Final = ("drop_oldest", "drop_newest", "latest", "block", "disconnect")
 
 
@@ -59,33 +60,6 @@ class EventBusConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How large things may be. None means unlimited, everywhere.
-
-    Sizes are in bytes; depth counts nested selection sets, or nested filter groups.
-    """
-
-    max_query_bytes: int | None = 100_000
-    max_query_fields: int | None = 500
-    max_query_depth: int | None = 10
-    max_query_aliases: int | None = None
-    max_query_directives: int | None = None
-    max_variables_bytes: int | None = 1_000_000
-    max_event_bytes: int | None = 1_000_000
-    max_filter_depth: int | None = 5
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None:
-                _integer(field.name, value, minimum=1)
-
-    def _as_json(self) -> dict[str, Any]:
-        # The engine writes unlimited as 0.
-        return {field.name: getattr(self, field.name) or 0 for field in fields(self)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class QueuePolicy:
     """How much a subscription may have waiting, and what gives way when that is full.
 
@@ -99,7 +73,8 @@ class QueuePolicy:
       a value of its own. Without a `key` a response replaces the one before. More values than
       fit: as drop_oldest.
     - ``"block"``: the publisher waits, after everybody else has been served, until its
-      responses fit, at most `block_timeout` seconds; then those that do not are dropped. Who
+      responses fit, at most `block_timeout` seconds (1 unless
+      given); then those that do not are dropped. Who
       never waits (in a resolver, ``wait="accepted"``, publish_event on a running event loop)
       drops them at once, and so does everybody after 1,024 waits for a reader that read nothing.
       ``await publish()`` waits without blocking its loop.
@@ -111,7 +86,7 @@ class QueuePolicy:
     max_bytes: int = 16 * 1024 * 1024
     overflow: Literal["drop_oldest", "drop_newest", "latest", "block", "disconnect"] = "drop_oldest"
     key: str | None = None
-    block_timeout: float = 1.0
+    block_timeout: float | None = None
 
     def __post_init__(self) -> None:
         _integer("max_responses", self.max_responses, minimum=1)
@@ -121,13 +96,20 @@ class QueuePolicy:
             _path("key", self.key)
             if self.overflow != "latest":
                 raise ValueError(f'key is for overflow="latest", not for "{self.overflow}"')
-        _seconds("block_timeout", self.block_timeout)
+        if self.block_timeout is not None:
+            _seconds("block_timeout", self.block_timeout)
+            if self.overflow != "block":
+                raise ValueError(
+                    f'block_timeout is for overflow="block", not for "{self.overflow}"'
+                )
 
     def _as_json(self) -> dict[str, Any]:
         # Keys in alphabetical order, and those alone that mean something.
         found: dict[str, Any] = {}
         if self.overflow == "block":
-            found["block_timeout"] = float(self.block_timeout)
+            found["block_timeout"] = (
+                _BLOCK_TIMEOUT if self.block_timeout is None else float(self.block_timeout)
+            )
         if self.key is not None:
             found["key"] = self.key
         found["max_bytes"] = self.max_bytes

@@ -25,6 +25,7 @@ __all__ = [
     "ScopeViolation",
     "SubscriptionNotFound",
     "SubscriptionsError",
+    "TooManyViolations",
 ]
 
 
@@ -65,15 +66,28 @@ class ScopeViolation(SubscriptionsError):
 
 
 class LimitExceeded(SubscriptionsError):
-    """A limit of `Limits` was exceeded; the message names it, its value and what was asked."""
+    """A limit was exceeded.
+
+    `limit` is its name, as in `Limits`; `value` is the most that it allows, `asked` what there
+    would have been.
+    """
 
     code = "LIMIT_EXCEEDED"
+    limit: str = ""
+    value: float = 0
+    asked: float = 0
 
 
-class RateLimited(SubscriptionsError):
-    """A rate of `Limits` was exceeded."""
+class RateLimited(LimitExceeded):
+    """A rate of `Limits` was exceeded; `value` is a second's, `asked` what the call asked."""
 
     code = "RATE_LIMITED"
+
+
+class TooManyViolations(LimitExceeded):
+    """The connection is cut off: it had more than the policy's `max_violations`."""
+
+    code = "TOO_MANY_VIOLATIONS"
 
 
 class BusError(SubscriptionsError):
@@ -132,6 +146,7 @@ _BY_CODE: Final[dict[str, type[Exception]]] = {
         ScopeViolation,
         LimitExceeded,
         RateLimited,
+        TooManyViolations,
         BusError,
         BusUnavailable,
         PublishOutcomeUnknown,
@@ -148,14 +163,24 @@ _BY_CODE["INVALID_TYPE"] = TypeError
 def from_native(failure: BaseException) -> Exception:
     """The exception that the engine's `failure` (a ``RuntimeError("CODE: sentence")``) stands for.
 
-    Text without a known code becomes an `EngineError` that carries all of it.
+    A limit's is ``"CODE[limit value asked]: sentence"``. Text without a known code becomes an
+    `EngineError` that carries all of it.
     """
     text = str(failure)
-    code, separator, sentence = text.partition(": ")
+    head, separator, sentence = text.partition(": ")
+    code, _, details = head.partition("[")
     kind = _BY_CODE.get(code)
     if kind is None or not separator:
         return EngineError(text)
-    return kind(sentence)
+    error = kind(sentence)
+    if details and isinstance(error, LimitExceeded):
+        error.limit, value, asked = details.rstrip("]").split(" ")
+        error.value, error.asked = _number(value), _number(asked)
+    return error
+
+
+def _number(text: str) -> float:
+    return float(text) if "." in text else int(text)
 
 
 def dispatch_timeout(position: str, seconds: float) -> DispatchTimeout:

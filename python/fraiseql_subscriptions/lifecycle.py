@@ -16,8 +16,9 @@ from .aio import Hub
 from .arguments import instance, milliseconds, schema_text
 from .audit import Auditor
 from .callbacks import Callbacks
-from .config import EventBusConfig, Limits, QueuePolicy
+from .config import EventBusConfig, QueuePolicy
 from .errors import EngineClosed, from_native
+from .limits import Limits
 from .security import SecurityPolicy
 
 if TYPE_CHECKING:

@@ -34,11 +34,13 @@ def executor() -> Iterator[SubscriptionExecutor]:
 
 @pytest.fixture
 def subscribe(executor: SubscriptionExecutor) -> Callable[..., str]:
-    """Register a subscription of `executor` with ids of its own."""
+    """Register a subscription of `executor` with ids of its own, a hundred a connection."""
     count = iter(range(1_000_000))
 
     def register(query: str = "subscription { thing { id } }", **options: Any) -> str:
-        return executor.register_subscription("connection", next(count), query, **options)
+        number = next(count)
+        connection = f"connection-{number // 100}" if number >= 100 else "connection"
+        return executor.register_subscription(connection, number, query, **options)
 
     return register
 

@@ -281,7 +281,7 @@ def test_the_log_tells_of_the_first_by_name_and_of_the_others_by_number(
     executor = SubscriptionExecutor(queue=disconnect(1))
     with caplog.at_level(logging.WARNING, "fraiseql_subscriptions"):
         for n in range(500):
-            executor.register_subscription("c", n, QUERY)
+            executor.register_subscription(f"c{n // 100}", n, QUERY)
         executor.publish_events([("t", "c", {"n": n}) for n in range(3)])
         executor.close()
         until(lambda: len(caplog.messages) >= 2, "the log")

@@ -13,6 +13,7 @@ from fraiseql_subscriptions import (
     EventBusConfig,
     Limits,
     QueuePolicy,
+    Rate,
     SecurityContext,
     SecurityPolicy,
     SubscriptionExecutor,
@@ -61,9 +62,8 @@ def test_another_url_is_refused_without_repeating_its_password(url: str) -> None
         (SecurityPolicy, "require_permissions"),
         (SecurityPolicy, "max_violations"),
         (SecurityContext, "userid"),
-        (Limits, "max_connections"),
-        (Limits, "max_subscriptions"),
-        (Limits, "user_rate"),
+        (Limits, "max_queries"),
+        (Limits, "connection_rate"),
         (SubscriptionExecutor, "permissions"),
     ],
 )
@@ -94,11 +94,27 @@ def test_an_overflow_policy_that_does_not_exist_is_refused(overflow: Any) -> Non
         (QueuePolicy, {"overflow": "block", "block_timeout": -1}, ValueError),
         (QueuePolicy, {"overflow": "block", "block_timeout": float("inf")}, ValueError),
         (QueuePolicy, {"overflow": "block", "block_timeout": float("nan")}, ValueError),
-        (QueuePolicy, {"overflow": "block", "block_timeout": None}, TypeError),
+        (QueuePolicy, {"overflow": "block", "block_timeout": "1"}, TypeError),
+        (QueuePolicy, {"overflow": "latest", "block_timeout": 1.0}, ValueError),
+        (QueuePolicy, {"block_timeout": 1.0}, ValueError),
         (QueuePolicy, {"overflow": "block", "block_timeout": True}, TypeError),
         (Limits, {"max_query_depth": 0}, ValueError),
         (Limits, {"max_query_bytes": -1}, ValueError),
         (Limits, {"max_event_bytes": "1"}, TypeError),
+        (Limits, {"max_subscriptions": 0}, ValueError),
+        (Limits, {"max_connections": True}, TypeError),
+        (Limits, {"user_rate": 5}, TypeError),
+        (Limits, {"user_rate": (5, 1)}, TypeError),
+        (Rate, {"per_second": 0, "burst": 1}, ValueError),
+        (Rate, {"per_second": -1, "burst": 1}, ValueError),
+        (Rate, {"per_second": float("nan"), "burst": 1}, ValueError),
+        (Rate, {"per_second": float("inf"), "burst": 1}, ValueError),
+        (Rate, {"per_second": 1_000_001, "burst": 1}, ValueError),
+        (Rate, {"per_second": "1", "burst": 1}, TypeError),
+        (Rate, {"per_second": True, "burst": 1}, TypeError),
+        (Rate, {"burst": 0, "per_second": 1}, ValueError),
+        (Rate, {"burst": 1.5, "per_second": 1}, TypeError),
+        (Rate, {"burst": 10**9, "per_second": 1}, ValueError),
         (EventBusConfig, {"history": -1}, ValueError),
         (EventBusConfig, {"kind": "redis"}, ValueError),
         (SecurityPolicy, {"tenant": "sometimes"}, ValueError),
@@ -155,7 +171,8 @@ def test_a_wrong_value_is_refused_by_name(
 
 
 def test_no_limit_is_none() -> None:
-    unlimited = Limits(**{field.name: None for field in dataclasses.fields(Limits)})
+    unlimited = Limits.unlimited()
+    assert {getattr(unlimited, field.name) for field in dataclasses.fields(Limits)} == {None}
     assert set(unlimited._as_json().values()) == {0}
 
 
@@ -189,6 +206,15 @@ def test_no_permissions_are_not_an_empty_set_of_them() -> None:
 
 def test_the_defaults_are_the_documented_ones() -> None:
     assert Limits() == Limits(
+        max_subscriptions=None,
+        max_subscriptions_per_connection=100,
+        max_subscriptions_per_user=100,
+        max_connections=10_000,
+        max_connections_per_user=10,
+        subscription_rate=None,
+        user_rate=None,
+        channel_rate=None,
+        max_filter_depth=5,
         max_query_bytes=100_000,
         max_query_fields=500,
         max_query_depth=10,

@@ -56,6 +56,9 @@ func (o queueOptions) policy() (*queuePolicy, error) {
 			p.Policy = p.unwaited
 		}
 	}
+	if o.BlockTimeout != 0 && overflow != queue.Block {
+		return nil, fault.New(fault.InvalidValue, "the queue's block_timeout is for the overflow policy block, not for %s", o.Overflow)
+	}
 	if o.Key == "" {
 		return p, nil
 	}
