@@ -91,6 +91,7 @@ func SetClock(x *Executor, now func() int64, after func(d time.Duration, f func(
 // Dispatch decides for ev and answers it, as a bus would have it done.
 func (x *Executor) Dispatch(t *bus.Thread, ev *event.Event) {
 	x.DispatchEventToSubscriptions(t, ev).Deliver(t, event.Position{})
+}
 
 // SetElapsed replaces the clock of the rates and of the breaker, before the first
 // registration.
