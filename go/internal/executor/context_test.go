@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
@@ -145,7 +146,7 @@ func TestNothingForeignCanBeReadAfterAnUpdateWhileOthersPublish(t *testing.T) {
 
 func TestRenewingAContextLosesAndRepeatsNothing(t *testing.T) {
 	x := open(t, newResolvers())
-	s := register(t, x, executor.Registration{Options: `{"context":{"tenant_id":1}}`})
+	s := register(t, x, executor.Registration{Options: `{"context":{"tenant_id":1},"queue":{"max_responses":10000,"max_bytes":1000000000,"overflow":"drop_oldest"}}`})
 	const events = 2000
 	var publisher sync.WaitGroup
 	publisher.Go(func() {
@@ -154,7 +155,11 @@ func TestRenewingAContextLosesAndRepeatsNothing(t *testing.T) {
 		}
 	})
 	var got []int
+	deadline := time.Now().Add(patience)
 	for round := 0; len(got) < events; round++ {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d events came", len(got), events)
+		}
 		update(t, x, fmt.Sprintf(`{"tenant_id":1%s}`, strings.Repeat(" ", round%3)))
 		got = append(got, orderIDs(t, read(x, s))...)
 	}
@@ -353,4 +358,75 @@ func TestAResolverThatFollowsAnUpdateIsGivenBackOnce(t *testing.T) {
 	if left := x.Remains(); left != "" {
 		t.Errorf("tables of sizes %s are left", left)
 	}
+}
+
+func TestAResumeThatIsUnderWayReplaysNothingForANewContext(t *testing.T) {
+	x := open(t, newResolvers())
+	thread := &bus.Thread{}
+	since := publish(t, x, "orders", `{"id":0}`).Position.String()
+	for range 400 {
+		publish(t, x, "orders", `{"id":1,"tenant_id":1}`)
+		publish(t, x, "orders", `{"id":2,"tenant_id":2}`)
+	}
+	for range 100 {
+		var registering sync.WaitGroup
+		var s *executor.Subscription
+		registering.Go(func() {
+			s = register(t, x, executor.Registration{Subscription: "s", Options: `{"context":{"tenant_id":1}}`, Since: since})
+		})
+		for changed := 0; changed == 0; {
+			changed, _ = update(t, x, `{"tenant_id":2}`)
+		}
+		registering.Wait()
+		publish(t, x, "own", `{"id":2,"tenant_id":2}`)
+		got := orderIDs(t, read(x, s))
+		if !slices.Equal(got, []int{2}) {
+			t.Fatalf("read %v", got)
+		}
+		x.CompleteSubscription(thread, s.ID())
+	}
+	if left := x.Remains(); left != "" {
+		t.Errorf("tables of sizes %s are left", left)
+	}
+}
+
+func TestAResumeThatIsUnderWayRepeatsNothingForARenewedContext(t *testing.T) {
+	x := open(t, newResolvers())
+	thread := &bus.Thread{}
+	exact := 0
+	const before, meanwhile = 300, 100
+	for range 60 {
+		since := publish(t, x, "orders", `{"id":-1}`).Position.String()
+		for id := range before {
+			publish(t, x, "orders", fmt.Sprintf(`{"id":%d,"tenant_id":1}`, id))
+		}
+		var others sync.WaitGroup
+		var s *executor.Subscription
+		others.Go(func() {
+			s = register(t, x, executor.Registration{Subscription: "s", Options: `{"context":{"tenant_id":1}}`, Since: since})
+		})
+		others.Go(func() {
+			for id := range meanwhile {
+				publish(t, x, "orders", fmt.Sprintf(`{"id":%d,"tenant_id":1}`, before+id))
+			}
+		})
+		for changed := 0; changed == 0; {
+			changed, _ = update(t, x, `{"tenant_id":1 }`)
+		}
+		others.Wait()
+		got := orderIDs(t, read(x, s))
+		for i := 1; i < len(got); i++ {
+			if got[i] != got[i-1]+1 {
+				t.Fatalf("event %d came after %d", got[i], got[i-1])
+			}
+		}
+		if s.Recovered() {
+			exact++
+			if len(got) != before+meanwhile {
+				t.Fatalf("the resume is said to be exact, and %d events came", len(got))
+			}
+		}
+		x.CompleteSubscription(thread, s.ID())
+	}
+	t.Logf("%d of 60 resumes were exact", exact)
 }
