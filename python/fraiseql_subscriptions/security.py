@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from .config import _boolean, _is_utf8, _one_of, _path
+from .config import _boolean, _integer, _is_utf8, _one_of, _path, _seconds
 from .encode import decode_exact, encode
 from .types import Identifier
 
@@ -107,6 +107,11 @@ class SecurityPolicy:
     ``"if_present"`` (checked when the event carries a value) or ``"off"``. The field names are
     dotted paths in the event's data; federation compares ``federation_id`` and
     ``service_name``. `require_context` refuses subscriptions registered without one.
+
+    More than `max_violations` within `violation_window` seconds end what a connection has,
+    with the code TOO_MANY_VIOLATIONS, and nothing can be registered on it until they are older.
+    Violations are registering outside one's own scope, selecting forbidden fields, naming a
+    subscription of another connection, and exceeding a rate of `Limits`.
     """
 
     tenant: Mode = "strict"
@@ -116,6 +121,8 @@ class SecurityPolicy:
     user_field: str = "user_id"
     identifiers: Literal["strict", "loose"] = "strict"
     require_context: bool = False
+    max_violations: int = 100
+    violation_window: float = 60.0
 
     def __post_init__(self) -> None:
         for name in ("tenant", "row", "federation"):
@@ -124,6 +131,10 @@ class SecurityPolicy:
         _path("tenant_field", self.tenant_field)
         _path("user_field", self.user_field)
         _boolean("require_context", self.require_context)
+        _integer("max_violations", self.max_violations, minimum=0)
+        _seconds("violation_window", self.violation_window)
+        if not self.violation_window:
+            raise ValueError("violation_window must be above 0 seconds, not 0")
 
     def _as_json(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

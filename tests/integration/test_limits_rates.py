@@ -19,6 +19,7 @@ from fraiseql_subscriptions import (
     Limits,
     Rate,
     RateLimited,
+    SecurityPolicy,
     SubscriptionExecutor,
     TooManyViolations,
 )
@@ -183,6 +184,18 @@ def test_more_than_a_hundred_violations_end_what_the_connection_has() -> None:
             101,
         )
         executor.register_subscription("another", 1, QUERY)
+
+
+@pytest.mark.parametrize("most", [0, 1, 7])
+def test_the_policy_says_how_many_violations_are_too_many(most: int) -> None:
+    policy = SecurityPolicy(max_violations=most, violation_window=1000)
+    limits = Limits(subscription_rate=Rate(NEVER, burst=1))
+    with SubscriptionExecutor(limits=limits, security=policy) as executor:
+        executor.register_subscription("bad", 1, QUERY)
+        publish(executor, 1 + most)
+        assert executor.get_metrics()["active"] == 1
+        publish(executor, 1)
+        assert executor.get_metrics()["active"] == 0
 
 
 def test_a_stream_ends_with_the_reason() -> None:

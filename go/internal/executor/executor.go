@@ -135,7 +135,7 @@ func New(number int, options Options, python Python) (*Executor, error) {
 	if err = x.limits.open(options.Limits); err != nil {
 		return nil, err
 	}
-	x.limits.breaker = limit.NewBreaker(100, time.Minute)
+	x.limits.breaker = limit.NewBreaker(x.policy.MaxViolations, x.policy.ViolationWindow)
 	x.workers = newWorkers(python, func(cause any) { x.LogPanic("a thread of the engine panicked", cause) })
 	x.log = slog.New(&logHandler{executor: x})
 	x.metrics = metrics.New(x.gauges, append(slices.Sorted(maps.Keys(overflows)), droppedRevoked, droppedRate), reasons, limitNames, violations)

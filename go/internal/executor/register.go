@@ -31,7 +31,8 @@ func (x *Executor) RegisterSubscription(t *bus.Thread, r Registration) (*Subscri
 	if err != nil {
 		x.auditRefusal(r, err)
 		x.refused(err)
-		x.countViolation(t, r.Connection, err)
+		x.countViolation(r.Connection, err)
+		x.freeEnded(t)
 	}
 	return s, err
 }

@@ -46,12 +46,12 @@ func (x *Executor) Violation(t *bus.Thread, connection string, kind Violation) (
 	return x.limits.breaker.IsOpen(connection, x.limits.elapsed())
 }
 
-// countViolation counts a registration that was refused for what it asked, whether the
-// connection has a live subscription or not.
-func (x *Executor) countViolation(t *bus.Thread, connection string, err error) {
-	switch fault.CodeOf(err) {
-	case "SCOPE_VIOLATION":
-		x.Violation(t, connection, ScopeMismatch)
+// countViolation counts a registration or a new context that was refused for what the
+// subscription asks, whether the connection has a live subscription or not. unlistEnded
+// is to be called soon.
+func (x *Executor) countViolation(connection string, err error) {
+	if fault.CodeOf(err) == fault.ScopeViolation {
+		x.violate(connection, ScopeMismatch)
 	}
 }
 

@@ -18,6 +18,7 @@ const (
 	SubscriptionNotFound  Code = "SUBSCRIPTION_NOT_FOUND"
 	DuplicateSubscription Code = "DUPLICATE_SUBSCRIPTION"
 	Forbidden             Code = "FORBIDDEN"
+	ScopeViolation        Code = "SCOPE_VIOLATION"
 	LimitExceeded         Code = "LIMIT_EXCEEDED"
 	RateLimited           Code = "RATE_LIMITED"
 	TooManyViolations     Code = "TOO_MANY_VIOLATIONS"

@@ -2,6 +2,7 @@ package security
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/document"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
@@ -12,7 +13,6 @@ import (
 var notEnforced = map[string]bool{
 	"scope": true, "rbac": true,
 	"permissions": true, "require_permissions": true,
-	"max_violations": true, "violation_window": true,
 }
 
 // ParsePolicy reads a policy from JSON: an object with tenant, row and federation
@@ -23,6 +23,7 @@ var notEnforced = map[string]bool{
 // *fault.Error with code fault.InvalidValue.
 func ParsePolicy(source []byte) (*Policy, error) {
 	o := options{tenantField: "tenant_id", userField: "user_id"}
+	o.policy.MaxViolations, o.policy.ViolationWindow = 100, time.Minute
 	if source = bytes.TrimSpace(source); len(source) > 0 && string(source) != "null" {
 		if err := o.parse(source); err != nil {
 			return nil, err
@@ -87,12 +88,24 @@ func (o *options) set(key string, v document.Value) (err error) {
 			return wrong(key, v, "true or false")
 		}
 		p.RequireContext = v.Kind() == document.True
+	case "max_violations":
+		n, ok := v.Int64()
+		if !ok || n < 0 || n > 1<<53 {
+			return wrong(key, v, "a whole number, 0 or more")
+		}
+		p.MaxViolations = int(n)
+	case "violation_window":
+		seconds, ok := v.Float64()
+		if !ok || seconds <= 0 || seconds > 1_000_000 {
+			return wrong(key, v, "a number of seconds above 0, up to 1,000,000")
+		}
+		p.ViolationWindow = time.Duration(seconds * float64(time.Second))
 	default:
 		if notEnforced[key] {
 			return fault.New(fault.InvalidValue, "security option %s is not enforced by this version; leave it out", key)
 		}
 		return fault.New(fault.InvalidValue,
-			"there is no security option %q; there are tenant, row, federation, tenant_field, user_field, identifiers and require_context", key)
+			"there is no security option %q; there are tenant, row, federation, tenant_field, user_field, identifiers, require_context, max_violations and violation_window", key)
 	}
 	return err
 }

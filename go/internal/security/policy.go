@@ -11,6 +11,8 @@
 package security
 
 import (
+	"time"
+
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/document"
 )
 
@@ -58,6 +60,10 @@ type Policy struct {
 	TenantPath, UserPath    document.Path // where an event's data holds its identifiers
 	Loose                   bool          // an integer equals its decimal text
 	RequireContext          bool          // refuse subscriptions without a context
+	// MaxViolations within ViolationWindow is what a connection may do before its
+	// subscriptions end.
+	MaxViolations   int
+	ViolationWindow time.Duration
 }
 
 // Facts is what the policy needs to know of one event. It refers to the event's
