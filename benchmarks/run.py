@@ -41,6 +41,7 @@ SCRIPTS = (
     "throughput",
     "resolver_overhead",
     "security_cost",
+    "limits_cost",
     "event_rate",
     "registration",
     "asyncio_latency",

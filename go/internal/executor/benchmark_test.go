@@ -2,6 +2,7 @@ package executor_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
@@ -106,5 +107,39 @@ func publishBenchmark(b testing.TB, x *executor.Executor, data []byte) {
 	}
 	if _, err := x.PublishWithExecutor(&bus.Thread{}, []*event.Event{ev}, bus.WaitDispatched); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// BenchmarkRates is one event from publish to ten thousand queues of one cohort, with
+// and without rates.
+func BenchmarkRates(b *testing.B) {
+	const rate = `{"per_second":1000000,"burst":1000000000}`
+	for _, with := range []struct{ name, limits string }{
+		{"off", ``},
+		{"subscription", `"subscription_rate":` + rate + `,`},
+		{"all", `"subscription_rate":` + rate + `,"user_rate":` + rate + `,"channel_rate":` + rate + `,`},
+	} {
+		b.Run(with.name, func(b *testing.B) {
+			x := openWith(b, newResolvers(), strings.Replace(options, `"limits":{`, `"limits":{`+with.limits, 1))
+			subscriptions := make([]*executor.Subscription, 10_000)
+			for i := range subscriptions {
+				subscriptions[i] = registerBenchmark(b, x, i, `{"context":{"user_id":5}}`)
+			}
+			data := []byte(`{"user_id":5,` + benchmarkEvent[1:])
+			b.ReportAllocs()
+			for b.Loop() {
+				publishBenchmark(b, x, data)
+				b.StopTimer()
+				for _, s := range subscriptions {
+					batch := taken(x.NextResponses(&bus.Thread{}, s, 1))
+					if len(batch.Entries) != 1 {
+						b.Fatal("the event did not arrive")
+					}
+					batch.Recycle()
+				}
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(subscriptions)), "ns/delivery")
+		})
 	}
 }
