@@ -15,9 +15,8 @@ type Book struct {
 	counts        Counts
 	users         *Pace // nil: users have no rate
 	subscriptions int
-	connections   map[string]int // subscriptions of each
+	connections   map[string]*connection
 	byUser        map[string]*User
-	accounts      map[accountKey]*Account
 	leaving       hand[*User] // without subscriptions, until their buckets are full
 }
 
@@ -31,53 +30,109 @@ type User struct {
 	leaving       bool // in Book.leaving
 }
 
-type accountKey struct{ connection, user string }
+// connection has an account for each of its users. There is one as a rule, so that is
+// kept inside.
+type connection struct {
+	name          string
+	subscriptions int
+	accounts      Account // first of a list
+}
 
 // Account is what a user, or nobody, has on one connection.
 type Account struct {
-	key           accountKey
+	connection    *connection
 	User          *User // nil: nobody
+	next          *Account
 	subscriptions int
+}
+
+func (a *Account) isOf(user string) bool {
+	if a.User == nil {
+		return user == ""
+	}
+	return a.User.name == user
+}
+
+// find is the account of a user that has subscriptions on c; nil: none.
+func (c *connection) find(user string) *Account {
+	if c == nil {
+		return nil
+	}
+	for a := &c.accounts; a != nil; a = a.next {
+		if a.subscriptions > 0 && a.isOf(user) {
+			return a
+		}
+	}
+	return nil
+}
+
+// vacant is an account on c that nobody has.
+func (c *connection) vacant() *Account {
+	if c.accounts.subscriptions == 0 {
+		return &c.accounts
+	}
+	a := &Account{next: c.accounts.next}
+	c.accounts.next = a
+	return a
+}
+
+// drop takes an account that nobody has off the list of c.
+func (c *connection) drop(a *Account) {
+	for before := &c.accounts; before.next != nil; before = before.next {
+		if before.next == a {
+			before.next = a.next
+			return
+		}
+	}
 }
 
 // NewBook makes an empty book. users is the pace of the users' buckets, or nil.
 func NewBook(counts Counts, users *Pace) *Book {
 	return &Book{
 		counts: counts, users: users,
-		connections: make(map[string]int), byUser: make(map[string]*User), accounts: make(map[accountKey]*Account),
+		connections: make(map[string]*connection), byUser: make(map[string]*User),
 	}
 }
 
 // Reserve counts one more subscription of a user, "" for nobody, on a connection, if
 // every limit has room for it. Otherwise nothing has changed, and the error names the
 // limit, its value and what was asked.
-func (b *Book) Reserve(connection, user string, now int64) (*Account, error) {
+func (b *Book) Reserve(on, user string, now int64) (*Account, error) {
 	b.sweep(now)
-	a := b.accounts[accountKey{connection, user}]
-	if err := b.check(connection, user, a); err != nil {
+	c := b.connections[on]
+	a := c.find(user)
+	if err := b.check(c, user, a); err != nil {
 		return nil, err
 	}
-	return b.enter(connection, user, a), nil
+	if c == nil {
+		c = &connection{name: on}
+		b.connections[on] = c
+	}
+	return b.enter(c, user, a), nil
 }
 
 // Move counts a subscription for another user of its connection, if that user's
 // limits have room for it. Otherwise nothing has changed.
 func (b *Book) Move(from *Account, user string, now int64) (*Account, error) {
-	if from.key.user == user {
+	if from.isOf(user) {
 		return from, nil
 	}
-	connection := from.key.connection
-	to := b.accounts[accountKey{connection, user}]
+	to := from.connection.find(user)
 	if err := b.checkUser(user, to); err != nil {
 		return nil, err
 	}
-	to = b.enter(connection, user, to)
+	to = b.enter(from.connection, user, to)
 	b.Release(from, now)
 	return to, nil
 }
 
-func (b *Book) check(connection, user string, a *Account) error {
-	on := b.connections[connection]
+func (b *Book) check(c *connection, user string, a *Account) error {
+	on, connections := 0, len(b.connections)
+	if c == nil {
+		connections++
+	} else {
+		on = c.subscriptions
+	}
 	for _, one := range [...]struct {
 		name        string
 		most, asked int
@@ -85,7 +140,7 @@ func (b *Book) check(connection, user string, a *Account) error {
 	}{
 		{"max_subscriptions", b.counts.Subscriptions, b.subscriptions + 1, "subscriptions"},
 		{"max_subscriptions_per_connection", b.counts.SubscriptionsPerConnection, on + 1, "subscriptions of the connection"},
-		{"max_connections", b.counts.Connections, len(b.connections) + 1 - min(on, 1), "connections with subscriptions"},
+		{"max_connections", b.counts.Connections, connections, "connections with subscriptions"},
 	} {
 		if one.most > 0 && one.asked > one.most {
 			return exceeded(one.name, one.most, one.asked, one.what)
@@ -117,10 +172,10 @@ func exceeded(name string, most, asked int, what string) error {
 }
 
 // enter counts one more; a is the account, nil where there is none yet.
-func (b *Book) enter(connection, user string, a *Account) *Account {
+func (b *Book) enter(c *connection, user string, a *Account) *Account {
 	if a == nil {
-		a = &Account{key: accountKey{connection, user}}
-		b.accounts[a.key] = a
+		a = c.vacant()
+		a.connection, a.User = c, nil
 		if user != "" {
 			a.User = b.user(user)
 			a.User.connections++
@@ -128,7 +183,7 @@ func (b *Book) enter(connection, user string, a *Account) *Account {
 	}
 	a.subscriptions++
 	b.subscriptions++
-	b.connections[a.key.connection]++
+	c.subscriptions++
 	if a.User != nil {
 		a.User.subscriptions++
 	}
@@ -149,9 +204,9 @@ func (b *Book) user(name string) *User {
 func (b *Book) Release(a *Account, now int64) {
 	b.sweep(now)
 	b.subscriptions--
-	connection := a.key.connection
-	if b.connections[connection]--; b.connections[connection] == 0 {
-		delete(b.connections, connection)
+	c := a.connection
+	if c.subscriptions--; c.subscriptions == 0 {
+		delete(b.connections, c.name)
 	}
 	u := a.User
 	if u != nil {
@@ -160,7 +215,7 @@ func (b *Book) Release(a *Account, now int64) {
 	if a.subscriptions--; a.subscriptions > 0 {
 		return
 	}
-	delete(b.accounts, a.key)
+	c.drop(a)
 	if u == nil {
 		return
 	}
@@ -198,5 +253,5 @@ func (b *Book) sweep(now int64) {
 // Sizes are those of the tables: what a book without subscriptions has is zero, but
 // for users whose buckets are not full yet.
 func (b *Book) Sizes() []int {
-	return []int{b.subscriptions, len(b.connections), len(b.byUser), len(b.accounts), len(b.leaving.entries)}
+	return []int{b.subscriptions, len(b.connections), len(b.byUser), len(b.leaving.entries)}
 }
