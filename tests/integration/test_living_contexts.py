@@ -105,7 +105,7 @@ def test_no_stream_gives_what_another_thread_has_taken_back(
 
         reader = in_thread(asyncio.run, read())
         assert ready.wait(10)
-        in_thread(keep_publishing)
+        publisher = in_thread(keep_publishing)
         for _ in range(200):
             updates += 1
             tenant = 3 - tenant
@@ -116,6 +116,7 @@ def test_no_stream_gives_what_another_thread_has_taken_back(
                 assert time.monotonic() < deadline, "the stream gives nothing any more"
                 threading.Event().wait(0.0005)
         stop.set()
+        publisher.join(10)  # before the executor closes
         executor.complete_subscription(id)
         reader.join(10)
     assert not wrong
