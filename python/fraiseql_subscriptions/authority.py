@@ -132,7 +132,7 @@ class Authority(Publisher):
 
         In the order of registration. The engine decides as for a publish, but nothing is
         published, delivered, kept or counted. ``"delivered"`` means that a response would be
-        queued; a full queue may still drop one. Reasons hold no data of the event without
+        queued; a full queue or a rate may still drop one. Reasons hold no data of the event without
         `show_data`.
 
         Raises what `publish_event` does for the same arguments.

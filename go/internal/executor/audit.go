@@ -187,9 +187,9 @@ func (r *AuditRecord) identify(context document.Value) {
 }
 
 // auditForbidden tells of a subscription that its new context ended.
-func (x *Executor) auditForbidden(s *Subscription, context []byte, reason string) {
+func (x *Executor) auditForbidden(s *Subscription, context []byte, reason string, code fault.Code) {
 	record := AuditRecord{
-		Kind: AuditForbidden, Reason: reason, Code: string(fault.Forbidden),
+		Kind: AuditForbidden, Reason: reason, Code: string(code),
 		Connection: s.connection, Subscription: s.clientID, Count: 1,
 	}
 	var given document.Document
@@ -212,10 +212,4 @@ func (x *Executor) auditRevocation(who []byte, permission string, count int) {
 	}
 	record.Reason = "revoked by " + strings.Join(names, ", ")
 	x.Audit(record)
-}
-
-// AuditCircuitBreaker tells that a connection's subscriptions were ended for its
-// violations.
-func (x *Executor) AuditCircuitBreaker(connection, reason string, ended int) {
-	x.Audit(AuditRecord{Kind: AuditCircuitBreaker, Reason: reason, Connection: connection, Count: ended})
 }

@@ -87,7 +87,7 @@ func (x *Executor) replaceContext(t *bus.Thread, s *Subscription, context json.R
 		x.countViolation(s.connection, err)
 		reason := "the subscription's new context may not have it: " + sentence(err)
 		x.endFor(t, s, newEnding(Final{Message: reason, Code: string(fault.Forbidden)}, EndForbidden), r)
-		x.auditForbidden(s, context, reason)
+		x.auditForbidden(s, context, reason, fault.Forbidden)
 		return
 	}
 	x.changeContext(t, s, registration, parts, r)
@@ -123,6 +123,7 @@ func (x *Executor) changeContext(t *bus.Thread, s *Subscription, registration Re
 		x.mu.Unlock()
 		x.refused(err)
 		x.endFor(t, s, newEnding(Final{Message: sentence(err), Code: string(fault.CodeOf(err))}, EndLimit), r)
+		x.auditForbidden(s, parts.spec.contextJSON, sentence(err), fault.CodeOf(err))
 		return
 	}
 	s.account = account
