@@ -97,6 +97,9 @@ type compiled struct {
 }
 
 // compile parses what the executor has not seen before, without holding its lock.
+// Whatever refuses a subscription for its context belongs here, and what a context
+// changes in the answer into its key: replacing a context asks again, and keeps what
+// is queued only for an equal key.
 func (x *Executor) compile(t *bus.Thread, r Registration) (compiled, error) {
 	t.Lock(&x.mu)
 	found := compiled{spec: x.specs[r.Options], operation: x.operations[operationKey{r.Query, r.Operation}]}
