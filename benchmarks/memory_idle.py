@@ -88,7 +88,7 @@ def weigh_python(count: int) -> tuple[float, float]:
 #: What Go allocates for a subscription, by the name under which the benchmark reports it.
 PARTS = {
     "subscription": "the subscription itself: queue, link and membership are inside",
-    "tables": "tables that find it by id, by client's id, by connection",
+    "tables": "tables that find it by id, by client's id, by connection; what limits count",
     "member": "its place among those that share every decision",
     "link": "its entry in the ready list of its consumer",
     "queue": "its queue's cells, once it has had a response",

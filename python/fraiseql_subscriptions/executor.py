@@ -358,10 +358,12 @@ class SubscriptionExecutor(Authority):
     def get_metrics(self) -> dict[str, Any]:
         """Counters since the executor was made, and what is queued now.
 
-        `dropped` is by overflow policy, and "revoked" for what a new context may not see;
+        `dropped` is by overflow policy, "revoked" for what a new context may not see, "rate"
+        for what a rate withheld; `rejected` by limit, `violations` by kind, `breaker_trips`
+        the connections that were cut off;
         `denied` by security module, and "expired"; `ended` by reason: completed,
         connection_closed, executor_closed, slow_consumer, forbidden, revoked, expired,
-        invalidated.
+        invalidated, violations, limit (a new context's user has no room).
         """
         return self._told("metrics")
 

@@ -110,3 +110,6 @@ func (x *Executor) Kept() (channels, connections int) {
 	}
 	return channels, x.limits.breaker.Len()
 }
+
+// FinishSoon is an end by the server of which only the part is done that dispatch does.
+func (x *Executor) FinishSoon(s *Subscription) { x.finish(s, slowConsumer()) }

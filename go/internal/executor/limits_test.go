@@ -154,6 +154,7 @@ func TestEveryEndOfASubscriptionFreesItsPlaceOnce(t *testing.T) {
 			x.FinishOnly(s)
 			x.CompleteSubscription(&bus.Thread{}, s.ID())
 		},
+		"ended by a dispatch": func(x *executor.Executor, s *executor.Subscription) { x.FinishSoon(s) },
 		"revoked": func(x *executor.Executor, _ *executor.Subscription) {
 			if _, _, err := x.Revoke(&bus.Thread{}, json.RawMessage(`{"user_id":5}`)); err != nil {
 				panic(err)
@@ -252,6 +253,19 @@ func TestAUsersRateIsThatOfAllTheUserHas(t *testing.T) {
 	now.Store(int64(time.Second))
 	publish(t, x, "orders", `{"id":4,"user_id":"a"}`)
 	if got := fmt.Sprint(orderIDs(t, read(x, back))); got != "[4]" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestWhatAUsersRateWithholdsTakesNothingFromTheSubscriptions(t *testing.T) {
+	x, now := openLimited(t, newResolvers(), `"subscription_rate":{"per_second":0.001,"burst":2},"user_rate":{"per_second":1,"burst":1}`)
+	s := mustTry(t, x, "c", "1", `{"context":{"user_id":"a"}}`)
+	for id := range 4 {
+		publish(t, x, "orders", fmt.Sprintf(`{"id":%d,"user_id":"a"}`, id))
+	}
+	now.Store(int64(time.Second))
+	publish(t, x, "orders", `{"id":4,"user_id":"a"}`)
+	if got := fmt.Sprint(orderIDs(t, read(x, s))); got != "[0 4]" {
 		t.Errorf("got %s", got)
 	}
 }
