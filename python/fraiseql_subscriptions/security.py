@@ -6,6 +6,7 @@ Both classes are frozen: one object can serve any number of subscriptions and th
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -21,7 +22,14 @@ __all__ = ["SecurityContext", "SecurityPolicy"]
 
 _MODES: Final = ("strict", "if_present", "off")
 _IDENTIFIERS: Final = ("strict", "loose")
+_SCOPES: Final = ("strict", "off")
+_RBAC: Final = ("refuse", "null", "off")
 _NONE: Final[frozenset[str]] = frozenset()
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+#: Names of GraphQL fields, but for introspection, or ``*``; joined by dots.
+_SELECTION_PATH: Final = re.compile(
+    r"(?:\*|(?!__)[A-Za-z_][A-Za-z0-9_]*)(?:\.(?:\*|(?!__)[A-Za-z_][A-Za-z0-9_]*))*"
+)
 #: The last second of the year 9999.
 _MAX_EXPIRY: Final = 253402300799
 
@@ -108,6 +116,20 @@ class SecurityPolicy:
     dotted paths in the event's data; federation compares ``federation_id`` and
     ``service_name``. `require_context` refuses subscriptions registered without one.
 
+    `scope`, ``"strict"`` or ``"off"``: variables and root field arguments that are named like the
+    last segment of `tenant_field` or `user_field`, in snake_case or camelCase, must be the
+    context's.
+
+    `rbac` says what becomes of a selected field whose permission the context lacks: ``"refuse"``
+    the subscription, ``"null"`` the field, with an error of the code FORBIDDEN (refused all the
+    same where a resolver makes the whole response), or ``"off"``. It applies to contexts that
+    have `permissions`, and with `require_permissions` to all. A field that selects from an object
+    needs ``singular:read`` by its name's first word (``orderUpdated`` and ``orders``:
+    ``order:read``). The schema's ``@requiresPermission(name: …)`` on a field comes before that
+    rule, and `permissions` before both: a map of selection paths from the root field, with ``*`` for
+    any one field (``"orderUpdated.amount"``), to a permission, or None for none. Without a schema
+    a field without a selection set shows no objects to whom permissions apply.
+
     More than `max_violations` within `violation_window` seconds end what a connection has,
     with the code TOO_MANY_VIOLATIONS, and nothing can be registered on it until they are older.
     Violations are registering outside one's own scope, selecting forbidden fields, naming a
@@ -117,27 +139,36 @@ class SecurityPolicy:
     tenant: Mode = "strict"
     row: Mode = "strict"
     federation: Mode = "strict"
+    scope: Literal["strict", "off"] = "strict"
+    rbac: Literal["refuse", "null", "off"] = "refuse"
     tenant_field: str = "tenant_id"
     user_field: str = "user_id"
     identifiers: Literal["strict", "loose"] = "strict"
+    permissions: Mapping[str, str | None] = field(default=_NOTHING, hash=False)
     require_context: bool = False
+    require_permissions: bool = False
     max_violations: int = 100
     violation_window: float = 60.0
 
     def __post_init__(self) -> None:
         for name in ("tenant", "row", "federation"):
             _one_of(name, getattr(self, name), _MODES)
+        _one_of("scope", self.scope, _SCOPES)
+        _one_of("rbac", self.rbac, _RBAC)
         _one_of("identifiers", self.identifiers, _IDENTIFIERS)
         _path("tenant_field", self.tenant_field)
         _path("user_field", self.user_field)
+        object.__setattr__(self, "permissions", _permission_map(self.permissions))
         _boolean("require_context", self.require_context)
+        _boolean("require_permissions", self.require_permissions)
         _integer("max_violations", self.max_violations, minimum=0)
         _seconds("violation_window", self.violation_window)
         if not self.violation_window:
             raise ValueError("violation_window must be above 0 seconds, not 0")
 
     def _as_json(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**found, "permissions": dict(self.permissions)}
 
 
 def _identity(name: str, value: object) -> None:
@@ -158,6 +189,26 @@ def _names(name: str, value: object) -> frozenset[str]:
         if not one or not _is_utf8(one):
             raise ValueError(f"{name} holds {one!r}, which names nothing")
     return frozenset(value)
+
+
+def _permission_map(value: object) -> Mapping[str, str | None]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"permissions must be a mapping, not {type(value).__name__}")
+    for path, permission in value.items():
+        if not isinstance(path, str):
+            raise TypeError(f"permissions must have str keys, not {type(path).__name__}")
+        if _SELECTION_PATH.fullmatch(path) is None:
+            raise ValueError(
+                f"permissions has the key {path!r}; write field names or * joined by single dots, "
+                "from the root field"
+            )
+        if permission is not None and not isinstance(permission, str):
+            raise TypeError(
+                f"permissions[{path!r}] must be str or None, not {type(permission).__name__}"
+            )
+        if permission is not None and (not permission or not _is_utf8(permission)):
+            raise ValueError(f"permissions[{path!r}] is {permission!r}, which names nothing")
+    return MappingProxyType(dict(value))
 
 
 def _instant(name: str, value: object) -> float:

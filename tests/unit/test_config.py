@@ -56,10 +56,7 @@ def test_another_url_is_refused_without_repeating_its_password(url: str) -> None
 @pytest.mark.parametrize(
     ("kind", "unknown"),
     [
-        (SecurityPolicy, "scope"),
-        (SecurityPolicy, "rbac"),
-        (SecurityPolicy, "permissions"),
-        (SecurityPolicy, "require_permissions"),
+        (SecurityPolicy, "max_violation"),
         (SecurityContext, "userid"),
         (Limits, "max_queries"),
         (Limits, "connection_rate"),

@@ -7,6 +7,7 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/limit"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/security"
 )
 
 // answer is what decides a response's bytes: subscriptions that share one get the
@@ -24,7 +25,8 @@ type answer struct {
 
 // answerKey names an answer. own is the subscription's number where the answer
 // is not shared: its resolver takes info, or it was registered with share=False.
-// context is the context's JSON where its resolver takes info, which tells it.
+// context is the context's JSON where its resolver takes info, which tells it. nulled
+// is what its plan hides.
 type answerKey struct {
 	query, operation, variables string
 	resolver                    int
@@ -32,16 +34,19 @@ type answerKey struct {
 	positions                   bool
 	own                         uint64
 	context                     string
+	nulled                      string
 }
 
 // cohort is the subscriptions for which every decision and every byte is the
 // same, so that it is checked once an event. Interned by its key.
 type cohort struct {
-	spec    *spec
-	answer  *answer
-	place   *channel.Place[cohort, field] // in the index; nil: found by its channels alone
-	members members
-	expiry  int // place in expiries.heap, from 1; 0: not there. Under Executor.mu
+	spec   *spec
+	answer *answer
+	// clearance is what was decided of the query under the spec's context, for Check.
+	clearance security.Clearance
+	place     *channel.Place[cohort, field] // in the index; nil: found by its channels alone
+	members   members
+	expiry    int // place in expiries.heap, from 1; 0: not there. Under Executor.mu
 }
 
 // registration is what the members of c registered, but for their ids.

@@ -82,7 +82,7 @@ func (x *Executor) replaceContext(t *bus.Thread, s *Subscription, context json.R
 	}
 	registration := from.registration()
 	registration.Options = withContext(from.spec.options, context)
-	parts, err := x.compile(t, registration)
+	parts, err := x.compile(t, registration, from.answer.resolver)
 	if err != nil {
 		x.countViolation(s.connection, err)
 		reason := "the subscription's new context may not have it: " + sentence(err)
@@ -127,7 +127,7 @@ func (x *Executor) changeContext(t *bus.Thread, s *Subscription, registration Re
 		return
 	}
 	s.account = account
-	key := parts.spec.answerKey(registration, s.number, from.answer.resolver, from.answer.flags)
+	key := parts.answerKey(registration, s.number, from.answer.resolver, from.answer.flags)
 	m := &member{inbox: old.inbox, before: old}
 	m.after.Store(math.MaxUint64)
 	keeps := covers(parts.spec, key, from) && !old.isReplaying()

@@ -162,7 +162,7 @@ func (x *Executor) DispatchEventToSingle(ev *event.Event, facts *security.Facts,
 		return Expired, security.NoModule
 	}
 	if c.spec.context != nil {
-		if allowed, module := x.policy.Check(c.spec.context, facts); !allowed {
+		if allowed, module := x.policy.Check(c.spec.context, facts, &c.clearance); !allowed {
 			return Denied, module
 		}
 	}

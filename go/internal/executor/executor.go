@@ -129,6 +129,9 @@ func New(number int, options Options, python Python) (*Executor, error) {
 	if x.policy, err = security.ParsePolicy(options.Security); err != nil {
 		return nil, err
 	}
+	if err = x.checkPermissions(); err != nil {
+		return nil, err
+	}
 	if x.queue, err = options.Queue.policy(); err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/security"
 )
 
 // Registration is what an application asks for. Variables and Options are JSON
@@ -42,7 +43,7 @@ func (x *Executor) register(t *bus.Thread, r Registration) (*Subscription, error
 	if err != nil {
 		return nil, err
 	}
-	compiled, err := x.compile(t, r)
+	compiled, err := x.compile(t, r, ownResolver)
 	if err != nil {
 		return nil, err
 	}
@@ -94,26 +95,36 @@ type compiled struct {
 	spec      *spec
 	operation *query.Operation
 	plan      *query.Plan
+	clearance security.Clearance
 }
+
+// ownResolver stands for the resolver that a registration names.
+const ownResolver = -1
 
 // compile parses what the executor has not seen before, without holding its lock.
 // Whatever refuses a subscription for its context belongs here, and what a context
 // changes in the answer into its key: replacing a context asks again, and keeps what
 // is queued only for an equal key.
-func (x *Executor) compile(t *bus.Thread, r Registration) (compiled, error) {
+// resolver is who answers, or ownResolver.
+func (x *Executor) compile(t *bus.Thread, r Registration, resolver int) (compiled, error) {
 	t.Lock(&x.mu)
 	found := compiled{spec: x.specs[r.Options], operation: x.operations[operationKey{r.Query, r.Operation}]}
 	if found.spec != nil {
-		if a := x.answers[found.spec.answerKey(r, 0, found.spec.resolver, found.spec.flags)]; a != nil {
+		if a := x.answers[found.spec.answerKey(r, 0, found.spec.resolver, found.spec.flags, "")]; a != nil {
 			found.plan = a.plan
 		}
 	}
 	x.mu.Unlock()
-	if found.plan != nil {
-		return found, nil
-	}
 	var err error
-	work := func() { err = x.compileMissing(&found, r) }
+	work := func() {
+		if err = x.compileMissing(&found, r); err != nil {
+			return
+		}
+		if resolver == ownResolver {
+			resolver = found.spec.resolver
+		}
+		err = x.clear(&found, r, resolver)
+	}
 	if len(r.Query)+len(r.Variables)+len(r.Options) > longText {
 		t.Unlocked(work)
 	} else {
@@ -132,6 +143,9 @@ func (x *Executor) compileMissing(found *compiled, r Registration) (err error) {
 		if found.spec, err = x.parseSpec(r.Options); err != nil {
 			return err
 		}
+	}
+	if found.plan != nil {
+		return nil
 	}
 	var variables []byte
 	if r.Variables != "" {
@@ -169,11 +183,11 @@ func (x *Executor) admit(s *Subscription, asked *spec) error {
 }
 
 // answerKey is the key of what answers subscription number of a registration by a
-// resolver.
-func (s *spec) answerKey(r Registration, number uint64, resolver int, flags ResolverFlags) answerKey {
+// resolver, with what is nulled in it.
+func (s *spec) answerKey(r Registration, number uint64, resolver int, flags ResolverFlags, nulled string) answerKey {
 	key := answerKey{
 		query: r.Query, operation: r.Operation, variables: r.Variables,
-		resolver: resolver, flags: flags, positions: s.positions,
+		resolver: resolver, flags: flags, positions: s.positions, nulled: nulled,
 	}
 	if !s.shared || flags&TakesInfo != 0 {
 		key.own = number
@@ -184,10 +198,15 @@ func (s *spec) answerKey(r Registration, number uint64, resolver int, flags Reso
 	return key
 }
 
+// answerKey is the spec's, with what the plan nulls.
+func (c *compiled) answerKey(r Registration, number uint64, resolver int, flags ResolverFlags) answerKey {
+	return c.spec.answerKey(r, number, resolver, flags, nulledBy(c.plan, c.clearance.Missing()))
+}
+
 // join finds or makes the cohort of a registration. x.mu is held.
 func (x *Executor) join(s *Subscription, r Registration, parts compiled) *cohort {
 	x.intern(r, &parts)
-	return x.cohortFor(parts.spec.answerKey(r, s.number, parts.spec.resolver, parts.spec.flags), parts, s)
+	return x.cohortFor(parts.answerKey(r, s.number, parts.spec.resolver, parts.spec.flags), parts, s)
 }
 
 // intern takes the parts that the executor already has, and keeps the new ones.
@@ -219,7 +238,7 @@ func (x *Executor) cohortFor(key answerKey, parts compiled, s *Subscription) *co
 	}
 	c := x.cohorts[cohortKey{a, parts.spec}]
 	if c == nil {
-		c = &cohort{spec: parts.spec, answer: a}
+		c = &cohort{spec: parts.spec, answer: a, clearance: parts.clearance.Under(parts.spec.context)}
 		x.cohorts[cohortKey{a, parts.spec}] = c
 		a.cohorts++
 		parts.spec.cohorts++
@@ -298,8 +317,12 @@ func (x *Executor) replaceMembership(t *bus.Thread, id string, resolver int, fla
 	}
 	old := s.current
 	from := old.cohort
-	key := from.spec.answerKey(from.registration(), s.number, resolver, flags)
 	parts := compiled{spec: from.spec, operation: from.answer.operation, plan: from.answer.plan}
+	if err := x.clear(&parts, from.registration(), resolver); err != nil {
+		x.mu.Unlock()
+		return nil, nil, err
+	}
+	key := parts.answerKey(from.registration(), s.number, resolver, flags)
 	m := &member{inbox: old.inbox, before: old}
 	m.after.Store(math.MaxUint64)
 	x.enter(m, s, x.cohortFor(key, parts, s))

@@ -1,11 +1,13 @@
 package executor
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/security"
 )
 
 // Violation is what a subscriber does that it should not, as metrics name it. What
@@ -50,8 +52,15 @@ func (x *Executor) Violation(t *bus.Thread, connection string, kind Violation) (
 // subscription asks, whether the connection has a live subscription or not. unlistEnded
 // is to be called soon.
 func (x *Executor) countViolation(connection string, err error) {
-	if fault.CodeOf(err) == fault.ScopeViolation {
+	var refusal *security.Refusal
+	if !errors.As(err, &refusal) {
+		return
+	}
+	switch refusal.Module {
+	case security.ScopeModule:
 		x.violate(connection, ScopeMismatch)
+	case security.RBACModule:
+		x.violate(connection, ForbiddenField)
 	}
 }
 

@@ -93,6 +93,12 @@ func (w *writer) writeObject(f *field, t *shape, object document.Value, at *step
 			continue
 		}
 		next.key = member.key
+		if member.denied != "" {
+			if !w.forbid(member, &next) {
+				return false
+			}
+			continue
+		}
 		if !w.complete(member, member.shape, object.Get(member.name), &next) {
 			return false
 		}

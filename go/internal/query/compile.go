@@ -79,6 +79,7 @@ func (c *compiler) field(group []*ast.Field, parent *ast.Definition) (field, err
 		return f, invalidAt(first.Position, "type %q has no field %q", parent.Name, first.Name)
 	}
 	f.shape = c.shape(definition.Type)
+	f.declared = declaredPermissions(c.schema, parent, first.Name)
 	if f.shape.leaf() == composite {
 		f.set, err = c.selection(group, c.schema.Types[definition.Type.Name()])
 	}

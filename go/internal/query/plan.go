@@ -1,6 +1,8 @@
 package query
 
 import (
+	"sync/atomic"
+
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/document"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
@@ -12,6 +14,9 @@ type Plan struct {
 	tree      *tree
 	variables []byte
 	arguments []byte
+	// Of a plan that Checked made:
+	base        *Plan
+	scalarsOnly bool // without a schema: leaves show no objects
 }
 
 // tree is a compiled operation: its one root field and all below it.
@@ -19,6 +24,7 @@ type tree struct {
 	root field
 	// conditional is set when some selection depends on @skip or @include.
 	conditional bool
+	needs       atomic.Pointer[needs] // what it needs by the rules last asked for
 }
 
 // field is one member of the response.
@@ -29,6 +35,8 @@ type field struct {
 	set      *selection // what is selected of an object, nil for a leaf
 	shape    *shape     // the field's type, nil without a schema
 	parent   string     // with a schema: the type that defines the field
+	declared []string   // the permissions that the schema says it needs
+	denied   string     // the permission that its reader lacks, "" for none
 }
 
 // selection is what is selected of an object. The members depend on the

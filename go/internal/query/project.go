@@ -21,6 +21,8 @@ const (
 	CodeNullValue = "NULL_VALUE"
 	// CodeUnknownType: an abstract value does not say which type it is.
 	CodeUnknownType = "UNKNOWN_TYPE"
+	// CodeForbidden: the reader lacks a permission that the field needs.
+	CodeForbidden = "FORBIDDEN"
 	// CodeTooLarge: the response would exceed MaxDataBytes.
 	CodeTooLarge = "RESPONSE_TOO_LARGE"
 )
@@ -40,11 +42,16 @@ const (
 // appended to problems. When nothing does and dst has room, nothing is
 // allocated; scalars are copied byte for byte.
 func (p *Plan) AppendData(dst []byte, value document.Value, problems []Problem) ([]byte, []Problem) {
-	w := writer{dst: dst, start: len(dst), problems: problems, known: len(problems)}
+	w := writer{dst: dst, start: len(dst), problems: problems, known: len(problems), scalarsOnly: p.scalarsOnly}
 	root := &p.tree.root
 	w.dst = append(append(w.dst, '{'), root.key...)
 	at := step{key: root.key}
-	if root.shape == nil {
+	if root.denied != "" {
+		if !w.forbid(root, &at) {
+			w.null()
+			return w.dst, w.problems
+		}
+	} else if root.shape == nil {
 		w.project(root.set, value, &at)
 	} else if !w.complete(root, root.shape, value, &at) {
 		w.null()
@@ -65,6 +72,8 @@ type writer struct {
 	problems []Problem
 	known    int  // how many problems are not this answer's
 	overflow bool // the answer is too large: write no more
+	// scalarsOnly: a field without a selection set shows no objects.
+	scalarsOnly bool
 }
 
 // step is one place on the way from the root to a value. The steps live on the
@@ -127,6 +136,9 @@ func (w *writer) project(set *selection, value document.Value, at *step) {
 	switch {
 	case kind == document.Missing || kind == document.Null:
 		w.dst = append(w.dst, "null"...)
+	case set == nil && w.scalarsOnly && holdsObject(value):
+		w.problem(CodeForbidden, "the value is or holds an object: select its fields, so that their permissions can be checked", at)
+		w.dst = append(w.dst, "null"...)
 	case set == nil:
 		if raw := value.Raw(); !w.full(len(raw), at) {
 			w.dst = append(w.dst, raw...)
@@ -163,6 +175,10 @@ func (w *writer) projectObject(set *selection, object document.Value, at *step) 
 		}
 		w.dst = append(w.dst, f.key...)
 		member.key = f.key
+		if f.denied != "" {
+			w.forbid(f, &member)
+			continue
+		}
 		w.project(f.set, object.Get(f.name), &member)
 		if w.overflow {
 			break

@@ -8,6 +8,7 @@ import (
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/parser"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
@@ -22,12 +23,21 @@ type Schema struct {
 // from the application, not from its clients. A schema that does not load or
 // has no subscription type is a fault.InvalidValue with the place.
 func LoadSchema(sdl string) (*Schema, error) {
-	definition, err := gqlparser.LoadSchema(&ast.Source{Name: "schema", Input: sdl})
+	source := &ast.Source{Name: "schema", Input: sdl}
+	sources := []*ast.Source{source}
+	// A text that does not parse is reported by LoadSchema.
+	if parsed, err := parser.ParseSchema(source); err == nil && parsed.Directives.ForName(permissionDirective) == nil {
+		sources = append(sources, &ast.Source{Name: "permissions", Input: permissionDefinition})
+	}
+	definition, err := gqlparser.LoadSchema(sources...)
 	if err != nil {
 		return nil, fault.New(fault.InvalidValue, "the schema does not load: %s", located(err))
 	}
 	if definition.Subscription == nil {
 		return nil, fault.New(fault.InvalidValue, "the schema has no subscription type: add one named Subscription, or name it in schema { subscription: … }")
+	}
+	if err := checkDeclarations(definition); err != nil {
+		return nil, err
 	}
 	return &Schema{definition: definition}, nil
 }

@@ -29,8 +29,6 @@ type Context struct {
 	Claims document.Value
 }
 
-var anonymous Context
-
 // maxExpiry is the last second of the year 9999.
 const maxExpiry = 253402300799
 

@@ -20,9 +20,10 @@ func TestReadingAndCheckingAllocateNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		p, ctx := policy(t, ""), context(t, c.context)
+		clearance := cleared(t, p, ctx)
 		if n := testing.AllocsPerRun(100, func() {
 			facts := p.Read(c.channel, d.Root())
-			if allowed, module := p.Check(ctx, &facts); !allowed {
+			if allowed, module := p.Check(ctx, &facts, &clearance); !allowed {
 				t.Fatal(module)
 			}
 			if p.CheckPublish(c.channel, d.Root()) != nil {
@@ -65,10 +66,11 @@ func BenchmarkCheck(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			p, ctx := policy(b, ""), context(b, c.context)
+			clearance := cleared(b, p, ctx)
 			facts := p.Read(c.channel, parsed(b, c.data))
 			b.ReportAllocs()
 			for b.Loop() {
-				if allowed, _ := p.Check(ctx, &facts); allowed != c.allowed {
+				if allowed, _ := p.Check(ctx, &facts, &clearance); allowed != c.allowed {
 					b.Fatal("wrong")
 				}
 			}

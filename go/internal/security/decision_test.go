@@ -36,10 +36,24 @@ func context(t testing.TB, text string) *Context {
 	return ctx
 }
 
+// cleared is the clearance of a query that says and needs nothing.
+func cleared(t testing.TB, p *Policy, ctx *Context) Clearance {
+	t.Helper()
+	c, err := p.Clear(ctx, nil, nil, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // verdict is "allowed" or the name of the module that denied.
 func verdict(p *Policy, ctx *Context, channelName string, data document.Value) string {
 	facts := p.Read(channelName, data)
-	allowed, module := p.Check(ctx, &facts)
+	clearance, err := p.Clear(ctx, nil, nil, true)
+	if err != nil {
+		return "a refusal of a query that says and needs nothing"
+	}
+	allowed, module := p.Check(ctx, &facts, &clearance)
 	if allowed != (module == NoModule) {
 		return "a verdict that contradicts its module"
 	}
@@ -259,10 +273,18 @@ func TestWhatCannotBeDecidedIsDenied(t *testing.T) {
 	if got := verdict(&p, own, "orders", parsed(t, `{}`)); got != "tenant" {
 		t.Errorf("an unknown mode says %s, want tenant", got)
 	}
-	if got := verdict(policy(t, ""), nil, "orders", data); got != "tenant" {
-		t.Errorf("no context: %s, want tenant", got)
+	if got := verdict(policy(t, ""), &Context{}, "orders", data); got != "tenant" {
+		t.Errorf("an anonymous context: %s, want tenant", got)
 	}
-	if got := verdict(policy(t, ""), nil, "orders", parsed(t, `{}`)); got != "allowed" {
-		t.Errorf("no context, public event: %s, want allowed", got)
+	if got := verdict(policy(t, ""), &Context{}, "orders", parsed(t, `{}`)); got != "allowed" {
+		t.Errorf("an anonymous context, public event: %s, want allowed", got)
+	}
+	strict := policy(t, "")
+	facts := strict.Read("orders", data)
+	other := cleared(t, strict, &Context{User: Integer(1), Tenant: Text("a")})
+	for what, c := range map[string]*Clearance{"the zero clearance": {}, "that of another context": &other} {
+		if allowed, module := strict.Check(own, &facts, c); allowed || module != ScopeModule {
+			t.Errorf("%s: %v by %v, want a denial by scope", what, allowed, module)
+		}
 	}
 }

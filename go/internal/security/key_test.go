@@ -49,8 +49,8 @@ func TestOnlyAStrictRuleRequiresAKey(t *testing.T) {
 		``: {true, true}, `{"tenant":"off"}`: {false, true}, `{"row":"if_present"}`: {true, false},
 	} {
 		p := policy(t, options)
-		_, tenant := p.TenantKey(seed, &anonymous)
-		_, user := p.UserKey(seed, &anonymous)
+		_, tenant := p.TenantKey(seed, &Context{})
+		_, user := p.UserKey(seed, &Context{})
 		if tenant != want[0] || user != want[1] {
 			t.Errorf("%s requires a tenant: %v, a user: %v", options, tenant, user)
 		}

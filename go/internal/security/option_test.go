@@ -20,6 +20,10 @@ func TestPolicyDefaultsToStrict(t *testing.T) {
 
 func TestPolicyReadsItsOptions(t *testing.T) {
 	p := policy(t, `{"tenant":"if_present","row":"off","tenant_field":"a.b","user_field":"c","identifiers":"loose","require_context":true}`)
+	q := policy(t, `{"scope":"off","rbac":"null","require_permissions":true}`)
+	if q.Scope != ScopeOff || q.RBAC != RBACNull || !q.RequirePermissions || p.Scope != ScopeStrict || p.RBAC != RBACRefuse || p.RequirePermissions {
+		t.Errorf("got %+v and %+v", q, p)
+	}
 	if p.Tenant != IfPresent || p.Row != Off || !p.Loose || !p.RequireContext ||
 		p.TenantPath.String() != "a.b" || p.UserPath.String() != "c" {
 		t.Errorf("got %+v", p)
@@ -31,31 +35,37 @@ func TestPolicyReadsItsOptions(t *testing.T) {
 	}
 }
 
-func TestPolicyRefusesWhatItDoesNotEnforceAndSaysWhat(t *testing.T) {
+func TestPolicyRefusesWhatItCannotReadAndSaysWhat(t *testing.T) {
 	for text, says := range map[string]string{
-		`{"scope":"off"}`:              "scope is not enforced",
-		`{"rbac":"null"}`:              "rbac is not enforced",
-		`{"permissions":{}}`:           "permissions is not enforced",
-		`{"require_permissions":true}`: "require_permissions is not enforced",
-		`{"max_violations":-1}`:        "max_violations is -1",
-		`{"max_violations":1.5}`:       "max_violations is 1.5",
-		`{"violation_window":0}`:       "violation_window is 0",
-		`{"violation_window":"60"}`:    "violation_window is \"60\"",
-		`{"tennant":"strict"}`:         `"tennant"`,
-		`{"Tenant":"off"}`:             `"Tenant"`,
-		`{"tenant":"on"}`:              `tenant is "on"`,
-		`{"tenant":null}`:              "tenant is null",
-		`{"row":1}`:                    "row is 1",
-		`{"row":{"a":1}}`:              `row is {"a":1}`,
-		`{"identifiers":"exact"}`:      `identifiers is "exact"`,
-		`{"identifiers":true}`:         "identifiers is true",
-		`{"require_context":"yes"}`:    `require_context is "yes"`,
-		`{"tenant_field":5}`:           "tenant_field is 5",
-		`{"tenant_field":"a..b"}`:      `tenant_field is "a..b"`,
-		`{"user_field":""}`:            `user_field is ""`,
-		`[]`:                           "must be an object",
-		`"strict"`:                     "must be an object",
-		`{"tenant":`:                   "can't be read",
+		`{"scope":"if_present"}`:               `scope is "if_present"`,
+		`{"rbac":true}`:                        "rbac is true",
+		`{"permissions":[]}`:                   "permissions is []",
+		`{"permissions":{"a..b":"x"}}`:         `"a..b"`,
+		`{"permissions":{"":"x"}}`:             `""`,
+		`{"permissions":{"a.__typename":"x"}}`: `"a.__typename"`,
+		`{"permissions":{"a.b*":"x"}}`:         `"a.b*"`,
+		`{"permissions":{"a":""}}`:             "permissions[a]",
+		`{"permissions":{"a":5}}`:              "permissions[a] is 5",
+		`{"require_permissions":"x"}`:          `require_permissions is "x"`,
+		`{"max_violations":-1}`:                "max_violations is -1",
+		`{"max_violations":1.5}`:               "max_violations is 1.5",
+		`{"violation_window":0}`:               "violation_window is 0",
+		`{"violation_window":"60"}`:            "violation_window is \"60\"",
+		`{"tennant":"strict"}`:                 `"tennant"`,
+		`{"Tenant":"off"}`:                     `"Tenant"`,
+		`{"tenant":"on"}`:                      `tenant is "on"`,
+		`{"tenant":null}`:                      "tenant is null",
+		`{"row":1}`:                            "row is 1",
+		`{"row":{"a":1}}`:                      `row is {"a":1}`,
+		`{"identifiers":"exact"}`:              `identifiers is "exact"`,
+		`{"identifiers":true}`:                 "identifiers is true",
+		`{"require_context":"yes"}`:            `require_context is "yes"`,
+		`{"tenant_field":5}`:                   "tenant_field is 5",
+		`{"tenant_field":"a..b"}`:              `tenant_field is "a..b"`,
+		`{"user_field":""}`:                    `user_field is ""`,
+		`[]`:                                   "must be an object",
+		`"strict"`:                             "must be an object",
+		`{"tenant":`:                           "can't be read",
 	} {
 		_, err := ParsePolicy([]byte(text))
 		if fault.CodeOf(err) != fault.InvalidValue || !strings.Contains(err.Error(), says) {
@@ -150,7 +160,9 @@ func FuzzParsePolicy(f *testing.F) {
 		}
 		if p != nil {
 			facts := p.Read(string(text), parsed(t, `{"tenant_id":"a"}`))
-			p.Check(&Context{}, &facts)
+			if allowed, _ := p.Check(&Context{}, &facts, &Clearance{}); allowed {
+				t.Fatalf("%q: an event passes without a clearance", text)
+			}
 		}
 	})
 }

@@ -6,8 +6,10 @@
 // allocates nothing and never blocks.
 //
 // Each module has a file of its own: tenant.go (tenant isolation), row.go (row
-// filter) and federation.go. This file orders them, the cheapest and most
-// selective first.
+// filter), federation.go, scope.go and rbac.go (field permissions). This file
+// orders them, the cheapest and most selective first. The first three compare the
+// event with the context; scope and RBAC are about the subscription's own query, and
+// what they found at registration, a Clearance, is checked again with each event.
 package security
 
 import (
@@ -40,11 +42,13 @@ const (
 	TenantModule
 	RowModule
 	FederationModule
+	ScopeModule
+	RBACModule
 	// Modules is how many there are, NoModule included.
 	Modules
 )
 
-var moduleNames = [Modules]string{"", "tenant", "row", "federation"}
+var moduleNames = [Modules]string{"", "tenant", "row", "federation", "scope", "rbac"}
 
 func (m Module) String() string {
 	if m < Modules {
@@ -59,11 +63,17 @@ type Policy struct {
 	Tenant, Row, Federation Mode
 	TenantPath, UserPath    document.Path // where an event's data holds its identifiers
 	Loose                   bool          // an integer equals its decimal text
-	RequireContext          bool          // refuse subscriptions without a context
+	Scope                   ScopeMode
+	RBAC                    RBACMode
+	RequireContext          bool // refuse subscriptions without a context
+	RequirePermissions      bool // a context without permissions holds none
 	// MaxViolations within ViolationWindow is what a connection may do before its
-	// subscriptions end.
+	// subscriptions are ended.
 	MaxViolations   int
 	ViolationWindow time.Duration
+
+	permissions            []permissionEntry // in the order in which they are tried
+	tenantNames, userNames scopeNames
 }
 
 // Facts is what the policy needs to know of one event. It refers to the event's
@@ -86,13 +96,10 @@ func (p *Policy) Read(channelName string, data document.Value) Facts {
 	return f
 }
 
-// Check reports whether the subscriber ctx may see the event f, and if not,
-// which module denied it. A nil ctx is an anonymous subscriber; subscriptions
-// the application trusts aren't checked at all. It allocates nothing.
-func (p *Policy) Check(ctx *Context, f *Facts) (allowed bool, module Module) {
-	if ctx == nil {
-		ctx = &anonymous
-	}
+// Check reports whether the subscriber ctx, whose query has been cleared, may see
+// the event f, and if not, which module denied it. Subscriptions the application
+// trusts have no context and aren't checked at all. It allocates nothing.
+func (p *Policy) Check(ctx *Context, f *Facts, c *Clearance) (allowed bool, module Module) {
 	if !p.tenantAllows(ctx, f) {
 		return false, TenantModule
 	}
@@ -101,6 +108,12 @@ func (p *Policy) Check(ctx *Context, f *Facts) (allowed bool, module Module) {
 	}
 	if !p.federationAllows(ctx, f) {
 		return false, FederationModule
+	}
+	if c.context != ctx || !p.scopeAllows(ctx, c.scope) {
+		return false, ScopeModule
+	}
+	if !c.rights.rbacAllows() {
+		return false, RBACModule
 	}
 	return true, NoModule
 }

@@ -3,9 +3,6 @@ package security
 // Reason says in words why a module denied the event f to ctx. With values it tells
 // the event's own.
 func (p *Policy) Reason(module Module, ctx *Context, f *Facts, values bool) string {
-	if ctx == nil {
-		ctx = &anonymous
-	}
 	switch module {
 	case TenantModule:
 		switch {
@@ -23,6 +20,7 @@ func (p *Policy) Reason(module Module, ctx *Context, f *Facts, values bool) stri
 		}
 		return differs("service_name", "service_name", &ctx.Service, &f.service, values)
 	}
+	// The other modules' rules are about the query, and refuse it beforehand.
 	return "the " + module.String() + " module does not let it pass"
 }
 

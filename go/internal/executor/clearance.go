@@ -1,0 +1,60 @@
+package executor
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
+)
+
+// clear decides what a registration's context may have of its query when resolver
+// answers it: the compiled parts get a clearance, and a plan that nulls what may not
+// be seen. The error is a *security.Refusal where the context may not have it.
+func (x *Executor) clear(parts *compiled, r Registration, resolver int) error {
+	parts.plan = parts.plan.Whole()
+	context := parts.spec.context
+	if context == nil {
+		return nil // trusted
+	}
+	scope, err := x.policy.ReadScope([]byte(r.Variables), parts.plan.Variables(), parts.plan.Arguments())
+	if err != nil {
+		return err
+	}
+	if !x.policy.ChecksFields(context) {
+		parts.clearance, err = x.policy.Clear(context, scope, nil, true)
+		return err
+	}
+	parts.clearance, err = x.policy.Clear(context, scope, parts.plan.Permissions(x.policy), resolver == 0)
+	if err == nil && resolver == 0 {
+		parts.plan = parts.plan.Checked(x.policy, parts.clearance.Missing())
+	}
+	return err
+}
+
+// checkPermissions refuses a policy whose map names what no query can select: such an
+// entry protects nothing.
+func (x *Executor) checkPermissions() error {
+	if x.schema == nil {
+		return nil
+	}
+	for _, path := range x.policy.PermissionPaths() {
+		if !x.schema.Selects(path) {
+			return fault.New(fault.InvalidValue, "security option permissions has the path %q, which the schema's subscriptions cannot select; write field names from the root field, joined by dots", strings.Join(path, "."))
+		}
+	}
+	return nil
+}
+
+// nulledBy names what a plan hides, for the key of its answer: "" for nothing.
+func nulledBy(plan *query.Plan, missing []string) string {
+	if plan.Whole() == plan {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteByte('!') // leaves show no objects
+	for _, permission := range missing {
+		b.WriteString(strconv.Quote(permission))
+	}
+	return b.String()
+}
