@@ -18,6 +18,7 @@ from typing import Any
 from .config import EventBusConfig
 from .errors import SubscriptionNotFound, SubscriptionsError
 from .executor import SubscriptionExecutor
+from .security import SecurityPolicy
 from .signature import shape_of
 from .types import Identifier
 
@@ -133,6 +134,15 @@ class PyGraphQLMessage:
         return found
 
 
+class _ReferencePolicy(SecurityPolicy):
+    """The usual policy, but scope looks at variables named in snake_case only."""
+
+    __slots__ = ()
+
+    def _as_json(self) -> dict[str, Any]:
+        return {**super()._as_json(), "scope": "variables"}
+
+
 class PySubscriptionExecutor:
     """`SubscriptionExecutor` with the manners of the core it replaces.
 
@@ -142,7 +152,9 @@ class PySubscriptionExecutor:
     __slots__ = ("_by_client", "_clients", "_early", "_executor")
 
     def __init__(self, bus: PyEventBusConfig | None = None) -> None:
-        self._executor = SubscriptionExecutor(bus._config() if bus is not None else None)
+        self._executor = SubscriptionExecutor(
+            bus._config() if bus is not None else None, security=_ReferencePolicy()
+        )
         #: The newest live id by the client's id, and back.
         self._by_client: dict[str, str] = {}
         self._clients: dict[str, str] = {}

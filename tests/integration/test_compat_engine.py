@@ -163,3 +163,15 @@ def test_install_without_fraiseql_is_an_import_error(run_python: Callable[..., A
         )
     )
     assert "fraiseql" not in sys.modules
+
+
+def test_scope_looks_at_variables_in_snake_case_only() -> None:
+    executor = PySubscriptionExecutor()
+    declared = "subscription ($tenantId: Int, $tenant_id: Int) { a }"
+
+    def attempt(variables: dict[str, Any]) -> str:
+        return executor.register_subscription("c", "s", declared, None, variables, 1, 2)
+
+    with pytest.raises(RuntimeError, match="tenant_id"):
+        attempt({"tenant_id": 3})
+    assert attempt({"tenantId": 3, "tenant_id": 2})
