@@ -126,9 +126,9 @@ class SecurityPolicy:
     have `permissions`, and with `require_permissions` to all. A field that selects from an object
     needs ``singular:read`` by its name's first word (``orderUpdated`` and ``orders``:
     ``order:read``). The schema's ``@requiresPermission(name: …)`` on a field comes before that
-    rule, and `permissions` before both: a map of selection paths from the root field, with ``*`` for
-    any one field (``"orderUpdated.amount"``), to a permission, or None for none. Without a schema
-    a field without a selection set shows no objects to whom permissions apply.
+    rule, and `permissions` before both: a map of selection paths from the root field, with
+    ``*`` for any one field (``"orderUpdated.amount"``), to a permission, or None for none.
+    Without a schema a field without a selection set shows no objects to whom permissions apply.
 
     More than `max_violations` within `violation_window` seconds end what a connection has,
     with the code TOO_MANY_VIOLATIONS, and nothing can be registered on it until they are older.
