@@ -16,7 +16,6 @@ import contextvars
 import logging
 import threading
 import traceback
-import types
 from _thread import _count as threads_started
 from _thread import get_ident
 from asyncio.events import _get_running_loop
@@ -28,11 +27,11 @@ from typing import Any, Final, TypeAlias
 from .audit import Auditor
 from .encode import decode, decode_exact, encode
 from .process import state as process_state
+from .resolver import Resolver, identity_of
 from .result import ERROR, PENDING, Result, message_of, response_of
 from .security import SecurityContext
-from .signature import Shape, shape_of
+from .signature import shape_of
 from .tasks import Task, TaskTable
-from .types import ResolverInfo
 
 __all__ = ["Callbacks"]
 
@@ -46,75 +45,6 @@ _HOLD: Final = 0.001
 #: that to wake up; one that comes too late waits all over again.
 _OFFER: Final = 0.00005
 _GONE: Final = (ERROR, b"the resolver is not registered any more")
-
-
-class Resolver:
-    """One entry of the table: a callable and what is needed to call it.
-
-    `context` is the contextvars context captured at registration; a sync resolver runs in a
-    fresh copy of it at each call. `loop` is where an async one runs, None for a sync one.
-    """
-
-    __slots__ = (
-        "arity",
-        "call",
-        "context",
-        "failing",
-        "identity",
-        "loop",
-        "security",
-        "takes_data_only",
-        "uses",
-    )
-
-    def __init__(
-        self,
-        call: Callable[..., Any],
-        shape: Shape,
-        context: contextvars.Context,
-        loop: asyncio.AbstractEventLoop | None,
-        security: SecurityContext | None,
-        identity: tuple[Any, ...] | None,
-    ) -> None:
-        self.call = call
-        self.arity = shape.arity
-        self.context = context
-        self.loop = loop
-        self.takes_data_only = shape.arity == 1 and loop is None
-        self.security = security
-        self.identity = identity
-        self.uses = 1
-        self.failing = False
-
-    def arguments(self, first: Any, variables: bytes | None, info: bytes | None) -> Any:
-        """The arguments of one call: `first`, and the others decoded afresh."""
-        if self.arity == 1:
-            return (first,)
-        second = decode_exact(variables) if variables else {}
-        if self.arity == 2:
-            return first, second
-        return first, second, self._info(info)
-
-    def _info(self, text: bytes | None) -> ResolverInfo:
-        told = decode(text or b"{}")
-        given, context = told.get("context"), self.security
-        # The one that it was registered with may have been replaced.
-        if given is not None and (context is None or context._as_json() != given):
-            if "claims" in given or float in map(type, given.values()):
-                # Perhaps an integer too big for the fast decoder.
-                given = decode_exact(text or b"{}")["context"]
-            context = SecurityContext(**given)
-        return ResolverInfo(
-            event_id=told["event_id"],
-            event_type=told["event_type"],
-            channel=told["channel"],
-            timestamp=told["timestamp"],
-            correlation_id=told["correlation_id"],
-            position=told["position"],
-            subscription_id=told["subscription_id"],
-            connection_id=told["connection_id"],
-            context=context,
-        )
 
 
 class Callbacks(dict[int, Resolver]):
@@ -179,7 +109,7 @@ class Callbacks(dict[int, Resolver]):
         identity = None
         if share and shape.arity < 3:
             held = tuple(map(id, context)), tuple(map(id, context.values()))
-            identity = (_identity_of(call), id(loop), held)
+            identity = (identity_of(call), id(loop), held)
         with self._lock:
             known = self._identities.get(identity) if identity is not None else None
             if known is not None:
@@ -440,13 +370,3 @@ class _Unraisable:
 
     def __del__(self) -> None:
         raise self.error
-
-
-def _identity_of(call: Callable[..., Any]) -> tuple[int, ...]:
-    """Numbers that are equal for the same callable, as long as it lives.
-
-    Each access to a bound method makes a new object, so its parts count.
-    """
-    if type(call) is types.MethodType:
-        return id(call.__self__), id(call.__func__)
-    return (id(call),)
