@@ -25,7 +25,6 @@ _IDENTIFIERS: Final = ("strict", "loose")
 _SCOPES: Final = ("strict", "off")
 _RBAC: Final = ("refuse", "null", "off")
 _NONE: Final[frozenset[str]] = frozenset()
-_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 #: Names of GraphQL fields, but for introspection, or ``*``; joined by dots.
 _SELECTION_PATH: Final = re.compile(
     r"(?:\*|(?!__)[A-Za-z_][A-Za-z0-9_]*)(?:\.(?:\*|(?!__)[A-Za-z_][A-Za-z0-9_]*))*"
@@ -144,7 +143,7 @@ class SecurityPolicy:
     tenant_field: str = "tenant_id"
     user_field: str = "user_id"
     identifiers: Literal["strict", "loose"] = "strict"
-    permissions: Mapping[str, str | None] = field(default=_NOTHING, hash=False)
+    permissions: Mapping[str, str | None] = field(default_factory=dict, hash=False)
     require_context: bool = False
     require_permissions: bool = False
     max_violations: int = 100
