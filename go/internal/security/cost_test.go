@@ -1,6 +1,7 @@
 package security
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/document"
@@ -51,6 +52,61 @@ func BenchmarkCheckPublish(b *testing.B) {
 			b.Fatal("refused")
 		}
 	}
+}
+
+// allModules is a subscription that every module has something to check of: its
+// query names its tenant and user and needs ten permissions.
+func allModules(t testing.TB, tenant string, service int) (*Policy, *Context, Clearance, Facts) {
+	t.Helper()
+	const scope = `{"tenantId":"3f2504e0-4f89-41d3-9a0c-0305e82c3301","userId":123456}`
+	p := policy(t, "")
+	ctx := context(t, `{"tenant_id":"3f2504e0-4f89-41d3-9a0c-0305e82c3301","user_id":123456,"federation_id":"eu-west","service_name":7,`+
+		`"permissions":["a","b","c","d","e","f","g","h","i","j"]}`)
+	said, err := p.ReadScope([]byte(scope), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clearance, err := p.Clear(ctx, said, []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := parsed(t, fmt.Sprintf(`{"id":4711,"tenant_id":%q,"user_id":123456,"federation_id":"eu-west","service_name":%d}`, tenant, service))
+	return p, ctx, clearance, p.Read("orders.eu.paris", data)
+}
+
+func TestCheckingAllModulesAllocatesNothing(t *testing.T) {
+	p, ctx, clearance, facts := allModules(t, "3f2504e0-4f89-41d3-9a0c-0305e82c3301", 7)
+	if n := testing.AllocsPerRun(100, func() {
+		if allowed, module := p.Check(ctx, &facts, &clearance); !allowed {
+			t.Fatal(module)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations, want 0", n)
+	}
+	unheld := clearance
+	unheld.rights = newRights(&Context{}, []string{"a"})
+	if allowed, module := p.Check(ctx, &facts, &unheld); allowed || module != RBACModule {
+		t.Errorf("a permission that is not held: %v by %v", allowed, module)
+	}
+}
+
+func BenchmarkCheckAll(b *testing.B) {
+	run := func(name string, service int, unheld bool) {
+		b.Run(name, func(b *testing.B) {
+			p, ctx, clearance, facts := allModules(b, "3f2504e0-4f89-41d3-9a0c-0305e82c3301", service)
+			if unheld {
+				clearance.rights = newRights(&Context{}, []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"})
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if allowed, _ := p.Check(ctx, &facts, &clearance); allowed == unheld {
+					b.Fatal("wrong")
+				}
+			}
+		})
+	}
+	run("allowed", 7, false)
+	run("denied by the last", 7, true)
 }
 
 func BenchmarkCheck(b *testing.B) {
