@@ -130,13 +130,14 @@ func (x *Executor) changeContext(t *bus.Thread, s *Subscription, registration Re
 	key := parts.answerKey(registration, s.number, from.answer.resolver, from.answer.flags)
 	m := &member{inbox: old.inbox, before: old}
 	m.after.Store(math.MaxUint64)
-	keeps := covers(parts.spec, key, from) && !old.isReplaying()
+	replaying := old.isReplaying() // asked once: it may end at any moment
+	keeps := covers(parts.spec, key, from) && !replaying
 	if !keeps && !x.renewInbox(s, m) {
 		x.mu.Unlock()
 		x.empty(t, s, r)
 		return
 	}
-	if old.isReplaying() {
+	if replaying {
 		s.lose()
 	}
 	old.moved = true
