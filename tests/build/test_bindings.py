@@ -89,21 +89,28 @@ def test_the_gil_is_kept_during_a_call(probes: ProbeBuild) -> None:
     output = probes.run(
         """
         import threading, time
-        turns = 0
+        pauses = []
         def spin():
-            global turns
+            last = time.perf_counter()
             while True:
-                turns += 1
+                now = time.perf_counter()
+                pauses.append(now - last)
+                last = now
         threading.Thread(target=spin, daemon=True).start()
-        while not turns:
+        while not pauses:
             time.sleep(0)
         sys.setswitchinterval(1e-6)
-        before = turns; native.nap(100); during = turns - before
-        print(during)
+        del pauses[:]
+        native.nap(100)
+        # The pause is on the list once the other thread has had another turn.
+        seen = len(pauses)
+        while len(pauses) < seen + 2:
+            time.sleep(0)
+        print(max(pauses))
         """
     )
-    # Between reading `turns` and calling, the other thread may have a turn or two.
-    assert int(output) < 100_000
+    # The other thread cannot have had a turn while the call slept for 100 ms.
+    assert float(output) >= 0.1
 
 
 def test_no_call_leaks_memory(probes: ProbeBuild) -> None:
