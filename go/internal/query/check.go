@@ -1,7 +1,6 @@
 package query
 
 import (
-	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
 )
@@ -55,7 +54,7 @@ func rootField(operation *ast.OperationDefinition, fragments map[string]*ast.Fra
 		if field.Alias != fields[0].Alias {
 			return nil, invalidAt(field.Position, "a subscription has one root field, and this one selects %q and %q", fields[0].Alias, field.Alias)
 		}
-		if strings.HasPrefix(field.Name, "__") {
+		if isReserved(field.Name) {
 			return nil, invalidAt(field.Position, "the root field of a subscription cannot be %s", field.Name)
 		}
 	}

@@ -93,7 +93,7 @@ func (s *Schema) Selects(path []string) bool {
 		found := false
 		for parent := range types {
 			for _, field := range parent.Fields {
-				if isIntrospection(field.Name) || name != AnyName && name != field.Name {
+				if isReserved(field.Name) || name != AnyName && name != field.Name {
 					continue
 				}
 				found = true

@@ -77,7 +77,13 @@ type selectionAt struct {
 	state     string
 }
 
-func isIntrospection(name string) bool { return strings.HasPrefix(name, "__") }
+// introspects tells a field of introspection. Such names are a schema's own; without
+// one only __typename is known, and others are data like any.
+func (f *field) introspects() bool {
+	return f.name == "__typename" || f.shape != nil && isReserved(f.name)
+}
+
+func isReserved(name string) bool { return strings.HasPrefix(name, "__") }
 
 type permissions struct {
 	rules Rules
@@ -86,7 +92,7 @@ type permissions struct {
 }
 
 func (c *permissions) field(f *field, state string) {
-	if isIntrospection(f.name) {
+	if f.introspects() {
 		return
 	}
 	needs, next := c.rules.Step(state, f.name, f.set != nil, f.declared)
@@ -136,7 +142,7 @@ type denier struct {
 }
 
 func (d *denier) field(f field, state string) field {
-	if isIntrospection(f.name) {
+	if f.introspects() {
 		return f
 	}
 	needs, next := d.rules.Step(state, f.name, f.set != nil, f.declared)
