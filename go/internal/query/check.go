@@ -1,7 +1,6 @@
 package query
 
 import (
-
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
