@@ -38,6 +38,12 @@ gotest: ## the Go tests alone, race detector on (ARGS="-run Queue")
 fuzz: ## every Go fuzz target for FUZZTIME (1m)
 	@./scripts/fuzz.sh $(or $(FUZZTIME),1m)
 
+.PHONY: nightly
+nightly: ## what is too long for every change: 100,000 security cases, ten times the fuzzing, a longer soak
+	@$(MAKE) --no-print-directory pytest ARGS="-k security_model" SECURITY_CASES=100000
+	@./scripts/fuzz.sh 1500000x
+	@$(MAKE) --no-print-directory soak ARGS="--events 30000000"
+
 .PHONY: lint
 lint: ## gofumpt, go vet, staticcheck, ruff, mypy, stubtest
 	@$(call develop,dev test bench) && ./scripts/lint.sh

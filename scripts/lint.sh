@@ -28,7 +28,7 @@ check "staticcheck" go tool staticcheck ./go/...
 check "ruff" "$python" -m ruff check .
 check "ruff format" "$python" -m ruff format --check .
 check "mypy --strict" "$python" -m mypy
-check "mypy --strict: the tests" "$python" -m mypy tests/unit tests/integration
+check "mypy --strict: the tests" "$python" -m mypy tests/unit tests/integration tests/support
 check "stubtest: _native.pyi is true of the built module" \
     "$python" -m mypy.stubtest fraiseql_subscriptions._native
 

@@ -31,7 +31,9 @@ _OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
 _COMPACT_BELOW: Final = 1024
 _OPEN_BRACE: Final = ord("{")
 #: Types whose JSON is never a null that should not be there.
-_SCALARS: Final = frozenset({str, int, bool, type(None), Decimal, datetime, date, time, UUID})
+_SCALARS: Final = frozenset(
+    {str, int, bool, type(None), Decimal, datetime, date, time, UUID, orjson.Fragment}
+)
 
 _dumps = orjson.dumps
 #: JSON text to Python values, fast; integers beyond 64 bits become floats (see decode_exact).

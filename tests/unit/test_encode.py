@@ -206,5 +206,13 @@ def test_data_that_is_not_an_object_is_refused(value: Any) -> None:
         encode_object(value)
 
 
+def test_a_fragment_of_json_is_taken_as_it_is() -> None:
+    text = b'{"a":null, "a":1e0}'
+    assert encode(orjson.Fragment(text)) == text
+    assert (
+        encode({"inner": orjson.Fragment(text), "none": None}) == b'{"inner":%b,"none":null}' % text
+    )
+
+
 def test_a_dataclass_is_an_object() -> None:
     assert encode_object(Point(1, "a")) == b'{"x":1,"y":"a"}'
