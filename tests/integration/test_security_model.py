@@ -273,9 +273,9 @@ class Subscriber:
     query: Query
     context: SecurityContext | None
     ended: bool = False
-    #: Events that are queued for it under its context, and under one before that.
-    queued: list[Any] = field(default_factory=list)
-    before: list[Any] = field(default_factory=list)
+    #: Events, with their channels, queued for it under its context, and under earlier ones.
+    queued: list[tuple[str, Any]] = field(default_factory=list)
+    before: list[tuple[str, Any]] = field(default_factory=list)
 
 
 class Run:
@@ -343,7 +343,7 @@ class Run:
             seen = not one.ended and self.model.sees(one.context, what.channel, data)
             event("seen" if seen else "not seen")
             if seen:
-                one.queued.append(data)
+                one.queued.append((what.channel, data))
 
     def give(self, one: Subscriber, context: SecurityContext) -> None:
         one.context = context
@@ -358,11 +358,15 @@ class Run:
                 continue
             assert all(message["type"] == "next" for message in messages), (messages, one)
             shown = [message["payload"] for message in messages]
-            expected = [self.answer(one, data) for data in one.queued]
+            expected = [self.answer(one, data) for _, data in one.queued]
             late = len(shown) - len(expected)
             assert [each["data"] for each in shown[max(late, 0) :]] == expected, one
             # What was queued under another context may be there, and is what this one may see.
-            allowed = [self.answer(one, data) for data in one.before]
+            allowed = [
+                self.answer(one, data)
+                for channel, data in one.before
+                if self.model.sees(one.context, channel, data)
+            ]
             for each in shown[: max(late, 0)]:
                 assert any(reveals_no_more(each["data"], most) for most in allowed), (each, one)
             one.queued, one.before = [], []

@@ -212,6 +212,43 @@ func TestAnEventLooksAtFewWhoDoNotWantIt(t *testing.T) {
 	}
 }
 
+// Else the time that a denial takes would tell how many tenants there are.
+func TestADenialLooksAtNobodyOfOtherTenants(t *testing.T) {
+	for what, one := range map[string]struct {
+		channel, data string
+		visited       int // of the tenant "t" there are three, and only those can be looked at
+	}{
+		"nobody's tenant":         {"orders", `{"tenant_id":"nobody","user_id":1}`, 0},
+		"no tenant":               {"orders", `{"user_id":1}`, 0},
+		"a channel's tenant":      {"orders:tenant-nobody", `{"user_id":1}`, 0},
+		"two tenants":             {"orders:tenant-t", `{"tenant_id":"u","user_id":1}`, 0},
+		"what is no identifier":   {"orders", `{"tenant_id":["t"],"user_id":1}`, 0},
+		"another user":            {"orders", `{"tenant_id":"t","user_id":9}`, 3},
+		"another type of tenant":  {"orders", `{"tenant_id":3,"user_id":1}`, 0},
+		"another federation":      {"orders", `{"tenant_id":"t","federation_id":"f"}`, 3},
+		"another case of its own": {"orders", `{"tenant_id":"T"}`, 0},
+	} {
+		for _, tenants := range []int{10, 1_000, 10_000} {
+			// Under the other modules' modes the tenant is what finds a subscription.
+			x := openSecured(t, `{"row":"if_present"}`)
+			for i := range tenants {
+				register(t, x, executor.Registration{Subscription: fmt.Sprint(i), Options: fmt.Sprintf(`{"context":{"tenant_id":"%d"}}`, i)})
+			}
+			for i := range 3 {
+				register(t, x, executor.Registration{Subscription: fmt.Sprint("t", i), Options: fmt.Sprintf(`{"context":{"tenant_id":"t","user_id":%d}}`, i)})
+			}
+			found, visited, kept := x.Audience(newEvent(t, "changed", one.channel, one.data))
+			// A section takes four members before it sorts them by value.
+			if len(found) != 0 || visited > one.visited+4 {
+				t.Errorf("%s: of %d tenants, %d subscriptions found and %d looked at", what, tenants, len(found), visited)
+			}
+			if kept != tenants+3 {
+				t.Errorf("%s: of %d tenants, %d subscriptions kept away", what, tenants, kept)
+			}
+		}
+	}
+}
+
 // Whoever registered before the publish gets the event, and whoever completed does
 // not, while others with the same values, fields and patterns come and go.
 func TestSubscriptionsWithFiltersComeAndGoBesideEvents(t *testing.T) {
