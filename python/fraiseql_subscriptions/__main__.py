@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from . import postgres
 from .demo import command as demo
 from .errors import SubscriptionsError
 
@@ -31,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     demo.add_arguments(command)
     command.set_defaults(run=demo.run)
+    command = commands.add_parser("postgres", help=postgres.SUMMARY, description=postgres.SUMMARY)
+    postgres.add_arguments(command)
+    command.set_defaults(run=postgres.run)
     chosen = parser.parse_args(arguments)
     try:
         status: int = chosen.run(chosen)

@@ -22,6 +22,8 @@ const (
 	LimitExceeded         Code = "LIMIT_EXCEEDED"
 	RateLimited           Code = "RATE_LIMITED"
 	TooManyViolations     Code = "TOO_MANY_VIOLATIONS"
+	BusError              Code = "BUS_ERROR"
+	BusUnavailable        Code = "BUS_UNAVAILABLE"
 	EngineClosed          Code = "ENGINE_CLOSED"
 	ForkedProcess         Code = "FORKED_PROCESS"
 	Engine                Code = "ENGINE_ERROR"

@@ -54,18 +54,46 @@ func SQL() string {
 	return text.String()
 }
 
-// Options are what an installation sets. Zero values leave a setting as it is.
+// Options are what an installation sets. What is nil stays as it is.
 type Options struct {
-	Prefix           string   `json:"prefix"`
-	RetentionSeconds float64  `json:"retention"`
+	Prefix           *string  `json:"prefix"`
+	RetentionSeconds *float64 `json:"retention"`
 	Publishers       []string `json:"publishers"` // roles
 	Readers          []string `json:"readers"`    // roles
+}
+
+// longest is the longest retention, in seconds: a thousand years.
+const longest = 1000 * 365 * 86400
+
+// check refuses what the settings cannot hold.
+func (o Options) check() error {
+	if o.Prefix != nil && !validPrefix(*o.Prefix) {
+		return fault.New(fault.InvalidValue, "the prefix %q is not 1 to 20 of the characters a-z, 0-9 and _, with a letter first", *o.Prefix)
+	}
+	if o.RetentionSeconds != nil && !(*o.RetentionSeconds >= 1 && *o.RetentionSeconds <= longest) {
+		return fault.New(fault.InvalidValue, "the retention %v is not a number of seconds from 1 to %d", *o.RetentionSeconds, longest)
+	}
+	return nil
+}
+
+func validPrefix(prefix string) bool {
+	for i := range len(prefix) {
+		letter := prefix[i] >= 'a' && prefix[i] <= 'z'
+		other := prefix[i] >= '0' && prefix[i] <= '9' || prefix[i] == '_'
+		if !letter && (i == 0 || !other) {
+			return false
+		}
+	}
+	return len(prefix) >= 1 && len(prefix) <= 20
 }
 
 // Install brings the schema to Version in one transaction, and applies options.
 // It may be run any number of times, also by several at once. from is the version
 // that was found, 0 for none.
 func Install(ctx context.Context, conn *pgx.Conn, options Options) (from int, err error) {
+	if err := options.check(); err != nil {
+		return 0, err
+	}
 	if err := CheckServer(ctx, conn); err != nil {
 		return 0, err
 	}
@@ -93,13 +121,13 @@ func Install(ctx context.Context, conn *pgx.Conn, options Options) (from int, er
 }
 
 func (o Options) apply(ctx context.Context, tx pgx.Tx) error {
-	if o.Prefix != "" {
-		if _, err := tx.Exec(ctx, "UPDATE fraiseql_subscriptions.settings SET prefix = $1", o.Prefix); err != nil {
+	if o.Prefix != nil {
+		if _, err := tx.Exec(ctx, "UPDATE fraiseql_subscriptions.settings SET prefix = $1", *o.Prefix); err != nil {
 			return err
 		}
 	}
-	if o.RetentionSeconds > 0 {
-		if _, err := tx.Exec(ctx, "UPDATE fraiseql_subscriptions.settings SET retention = make_interval(secs => $1)", o.RetentionSeconds); err != nil {
+	if o.RetentionSeconds != nil {
+		if _, err := tx.Exec(ctx, "UPDATE fraiseql_subscriptions.settings SET retention = make_interval(secs => $1)", *o.RetentionSeconds); err != nil {
 			return err
 		}
 	}
