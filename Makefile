@@ -40,7 +40,7 @@ fuzz: ## every Go fuzz target for FUZZTIME (1m)
 
 .PHONY: nightly
 nightly: ## what is too long for every change: 100,000 security cases, ten times the fuzzing, a longer soak
-	@$(MAKE) --no-print-directory pytest ARGS="-k security_model" SECURITY_CASES=100000
+	@$(MAKE) --no-print-directory pytest ARGS="-k security_model -o faulthandler_timeout=7200" SECURITY_CASES=100000
 	@./scripts/fuzz.sh 1500000x
 	@$(MAKE) --no-print-directory soak ARGS="--events 30000000"
 
