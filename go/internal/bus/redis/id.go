@@ -1,0 +1,38 @@
+package redis
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+)
+
+// streamID is the id of a stream's entry: milliseconds of the server's clock, and a
+// number within them. https://redis.io/docs/latest/develop/data-types/streams/#entry-ids
+type streamID struct{ ms, seq uint64 }
+
+func (id streamID) compare(other streamID) int {
+	if order := cmp.Compare(id.ms, other.ms); order != 0 {
+		return order
+	}
+	return cmp.Compare(id.seq, other.seq)
+}
+
+func (id streamID) String() string {
+	return strconv.FormatUint(id.ms, 10) + "-" + strconv.FormatUint(id.seq, 10)
+}
+
+// parseID reads an id as Redis writes it.
+func parseID(text string) (id streamID, ok bool) {
+	ms, seq, found := strings.Cut(text, "-")
+	if !found {
+		return streamID{}, false
+	}
+	var err error
+	if id.ms, err = strconv.ParseUint(ms, 10, 64); err != nil {
+		return streamID{}, false
+	}
+	if id.seq, err = strconv.ParseUint(seq, 10, 64); err != nil {
+		return streamID{}, false
+	}
+	return id, true
+}
