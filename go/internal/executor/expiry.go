@@ -112,9 +112,11 @@ func (x *Executor) expireContexts() {
 	}()
 	thread := &bus.Thread{}
 	r := new(replacements)
+	x.replacing.Lock() // a context that is renewed until here is not found, later ones find the end
 	for _, s := range x.takeExpired() {
 		x.endFor(thread, s, expired(), r)
 	}
+	x.replacing.Unlock()
 	if r.ended == 0 {
 		return
 	}

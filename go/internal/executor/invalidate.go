@@ -33,6 +33,7 @@ func (x *Executor) Invalidate(t *bus.Thread, text []byte) (ended int, err error)
 			return 0, fault.New(fault.InvalidValue, "a subscription has no %q; a filter over subscriptions may name %s, variables.… and claims.…", path, strings.Join(invalidPaths, ", "))
 		}
 	}
+	t.Lock(&x.replacing) // who passes has that context when it ends
 	t.Unlocked(func() {
 		for _, s := range x.passing(compiled) {
 			if x.finish(s, newEnding(Final{}, EndInvalidated)) {
@@ -40,6 +41,7 @@ func (x *Executor) Invalidate(t *bus.Thread, text []byte) (ended int, err error)
 			}
 		}
 	})
+	x.replacing.Unlock()
 	x.Audit(AuditRecord{Kind: AuditInvalidated, Reason: "invalidated by a filter on " + strings.Join(compiled.Paths(), ", "), Count: ended})
 	x.unlistEnded(t)
 	t.Settle()

@@ -254,6 +254,44 @@ func TestARenewedContextLivesOn(t *testing.T) {
 	}
 }
 
+// raceAnUpdate has 64 subscriptions of a connection get another context while they are
+// ended, and wants each of them either ended or alive.
+func raceAnUpdate(t *testing.T, before, after string, end func(*executor.Executor, *hands)) {
+	t.Helper()
+	const all = 64
+	for range 50 {
+		x, clock := openWithHands(t)
+		subscriptions := make([]*executor.Subscription, all)
+		for i := range subscriptions {
+			subscriptions[i] = register(t, x, executor.Registration{Subscription: fmt.Sprint(i), Options: `{"context":` + before + `}`})
+		}
+		clock.set(10, false)
+		var ending sync.WaitGroup
+		ending.Go(func() { end(x, clock) })
+		changed, _ := update(t, x, after)
+		ending.Wait()
+		ended := 0
+		for _, s := range subscriptions {
+			ended += len(read(x, s))
+		}
+		if changed+ended != all {
+			t.Fatalf("of %d subscriptions %d live on and %d have ended", all, changed, ended)
+		}
+	}
+}
+
+func TestAContextThatWasRenewedInTimeDoesNotExpire(t *testing.T) {
+	raceAnUpdate(t, `{"expires_at":10}`, `{"expires_at":20}`, func(_ *executor.Executor, clock *hands) { clock.set(10, true) })
+}
+
+func TestAnInvalidationEndsNobodyWhoNoLongerPasses(t *testing.T) {
+	raceAnUpdate(t, `{"tenant_id":1}`, `{"tenant_id":2}`, func(x *executor.Executor, _ *hands) {
+		if _, err := x.Invalidate(&bus.Thread{}, []byte(`{"tenant_id":1}`)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestAContextThatHasExpiredIsRefused(t *testing.T) {
 	x, clock := openWithHands(t)
 	s := register(t, x, executor.Registration{Options: `{"context":{"expires_at":100}}`})
