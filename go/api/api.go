@@ -23,6 +23,9 @@ type engine struct {
 	*executor.Executor
 	handle    int
 	callbacks *bridge.Callbacks
+
+	lastSocket atomic.Int64
+	sockets    sync.Map // of int → *protocol.Socket
 }
 
 // handles is the package-level state: the engines by their handles, which

@@ -91,6 +91,15 @@ class Hub:
             feed.owner = weakref.ref(stream)
             return feed
 
+    def adopt(self, feed: Feed) -> None:
+        """Send a new subscription's responses to `feed`, of this loop's consumer."""
+        with self._lock:
+            try:
+                self._native.attach(self._handle, feed.id, feed.consumer.number)
+            except RuntimeError as error:
+                raise from_native(error) from None
+            feed.consumer.feeds[feed.id] = feed
+
     def release(self, feed: Feed) -> None:
         """The stream that read `feed` is gone: the subscription is the plain side's again."""
         if is_forked():

@@ -26,11 +26,12 @@ from .arguments import (
     registration_options,
     text_argument,
 )
-from .authority import Authority
 from .encode import encode_object
 from .errors import SubscriptionNotFound, SubscriptionsError, from_native
+from .fields import Fields
 from .process import forked_error
 from .process import state as process_state
+from .signature import PROJECTS, Projected
 
 if TYPE_CHECKING:
     from .config import QueuePolicy
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["SubscriptionExecutor"]
 
 
-class SubscriptionExecutor(Authority):
+class SubscriptionExecutor(Fields):
     """Registers GraphQL subscriptions, publishes events, hands out finished responses.
 
     `bus` is an `EventBusConfig` or a URL (``"memory://"``, the default). `schema` is SDL text
@@ -75,7 +76,7 @@ class SubscriptionExecutor(Authority):
         channels: str | Iterable[str] = ("*",),
         event_types: str | Iterable[str] | None = None,
         filter: Mapping[str, Any] | None = None,
-        resolver: Resolver | None = None,
+        resolver: Resolver | Projected | None = None,
         context: SecurityContext | None = None,
         queue: QueuePolicy | None = None,
         since: str | None = None,
@@ -108,7 +109,13 @@ class SubscriptionExecutor(Authority):
             context = context_of(user_id, tenant_id, context)
         number = flags = 0
         if resolver is not None:
-            number, flags = self._callbacks.acquire(resolver, share=share, security=context)
+            if isinstance(resolver, Projected):
+                number, flags = self._callbacks.acquire(
+                    resolver.call, share=share, security=context
+                )
+                flags |= PROJECTS
+            else:
+                number, flags = self._callbacks.acquire(resolver, share=share, security=context)
         try:
             id: str = self._native.register_subscription(
                 handle,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .audit import AuditRecord
+    from .definition import FieldDefinition
 
 __all__ = ["SLICE_MS", "Engine"]
 
@@ -45,6 +46,7 @@ class Engine:
         "__weakref__",
         "_callbacks",
         "_closed",
+        "_definitions",
         "_dispatch_timeout",
         "_finalizer",
         "_handle",
@@ -98,6 +100,8 @@ class Engine:
         self._options = orjson.dumps(options).decode()
         self._handle = 0  # until opened; 0 again once closed
         self._closed = False
+        #: What `field` has defined, by name.
+        self._definitions: dict[str, FieldDefinition] = {}
         self._native: ModuleType
         self._hub: Hub | None = None
         self._dispatch_timeout = float(dispatch_timeout)

@@ -9,12 +9,21 @@ from types import FunctionType
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
-__all__ = ["ASYNC", "TAKES_INFO", "TAKES_VARIABLES", "Shape", "shape_of"]
+__all__ = [
+    "ASYNC",
+    "PROJECTS",
+    "TAKES_INFO",
+    "TAKES_VARIABLES",
+    "Projected",
+    "Shape",
+    "shape_of",
+]
 
 #: Flags as the engine knows them.
 TAKES_VARIABLES: Final = 1
 TAKES_INFO: Final = 2
 ASYNC: Final = 4
+PROJECTS: Final = 8
 
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 #: Optional parameters count only under these names; `def r(data, cache={})` takes the data alone.
@@ -23,6 +32,15 @@ _OPTIONAL_NAMES: Final = (None, "variables", "info")
 
 #: Reading a signature takes 10 µs; an application registers few functions, many times.
 _of_functions: WeakKeyDictionary[FunctionType, Shape] = WeakKeyDictionary()
+
+
+class Projected:
+    """A field's resolver: what it returns is the root field's value, not the whole data."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self.call = call
 
 
 class Shape(NamedTuple):

@@ -66,4 +66,7 @@ const (
 	TakesVariables ResolverFlags = 1 << iota
 	TakesInfo
 	Async
+	// Projects says that the value is the root field's, to be projected through the
+	// selection set.
+	Projects
 )

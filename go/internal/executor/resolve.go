@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/document"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
@@ -88,6 +89,9 @@ func (x *Executor) call(a *answer, pending *pendingAnswer, ev *event.Event, at e
 
 // payload is the response's payload for what a resolver gave, which is only lent.
 func (x *Executor) payload(a *answer, result Result, at event.Position) []byte {
+	if a.flags&Projects != 0 && (result.Kind == KindData || result.Kind == KindResult) {
+		return a.project(result.Value, at)
+	}
 	switch result.Kind {
 	case KindData:
 		return EncodeResponseBytes(result.Value, nil, a.position(&at))
@@ -100,6 +104,17 @@ func (x *Executor) payload(a *answer, result Result, at event.Position) []byte {
 		x.metrics.ResolverError()
 		return a.failure(string(result.Value), "RESOLVER_ERROR", at)
 	}
+}
+
+// project is the payload that shows what the query selects of value, the JSON of the
+// root field's.
+func (a *answer) project(value []byte, at event.Position) []byte {
+	parsed := document.New(len(value))
+	if err := parsed.Parse(value); err != nil {
+		return a.failure("the resolver's value cannot be read: "+err.Error(), "RESOLVER_ERROR", at)
+	}
+	payload, problems := a.plan.AppendData([]byte(dataHead), parsed.Root(), nil)
+	return appendTail(payload, problems, a.position(&at))
 }
 
 // failure is the payload of a response that has only an error.
