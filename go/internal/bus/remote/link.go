@@ -72,6 +72,7 @@ func (l *link) await(ctx context.Context) error {
 func (l *link) describe(state map[string]any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	state["connected"] = l.connected
 	switch {
 	case l.connected:
 		state["connection"] = "connected"

@@ -56,8 +56,8 @@ type Server interface {
 	After(at event.Position, item Item) event.Position
 	// Covers reports whether everything up to one mark has been read at another.
 	Covers(at, one Mark) bool
-	// State is what health() and get_metrics() tell of the server: names and numbers,
-	// never a password.
+	// State is what health() and get_metrics() tell of the server, in a map of its own:
+	// texts, and int, int64, uint64, float64 or bool, which become metrics. Never a password.
 	State() map[string]any
 	// Close ends every call that is under way, with an error, and closes the
 	// connections. Nothing is called afterwards but State.
