@@ -57,6 +57,7 @@ class Engine:
         "_leftovers",
         "_native",
         "_options",
+        "_remote",
         "_table",
     )
 
@@ -101,6 +102,8 @@ class Engine:
         if sdl is not None:
             options["schema"] = sdl
         self._options = orjson.dumps(options).decode()
+        #: A server decides about what is published, which takes time and may fail.
+        self._remote = bus.kind != "memory"
         self._handle = 0  # until opened; 0 again once closed
         self._closed = False
         #: What `field` has defined, by name.

@@ -29,12 +29,6 @@ type Options struct {
 	Debug           bool            `json:"debug"`
 }
 
-// BusOptions choose the event bus.
-type BusOptions struct {
-	Kind    string `json:"kind"`
-	History int    `json:"history"` // events a channel
-}
-
 // ParseOptions reads an executor's settings.
 func ParseOptions(text string) (Options, error) {
 	var options Options

@@ -26,7 +26,7 @@ const longText = 4096
 
 // RegisterSubscription makes a subscription live. Nothing remains of one that is
 // refused. Its errors are InvalidQuery, DuplicateSubscription, LimitExceeded,
-// TooManyViolations, Forbidden, InvalidValue and EngineClosed.
+// TooManyViolations, Forbidden, InvalidValue, EngineClosed, and those of the bus.
 func (x *Executor) RegisterSubscription(t *bus.Thread, r Registration) (*Subscription, error) {
 	s, err := x.register(t, r)
 	if err != nil {
@@ -47,21 +47,41 @@ func (x *Executor) register(t *bus.Thread, r Registration) (*Subscription, error
 	if err != nil {
 		return nil, err
 	}
+	if err := x.bus.Follow(t, compiled.spec.patterns); err != nil {
+		return nil, err
+	}
+	s, err := x.enroll(t, r, compiled, since != nil)
+	if err != nil {
+		x.bus.Unfollow(compiled.spec.patterns)
+		return nil, err
+	}
+	x.metrics.Registered()
+	if since != nil {
+		if err := x.replay(t, s, *since); err != nil {
+			x.abort(t, s, busUnavailable)
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// enroll makes a subscription live; with resumes, for events only that come after
+// what a replay brings. The bus follows its channels.
+func (x *Executor) enroll(t *bus.Thread, r Registration, compiled compiled, resumes bool) (*Subscription, error) {
 	s := &Subscription{executor: x, connection: r.Connection, clientID: r.Subscription}
 	s.inbox.Store(&s.own)
 	x.freeEnded(t)
 	t.Lock(&x.mu)
+	defer x.mu.Unlock()
 	if compiled.spec.isExpired(x.clock.now()) {
-		x.mu.Unlock()
 		return nil, fault.New(fault.Forbidden, "the context expired at %s; register with one that is still good", compiled.spec.context.ExpiresAt.UTC().Format(time.RFC3339))
 	}
 	if err := x.admit(s, compiled.spec); err != nil {
-		x.mu.Unlock()
 		return nil, err
 	}
 	c := x.join(s, r, compiled)
 	s.current = &s.first
-	if since != nil {
+	if resumes {
 		s.first.after.Store(math.MaxUint64) // nothing live before the replay has its places
 	}
 	s.first.inbox = &s.own
@@ -69,11 +89,6 @@ func (x *Executor) register(t *bus.Thread, r Registration) (*Subscription, error
 	s.attach(x.plain)
 	if s.policy().Overflow == queue.Block {
 		x.waiting.subscriptions.Add(1)
-	}
-	x.mu.Unlock()
-	x.metrics.Registered()
-	if since != nil {
-		x.replay(t, s, *since)
 	}
 	return s, nil
 }
