@@ -82,7 +82,7 @@ func (x *Executor) replaceContext(t *bus.Thread, s *Subscription, context json.R
 	}
 	registration := from.registration()
 	registration.Options = withContext(from.spec.options, context)
-	parts, err := x.compile(t, registration, from.answer.resolver)
+	parts, err := x.compile(t, registration, from.answer)
 	if err != nil {
 		x.countViolation(s.connection, err)
 		reason := "the subscription's new context may not have it: " + sentence(err)

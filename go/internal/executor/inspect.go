@@ -7,9 +7,14 @@ import (
 
 // Inspect tells what a client's query asks for, as JSON: its root field and that
 // one's coerced arguments, defaults included. Nothing is registered. Its errors are
-// those of a registration's query and variables.
+// those of a registration's query and variables: who asks is not asked yet.
 func (x *Executor) Inspect(t *bus.Thread, query, operation, variables string) ([]byte, error) {
-	found, err := x.compile(t, Registration{Query: query, Operation: operation, Variables: variables}, ownResolver)
+	asked := Registration{Query: query, Operation: operation, Variables: variables}
+	t.Lock(&x.mu)
+	found := compiled{spec: new(spec), operation: x.operations[operationKey{query, operation}]}
+	x.mu.Unlock()
+	var err error
+	asked.read(t, func() { err = x.compileMissing(&found, asked) })
 	if err != nil {
 		return nil, err
 	}
