@@ -21,6 +21,7 @@ from .errors import (
     AuthorizationError,
     BusError,
     BusUnavailable,
+    ContextExpired,
     DispatchTimeout,
     DuplicateSubscription,
     EngineClosed,
@@ -34,6 +35,7 @@ from .errors import (
     SubscriptionNotFound,
     SubscriptionsError,
     TooManyViolations,
+    Unauthenticated,
 )
 from .executor import SubscriptionExecutor
 from .limits import Limits, Rate
@@ -47,6 +49,7 @@ __all__ = [
     "AuthorizationError",
     "BusError",
     "BusUnavailable",
+    "ContextExpired",
     "DispatchTimeout",
     "DuplicateSubscription",
     "EngineClosed",
@@ -71,6 +74,7 @@ __all__ = [
     "SubscriptionNotFound",
     "SubscriptionsError",
     "TooManyViolations",
+    "Unauthenticated",
     "__version__",
     "install",
 ]

@@ -13,6 +13,7 @@ __all__ = [
     "AuthorizationError",
     "BusError",
     "BusUnavailable",
+    "ContextExpired",
     "DispatchTimeout",
     "DuplicateSubscription",
     "EngineClosed",
@@ -26,6 +27,7 @@ __all__ = [
     "SubscriptionNotFound",
     "SubscriptionsError",
     "TooManyViolations",
+    "Unauthenticated",
 ]
 
 
@@ -57,6 +59,18 @@ class AuthorizationError(SubscriptionsError):
     """The context given may not do this."""
 
     code = "FORBIDDEN"
+
+
+class ContextExpired(AuthorizationError):
+    """The context given has expired: the client gets a new one."""
+
+    code = "EXPIRED"
+
+
+class Unauthenticated(AuthorizationError):
+    """The client's access was revoked: it signs in again."""
+
+    code = "UNAUTHENTICATED"
 
 
 class ScopeViolation(SubscriptionsError):
@@ -143,6 +157,8 @@ _BY_CODE: Final[dict[str, type[Exception]]] = {
         SubscriptionNotFound,
         DuplicateSubscription,
         AuthorizationError,
+        ContextExpired,
+        Unauthenticated,
         ScopeViolation,
         LimitExceeded,
         RateLimited,

@@ -26,7 +26,7 @@ const longText = 4096
 
 // RegisterSubscription makes a subscription live. Nothing remains of one that is
 // refused. Its errors are InvalidQuery, DuplicateSubscription, LimitExceeded,
-// TooManyViolations, Forbidden, InvalidValue and EngineClosed.
+// TooManyViolations, ScopeViolation, Forbidden, Expired, InvalidValue and EngineClosed.
 func (x *Executor) RegisterSubscription(t *bus.Thread, r Registration) (*Subscription, error) {
 	s, err := x.register(t, r)
 	if err != nil {
@@ -53,7 +53,7 @@ func (x *Executor) register(t *bus.Thread, r Registration) (*Subscription, error
 	t.Lock(&x.mu)
 	if compiled.spec.isExpired(x.clock.now()) {
 		x.mu.Unlock()
-		return nil, fault.New(fault.Forbidden, "the context expired at %s; register with one that is still good", compiled.spec.context.ExpiresAt.UTC().Format(time.RFC3339))
+		return nil, fault.New(fault.Expired, "the context expired at %s; register with one that is still good", compiled.spec.context.ExpiresAt.UTC().Format(time.RFC3339))
 	}
 	if err := x.admit(s, compiled.spec); err != nil {
 		x.mu.Unlock()
