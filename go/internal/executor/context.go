@@ -85,7 +85,6 @@ func (x *Executor) replaceContext(t *bus.Thread, s *Subscription, context json.R
 	registration.Options = withContext(from.spec.options, context)
 	parts, err := x.compile(t, registration, from.answer)
 	if err != nil {
-		x.countViolation(s.connection, err)
 		reason := "the subscription's new context may not have it: " + sentence(err)
 		x.endFor(t, s, newEnding(Final{Message: reason, Code: string(fault.Forbidden)}, EndForbidden), r)
 		x.auditForbidden(s, context, reason, fault.Forbidden)

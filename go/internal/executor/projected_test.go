@@ -2,6 +2,8 @@ package executor_test
 
 import (
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
@@ -73,5 +75,81 @@ func TestWhatAClientAsksForIsReadBeforeAnybodyAsksWhoItIs(t *testing.T) {
 	told, err := x.Inspect(&bus.Thread{}, `subscription($n: Int = 3) { orderUpdated(n: $n) { id } }`, "", "")
 	if err != nil || string(told) != `{"field":"orderUpdated","arguments":{"n":3}}` {
 		t.Errorf("told %s, %v", told, err)
+	}
+}
+
+// A resolver's whole response cannot be nulled, so under a context that lacks a permission
+// there is either no such resolver or no subscription, whoever comes first.
+func TestNoResolverIsSetUnderAContextThatItsSubscriptionMayNotHave(t *testing.T) {
+	const (
+		query   = "subscription { orderUpdated { id secret { k } } }"
+		all     = `{"permissions":["order:read","secret:read"]}`
+		partial = `{"permissions":["order:read"]}`
+	)
+	python := newResolvers()
+	python.table[1] = func(*bus.Thread, []byte, executor.Call) executor.Result {
+		return executor.Result{Kind: executor.KindData, Value: []byte(`{"orderUpdated":{"id":1,"secret":{"k":"hidden"}}}`)}
+	}
+	x := openWith(t, python, strings.Replace(options, "{", `{"security":{"rbac":"null"},`, 1))
+	var (
+		stop           atomic.Bool
+		others         sync.WaitGroup
+		current        atomic.Pointer[executor.Subscription]
+		ended, nulled  int
+		set, projected atomic.Int64
+	)
+	others.Go(func() {
+		for !stop.Load() {
+			publish(t, x, "orders", `{"id":1,"secret":{"k":"hidden"}}`)
+		}
+	})
+	for range 2 {
+		others.Go(func() {
+			thread := &bus.Thread{}
+			for turn := 0; !stop.Load(); turn++ {
+				s := current.Load()
+				if s == nil {
+					continue
+				}
+				switch err := x.SetResolver(thread, s.ID(), turn%2, 0); {
+				case err == nil && turn%2 == 1:
+					set.Add(1)
+				case err == nil:
+					projected.Add(1)
+				case fault.CodeOf(err) != fault.Forbidden && fault.CodeOf(err) != fault.SubscriptionNotFound:
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 50 {
+		s := register(t, x, executor.Registration{Query: query, Options: `{"context":` + all + `}`})
+		current.Store(s)
+		for changed := 1; changed == 1; {
+			changed, _ = update(t, x, partial)
+			publish(t, x, "orders", `{"id":1,"secret":{"k":"hidden"}}`)
+			got := strings.Join(read(x, s), "")
+			if strings.Contains(got, "hidden") {
+				t.Fatalf("read under the partial context: %s", got)
+			}
+			if changed == 0 {
+				ended++
+				if !strings.Contains(got, "FORBIDDEN") {
+					t.Fatalf("the last of it: %q", got)
+				}
+				break
+			}
+			nulled++
+			if !strings.Contains(got, `"secret":null`) {
+				t.Fatalf("nothing is nulled: %q", got)
+			}
+			update(t, x, all)
+		}
+	}
+	stop.Store(true)
+	others.Wait()
+	t.Logf("%d ended and %d went on with nulls; %d resolvers were set and %d taken away", ended, nulled, set.Load(), projected.Load())
+	if left := x.Remains(); left != "" {
+		t.Errorf("tables of sizes %s are left", left)
 	}
 }
