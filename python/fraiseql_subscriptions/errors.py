@@ -16,6 +16,7 @@ __all__ = [
     "AuthorizationError",
     "BusError",
     "BusUnavailable",
+    "ContextExpired",
     "DispatchTimeout",
     "DuplicateSubscription",
     "EngineClosed",
@@ -29,6 +30,7 @@ __all__ = [
     "SubscriptionNotFound",
     "SubscriptionsError",
     "TooManyViolations",
+    "Unauthenticated",
 ]
 
 
@@ -60,6 +62,18 @@ class AuthorizationError(SubscriptionsError):
     """The context given may not do this."""
 
     code = "FORBIDDEN"
+
+
+class ContextExpired(AuthorizationError):
+    """The context given has expired: the client gets a new one."""
+
+    code = "EXPIRED"
+
+
+class Unauthenticated(AuthorizationError):
+    """The client's access was revoked: it signs in again."""
+
+    code = "UNAUTHENTICATED"
 
 
 class ScopeViolation(SubscriptionsError):
@@ -146,6 +160,8 @@ _BY_CODE: Final[dict[str, type[Exception]]] = {
         SubscriptionNotFound,
         DuplicateSubscription,
         AuthorizationError,
+        ContextExpired,
+        Unauthenticated,
         ScopeViolation,
         LimitExceeded,
         RateLimited,

@@ -93,8 +93,8 @@ class SubscriptionExecutor(Listening):
         resume from; `positions` adds each event's to its response's extensions. With
         ``share=False`` the resolver is called for this subscription alone.
 
-        Raises InvalidQuery, DuplicateSubscription, LimitExceeded, AuthorizationError,
-        ValueError, TypeError, EngineClosed, ForkedProcessError.
+        Raises InvalidQuery, DuplicateSubscription, LimitExceeded, AuthorizationError
+        (ContextExpired), ScopeViolation, ValueError, TypeError, EngineClosed, ForkedProcessError.
         """
         if process_state.forked[0]:
             raise forked_error()
