@@ -175,8 +175,6 @@ _BY_CODE: Final[dict[str, type[Exception]]] = {
         EngineError,
     )
 }
-#: Codes with which subscriptions end, besides FORBIDDEN, because they may not go on.
-_RIGHTS: Final = ("UNAUTHENTICATED", "EXPIRED")
 _BY_CODE["INVALID_VALUE"] = ValueError
 _BY_CODE["INVALID_TYPE"] = TypeError
 
@@ -208,8 +206,7 @@ def ended_error(errors: Sequence[Mapping[str, Any]]) -> Exception:
     """The exception that the final ``error`` message of a subscription stands for."""
     first = errors[0]
     code = first.get("extensions", {}).get("code", "")
-    kind = AuthorizationError if code in _RIGHTS else _BY_CODE.get(code, SubscriptionsError)
-    return kind(first["message"])
+    return _BY_CODE.get(code, SubscriptionsError)(first["message"])
 
 
 def dispatch_timeout(position: str, seconds: float) -> DispatchTimeout:

@@ -573,7 +573,7 @@ async def test_an_expired_context_ends_generators_and_runs_no_query() -> None:
             await ask(socket, query)
             message = await hear(socket)
             assert message["type"] == "error"
-            assert message["payload"][0]["extensions"]["code"] == "FORBIDDEN"
+            assert message["payload"][0]["extensions"]["code"] == "EXPIRED"
         assert world.begun == 1
 
 
