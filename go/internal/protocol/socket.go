@@ -53,8 +53,13 @@ type Socket struct {
 type dialect interface {
 	// receive handles a message.
 	receive(s *Socket, m message)
+	// invalid answers a frame that is none of the protocol's messages. id is the
+	// operation's that it meant, if it said so.
+	invalid(s *Socket, id, problem string)
 	// refuse says why, where the protocol has a message for it, and closes.
 	refuse(s *Socket, code CloseCode, reason string)
+	// welcome sends what follows the acknowledgement.
+	welcome(s *Socket)
 	// errorPayload is what an error message carries for a list of errors (JSON).
 	errorPayload(errors []byte) []byte
 	// ping is sent now and then; answered says whether the client has to.
@@ -113,12 +118,12 @@ func (s *Socket) Frame(frame []byte, binary bool) []Action {
 		return s.out
 	}
 	if binary {
-		s.dialect.refuse(s, BadRequest, "Only text frames are understood")
+		s.dialect.invalid(s, "", "Only text frames are understood")
 		return s.out
 	}
 	m, problem := parseMessage(frame)
 	if problem != "" {
-		s.dialect.refuse(s, BadRequest, problem)
+		s.dialect.invalid(s, "", problem)
 		return s.out
 	}
 	s.dialect.receive(s, m)
@@ -139,7 +144,7 @@ func (s *Socket) Expired(timer string) []Action {
 			s.awaited = true
 			s.timer(PongTimer, s.limits.Pong)
 		}
-	case timer == PongTimer && s.state == ready:
+	case timer == PongTimer && s.state == ready && s.awaited:
 		s.close(GoingAway, "No pong received")
 	}
 	return s.out
@@ -154,6 +159,7 @@ func (s *Socket) Authenticated(payload []byte) []Action {
 	}
 	s.state = ready
 	s.send(string(appendMessage(nil, "connection_ack", "", payload)))
+	s.dialect.welcome(s)
 	if s.limits.Ping > 0 {
 		s.timer(PingTimer, s.limits.Ping)
 	}
@@ -167,6 +173,15 @@ func (s *Socket) Refused(reason string) []Action {
 	s.begin()
 	if s.state == deciding {
 		s.dialect.refuse(s, Forbidden, reason)
+	}
+	return s.out
+}
+
+// Broken ends the connection because of a failure that is not the client's.
+func (s *Socket) Broken() []Action {
+	s.begin()
+	if s.state != closed {
+		s.dialect.refuse(s, Internal, "Internal error")
 	}
 	return s.out
 }
@@ -243,7 +258,7 @@ func (s *Socket) introduce(m message) {
 	}
 	params, problem := m.object()
 	if problem != "" {
-		s.dialect.refuse(s, BadRequest, problem)
+		s.dialect.invalid(s, "", problem)
 		return
 	}
 	s.state = deciding
