@@ -78,6 +78,15 @@ BEGIN
     END IF;
 END $$;
 
+-- Begins a new epoch, unless somebody has begun one since `known`; the one that is in force then.
+-- For a reader that finds events gone which it has read: positions of the old epoch mean nothing.
+CREATE FUNCTION fraiseql_subscriptions.renew_epoch(known text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE fraiseql_subscriptions.settings SET epoch = DEFAULT WHERE epoch = known;
+    RETURN (SELECT epoch FROM fraiseql_subscriptions.settings);
+END $$;
+
 -- The name that an event on `channel` is notified on. A name has at most 63 bytes; a longer one gives
 -- way to the prefix, "_#" and 32 hexadecimal digits of the channel's SHA-256.
 CREATE FUNCTION fraiseql_subscriptions.wake_name(prefix text, channel text) RETURNS text
@@ -306,7 +315,8 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA fraiseql_subscriptions TO %s', role);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA fraiseql_subscriptions TO %s', role);
     EXECUTE format('GRANT SELECT ON SEQUENCE fraiseql_subscriptions.outbox_seq TO %s', role);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION fraiseql_subscriptions.horizon, fraiseql_subscriptions.prune TO %s', role);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION fraiseql_subscriptions.horizon, fraiseql_subscriptions.prune, '
+        'fraiseql_subscriptions.renew_epoch TO %s', role);
 END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA fraiseql_subscriptions FROM PUBLIC;
