@@ -99,3 +99,16 @@ func (t *Thread) Settle() {
 		}
 	}
 }
+
+// HandOver lends what was owed to threads that may run it, for a thread that may not:
+// a reader of a server has no Python.
+func (t *Thread) HandOver(lend func(task func(t *Thread))) {
+	tasks := t.owed
+	t.owed = nil
+	for _, task := range tasks {
+		lend(func(t *Thread) {
+			task(t)
+			t.Settle()
+		})
+	}
+}
