@@ -15,9 +15,7 @@ import (
 const (
 	readIssued = `SELECT issued, (SELECT coalesce(max(seq), 0) FROM fraiseql_subscriptions.outbox WHERE seq <= $1)
 FROM fraiseql_subscriptions.horizon()`
-	// $1 is where to begin, $2 up to where nothing is wanted but $3.
-	readMissed = rowColumns + `WHERE seq > $1 AND seq <= $4 AND (seq > $2 OR seq = ANY ($3::bigint[])) AND seq <> $5
-	AND ($6::text[] IS NULL OR channel = ANY ($6::text[])) ORDER BY seq`
+	readMissed = rowColumns + `WHERE seq > $1 AND seq <= $2 AND ($3::text[] IS NULL OR channel = ANY ($3::text[])) ORDER BY seq`
 	readPruned = `SELECT floor FROM fraiseql_subscriptions.settings`
 
 	// A resume from further back than this says that it is not complete.
@@ -51,14 +49,14 @@ func (s *Server) CatchUp(ctx context.Context, since event.Position) (remote.Mark
 }
 
 // received reads a position, which must be of the present epoch.
-func (s *Server) received(at event.Position) (since, *epoch, error) {
+func (s *Server) received(at event.Position) (place, *epoch, error) {
 	epoch := s.current()
 	if epoch == nil {
-		return since{}, nil, fmt.Errorf("the database at %s has not been reached yet", s.address())
+		return place{}, nil, fmt.Errorf("the database at %s has not been reached yet", s.address())
 	}
-	had, ok := readSince(at)
+	had, ok := readPlace(at)
 	if !ok || at.Epoch != epoch.name {
-		return since{}, nil, fmt.Errorf("%w: %s is not of the epoch %s", remote.ErrUnrecovered, at, epoch.name)
+		return place{}, nil, fmt.Errorf("%w: %s is not of the epoch %s", remote.ErrUnrecovered, at, epoch.name)
 	}
 	return had, epoch, nil
 }
@@ -89,11 +87,11 @@ func (s *Server) History(ctx context.Context, since event.Position, until remote
 	var rows []row
 	var floor uint64
 	err = s.ask(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		found, err := conn.Query(ctx, readMissed, mode(conn), had.oldest(), had.final, had.missing, end.seq, had.also, names(patterns))
+		found, err := conn.Query(ctx, readMissed, mode(conn), had.complete(), end.seq, names(patterns))
 		if err != nil {
 			return err
 		}
-		if rows, err = collect(found, patterns); err != nil {
+		if rows, err = collect(found, had, patterns); err != nil {
 			return err
 		}
 		// Read afterwards: what has been pruned by now counts as missing.
@@ -102,12 +100,14 @@ func (s *Server) History(ctx context.Context, since event.Position, until remote
 	switch {
 	case err != nil:
 		return nil, err
-	case floor > had.oldest():
+	case floor > had.complete():
 		return nil, fmt.Errorf("%w: events up to %d have been pruned", remote.ErrUnrecovered, floor)
 	}
-	items := make([]remote.Item, len(rows))
+	items := make([]remote.Item, 0, len(rows))
 	for i := range rows {
-		items[i] = s.item(&rows[i], epoch)
+		if item := s.item(&rows[i], epoch); item.Event != nil {
+			items = append(items, item)
+		}
 	}
 	return items, nil
 }
@@ -126,7 +126,8 @@ func names(patterns []channel.Pattern) []string {
 	return found
 }
 
-func collect(found pgx.Rows, patterns []channel.Pattern) (rows []row, err error) {
+// collect takes what a client lacks, as far as it matches.
+func collect(found pgx.Rows, had place, patterns []channel.Pattern) (rows []row, err error) {
 	defer found.Close()
 	bytes := 0
 	for found.Next() {
@@ -134,7 +135,7 @@ func collect(found pgx.Rows, patterns []channel.Pattern) (rows []row, err error)
 		if err != nil {
 			return nil, err
 		}
-		if !matches(r.channel, patterns) {
+		if had.has(r.channel, r.seq) || !matches(r.channel, patterns) {
 			continue
 		}
 		rows = append(rows, r)

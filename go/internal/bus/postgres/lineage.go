@@ -27,6 +27,7 @@ FROM fraiseql_subscriptions.settings`
 	readCommon = rowColumns + `WHERE seq BETWEEN $1 AND $2 ORDER BY seq DESC`
 	readUntil  = rowColumns + `WHERE seq <= $1 ORDER BY seq DESC LIMIT 1`
 	readBefore = rowColumns + `WHERE published_at <= $1 ORDER BY seq DESC LIMIT 1`
+	readNewest = `SELECT coalesce(max(seq), 0) FROM fraiseql_subscriptions.outbox`
 	readFloor  = `SELECT floor, pg_catalog.clock_timestamp() FROM fraiseql_subscriptions.settings`
 )
 
@@ -134,6 +135,12 @@ func (s *Server) locate(ctx context.Context, conn *pgx.Conn) error {
 	}
 	if err != nil {
 		return err
+	}
+	if s.tail.epoch != nil {
+		s.moved, s.losing = true, true
+		if err := conn.QueryRow(ctx, readNewest).Scan(&s.losingUpTo); err != nil {
+			return err
+		}
 	}
 	s.tail.restart(current, newest)
 	s.noteRead()

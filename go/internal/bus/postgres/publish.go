@@ -19,8 +19,9 @@ import (
 const (
 	// The subquery bounds the wait for a lock, such as that of an open transaction that has
 	// published the same id, on connections whose session may be another's.
-	publishBatch = `SELECT fraiseql_subscriptions.publish_batch($1::text[], $2::text[], $3::text[], $4::json[], $5::text[], $6::timestamptz[])
-FROM (SELECT pg_catalog.set_config('lock_timeout', $7::text, true)) AS bounded`
+	publishBatch = `SELECT seqs, repeated
+FROM (SELECT pg_catalog.set_config('lock_timeout', $7::text, true)) AS bounded,
+	fraiseql_subscriptions.publish_batch($1::text[], $2::text[], $3::text[], $4::json[], $5::text[], $6::timestamptz[])`
 	readFinal = `SELECT final FROM fraiseql_subscriptions.horizon()`
 
 	// A statement takes whole requests, up to about these.
@@ -97,10 +98,10 @@ func fail(requests []*remote.Request, err error) {
 // publish accepts requests in one transaction, which is one statement. Where the
 // database refuses, it finds out for the sake of the others which one it was.
 func (s *Server) publish(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience string) {
-	seqs, err := s.send(ctx, conn, requests, patience)
+	seqs, repeated, err := s.send(ctx, conn, requests, patience)
 	if err == nil {
 		s.worked.Store(true)
-		s.accept(ctx, conn, requests, seqs)
+		s.accept(ctx, conn, requests, seqs, repeated)
 		return
 	}
 	failure := s.failure(err, true)
@@ -136,7 +137,7 @@ func mayBeKnown(r *remote.Request) bool {
 	return r.Doubtful || slices.ContainsFunc(r.Events, func(ev *event.Event) bool { return ev.ChosenID })
 }
 
-func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience string) (seqs []int64, err error) {
+func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience string) (seqs []int64, repeated []bool, err error) {
 	count := 0
 	for _, r := range requests {
 		count += len(r.Events)
@@ -155,26 +156,31 @@ func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Re
 			times = append(times, time.UnixMilli(int64(ev.Timestamp*1000+0.5)))
 		}
 	}
-	err = conn.QueryRow(ctx, publishBatch, mode(conn), ids, channels, kinds, data, correlations, times, patience).Scan(&seqs)
+	err = conn.QueryRow(ctx, publishBatch, mode(conn), ids, channels, kinds, data, correlations, times, patience).Scan(&seqs, &repeated)
 	if err == nil && len(seqs) != count {
 		err = fmt.Errorf("%d events were published, and %d numbers came back", count, len(seqs))
 	}
-	return seqs, err
+	return seqs, repeated, err
 }
 
 // accept sets the outcome of requests, whose events have the numbers seqs.
-func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, seqs []int64) {
+func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, seqs []int64, repeated []bool) {
 	epoch, final := s.finality(ctx, conn, seqs)
 	newest := slices.Max(seqs)
 	for _, r := range requests {
+		r.Err = nil
 		r.Positions = make([]event.Position, len(r.Events))
+		if repeated != nil {
+			r.Repeated, repeated = repeated[:len(r.Events)], repeated[len(r.Events):]
+		}
 		for i, ev := range r.Events {
 			seq := uint64(seqs[0])
 			seqs = seqs[1:]
-			r.Positions[i] = event.Position{Epoch: epoch.name, Offset: seq}
+			had := place{upTo: seq}
 			if seq > final {
-				r.Positions[i].Place = ahead{final, seq}
+				had = place{upTo: final, also: seq}
 			}
+			r.Positions[i] = had.position(epoch)
 			if seq == uint64(newest) {
 				s.noteAccepted(epoch, witness{seq, ev.ID})
 			}

@@ -35,20 +35,10 @@ func (s *Server) Open(ctx context.Context) (remote.Mark, error) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	s.disconnect()
-	err := s.failure(s.open(ctx), false)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.openError = err
-	if err != nil {
+	if err := s.failure(s.open(ctx), false); err != nil {
 		return nil, err
 	}
-	s.connected = true
 	s.worked.Store(true)
-	if isClosed(s.opened) {
-		s.reopened++
-	} else {
-		close(s.opened)
-	}
 	return mark{s.tail.epoch, s.tail.passed}, nil
 }
 
@@ -97,9 +87,6 @@ func (s *Server) disconnect() {
 	defer cancel()
 	_ = s.conn.Close(ctx) // it is closed, whatever the server says to it
 	s.conn = nil
-	s.mu.Lock()
-	s.connected = false
-	s.mu.Unlock()
 }
 
 // Read implements remote.Server.
@@ -110,6 +97,10 @@ func (s *Server) Read(ctx context.Context) ([]remote.Item, error) {
 	defer s.reading.Unlock()
 	if s.conn == nil {
 		return nil, errors.New("the outbox is not open for reading")
+	}
+	if s.moved {
+		s.moved = false
+		return []remote.Item{{Mark: mark{s.tail.epoch, s.tail.passed}}}, nil
 	}
 	items, err := s.readOnce(ctx)
 	if err != nil {
@@ -138,9 +129,11 @@ func (s *Server) readOnce(ctx context.Context) ([]remote.Item, error) {
 	s.lastRead = time.Now()
 	s.due = s.due || full
 	if len(rows) == 0 {
-		err := s.checkEpoch(ctx)
 		s.noteRead()
-		return nil, err
+		if err := s.checkEpoch(ctx); err != nil {
+			return nil, err
+		}
+		return s.lostUntil(nil, s.tail.held.since.IsZero()), nil
 	}
 	items := make([]remote.Item, len(rows))
 	bytes := 0
@@ -150,7 +143,18 @@ func (s *Server) readOnce(ctx context.Context) ([]remote.Item, error) {
 	}
 	s.adapt(bytes, full)
 	s.noteRead()
-	return items, nil
+	return s.lostUntil(items, false), nil
+}
+
+// lostUntil adds, once in a new epoch, that what was accepted in the old one and has not
+// been read by now will not come: when everything has been read that was there at the
+// beginning.
+func (s *Server) lostUntil(items []remote.Item, everything bool) []remote.Item {
+	if s.losing && (everything || s.tail.passed >= s.losingUpTo) {
+		s.losing = false
+		return append(items, remote.Item{Mark: mark{s.tail.epoch, s.tail.passed}, Lost: true})
+	}
+	return items
 }
 
 // wait returns when a notification has come, or the poll is due.
@@ -248,13 +252,4 @@ func (s *Server) item(r *row, epoch *epoch) remote.Item {
 	ev.Timestamp = float64(r.publishedAt.UnixMilli()) / 1000
 	item.Event = ev
 	return item
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }

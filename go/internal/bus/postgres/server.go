@@ -6,7 +6,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,16 +43,18 @@ type Server struct {
 	reading  sync.Mutex
 	conn     *pgx.Conn // nil when there is none
 	tail     tail
-	due      bool      // there may be something to read at once
-	expected string    // the payload of a notification that is waited for
-	limit    int       // of rows at once
-	lastRead time.Time // when rows were last looked for
-	checked  time.Time // when the epoch was last looked at
-	warned   bool      // that delivery is held back
+	due      bool   // there may be something to read at once
+	expected string // the payload of a notification that is waited for
+	// In a new epoch: Read is to tell of the place, and later of what was lost.
+	moved, losing bool
+	losingUpTo    uint64
+	limit         int       // of rows at once
+	lastRead      time.Time // when rows were last looked for
+	checked       time.Time // when the epoch was last looked at
+	warned        bool      // that delivery is held back
 
 	followed followed
-	opened   chan struct{} // closed once reading has begun
-	worked   atomic.Bool   // the server has been the bus's before
+	worked   atomic.Bool // the server has been the bus's before
 
 	mu        sync.Mutex
 	epoch     *epoch // nil before the first connection
@@ -64,9 +65,6 @@ type Server struct {
 	accepted  witness
 	final     uint64 // every number of the epoch up to here is final, as far as is known
 	held      held
-	connected bool
-	reopened  int // connections for reading beyond the first
-	openError error
 	strange   int // rows that are no events
 	queue     float64
 	pruned    int
@@ -77,7 +75,7 @@ var _ remote.Server = (*Server)(nil)
 
 // New makes a Server. Nothing is connected yet. The error has the code InvalidValue.
 func New(options Options) (*Server, error) {
-	s := &Server{options: options.withDefaults(), opened: make(chan struct{}), limit: firstLimit}
+	s := &Server{options: options.withDefaults(), limit: firstLimit}
 	pool, err := dial.ParsePool(s.options.URL)
 	if err != nil {
 		return nil, err
@@ -136,22 +134,10 @@ func (s *Server) call(ctx context.Context) (context.Context, context.CancelFunc)
 // Name implements remote.Server.
 func (s *Server) Name() string { return "postgresql" }
 
-// Follow implements remote.Server. All channels are read once reading has begun.
-func (s *Server) Follow(ctx context.Context, patterns []channel.Pattern) (remote.Mark, error) {
-	ctx, done := s.call(ctx)
-	defer done()
-	select {
-	case <-s.opened:
-		s.followed.add(patterns)
-		return nil, nil
-	case <-ctx.Done():
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.openError != nil {
-		return nil, s.openError
-	}
-	return nil, fmt.Errorf("the database at %s: %w", s.address(), context.Cause(ctx))
+// Follow implements remote.Server. All channels are read, from the first Open on.
+func (s *Server) Follow(_ context.Context, patterns []channel.Pattern) (remote.Mark, error) {
+	s.followed.add(patterns)
+	return nil, nil
 }
 
 // Unfollow implements remote.Server.
@@ -174,8 +160,6 @@ func (s *Server) State() map[string]any {
 	state := map[string]any{
 		"address":            s.address(),
 		"database":           s.config.Database,
-		"connected":          s.connected,
-		"reconnects":         s.reopened,
 		"read":               s.place.seq,
 		"epochs_lost":        s.renewals,
 		"not_events":         s.strange,

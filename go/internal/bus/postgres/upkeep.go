@@ -34,7 +34,7 @@ func (s *Server) upkeep() {
 		case <-tick.C:
 		}
 		s.swallow()
-		if isClosed(s.opened) && time.Since(last) >= s.options.Upkeep {
+		if s.worked.Load() && time.Since(last) >= s.options.Upkeep {
 			last = time.Now()
 			s.noteUpkeep(s.tidy())
 		}
