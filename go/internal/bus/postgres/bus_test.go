@@ -184,4 +184,3 @@ func TestABusInPostgreSQLKeepsTheContract(t *testing.T) {
 		return b
 	})
 }
-

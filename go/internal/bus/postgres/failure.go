@@ -30,6 +30,8 @@ func (s *Server) failure(err error, sent bool) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, remote.ErrUnrecovered):
+		return err
 	case errors.As(err, &coded):
 		return coded
 	case errors.Is(err, errReadOnly):

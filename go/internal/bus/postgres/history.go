@@ -23,7 +23,8 @@ FROM fraiseql_subscriptions.horizon()`
 	mostMissedBytes = 256 << 20
 )
 
-// CatchUp implements remote.Server.
+// CatchUp implements remote.Server. What Read has returned may not have been taken yet, so
+// there is always a mark.
 func (s *Server) CatchUp(ctx context.Context, since event.Position) (remote.Mark, error) {
 	had, epoch, err := s.received(since)
 	if err != nil {
@@ -31,7 +32,7 @@ func (s *Server) CatchUp(ctx context.Context, since event.Position) (remote.Mark
 	}
 	newest := had.newest()
 	if s.hasRead(epoch, newest) {
-		return nil, nil
+		return mark{epoch, newest}, nil
 	}
 	var issued, last uint64
 	err = s.ask(ctx, func(ctx context.Context, conn *pgx.Conn) error {
@@ -42,10 +43,8 @@ func (s *Server) CatchUp(ctx context.Context, since event.Position) (remote.Mark
 		return nil, err
 	case newest > issued:
 		return nil, fmt.Errorf("%w: %s is still to come", remote.ErrUnrecovered, since)
-	case s.hasRead(epoch, last): // what is between has been pruned, or never was
-		return nil, nil
 	}
-	return mark{epoch, last}, nil
+	return mark{epoch, last}, nil // what is between has been pruned, or never was
 }
 
 // received reads a position, which must be of the present epoch.
