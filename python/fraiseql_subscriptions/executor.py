@@ -128,6 +128,7 @@ class SubscriptionExecutor(Listening):
                     channels, event_types, filter, context, queue, positions, share, number, flags
                 ),
                 "" if since is None else text_argument("since", since),
+                self._loop_flag(),
             )
         except BaseException as error:
             if number:

@@ -32,6 +32,12 @@ _logger = logging.getLogger("fraiseql_subscriptions")
 
 #: How many may run in Python at a time, those that their client has completed included.
 _TASKS: Final = 100
+#: Where else the operations go that are refused over HTTP.
+_ELSEWHERE: Final = {
+    "mutation": "a mutation is not run by GET: use POST",
+    "subscription": "a subscription has many results: accept text/event-stream or "
+    "multipart/mixed;subscriptionSpec=1.0",
+}
 
 
 class Operations:
@@ -147,6 +153,8 @@ class Operations:
         if since is not None and not (isinstance(since, str) and since and "\0" not in since):
             raise InvalidQuery("extensions.since is not a position")
         asked = self.executor._inspect(request)
+        if asked["kind"] == request.refused:
+            raise InvalidQuery(_ELSEWHERE[request.refused])
         if asked["kind"] != "subscription":
             return self._start_result(id, request, tag, asked["kind"])
         if self.executor._definitions.get(asked["field"]) is not None:
