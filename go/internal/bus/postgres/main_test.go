@@ -45,10 +45,16 @@ func newDatabase(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := schema.Install(t.Context(), connect(t, name), schema.Options{}); err != nil {
+	install(t, name)
+	return name
+}
+
+// install installs the schema.
+func install(t testing.TB, database string) {
+	t.Helper()
+	if _, err := schema.Install(t.Context(), connect(t, database), schema.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	return name
 }
 
 // connect opens a connection that is closed when the test ends.
