@@ -52,7 +52,12 @@ func newDatabase(t testing.TB) string {
 // install installs the schema.
 func install(t testing.TB, database string) {
 	t.Helper()
-	if _, err := schema.Install(t.Context(), connect(t, database), schema.Options{}); err != nil {
+	installAt(t, server.URL(database))
+}
+
+func installAt(t testing.TB, url string) {
+	t.Helper()
+	if _, err := schema.Install(t.Context(), connectTo(t, url), schema.Options{}); err != nil {
 		t.Fatal(err)
 	}
 }

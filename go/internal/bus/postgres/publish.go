@@ -44,7 +44,9 @@ func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
 	defer done()
 	var sound []*remote.Request
 	for _, r := range requests {
-		if r.Err = check(r.Events); r.Err == nil {
+		if err := check(r.Events); err != nil {
+			r.Err = err
+		} else {
 			sound = append(sound, r)
 		}
 	}
@@ -53,7 +55,9 @@ func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
 	}
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
-		fail(sound, s.failure(err, false))
+		if ctx.Err() == nil { // otherwise what went wrong before says more
+			fail(sound, s.failure(err, false))
+		}
 		return
 	}
 	defer conn.Release()
