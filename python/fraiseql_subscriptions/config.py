@@ -36,7 +36,8 @@ class EventBusConfig:
     `history` is how many events a channel the in-memory bus keeps for ``since=``; the others
     keep what was published in the last `retention` seconds. A publish waits at most
     `publish_timeout` seconds for the server to accept it. `max_length` bounds a channel's stream
-    in Redis besides. `prefix` begins the names of PostgreSQL's notification channels.
+    in Redis besides. `prefix`, where it is given, is the one of the notifications' names that
+    PostgreSQL's schema must have been installed with, and `reader_url` leads past a pooler.
 
     A URL may hold a password, so it is in no repr and no error.
     """
@@ -47,7 +48,8 @@ class EventBusConfig:
     publish_timeout: float = 5.0
     retention: float = 3600.0
     max_length: int | None = None
-    prefix: str = "fraiseql"
+    prefix: str = ""
+    reader_url: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         _one_of("kind", self.kind, _BUS_KINDS)
@@ -57,12 +59,14 @@ class EventBusConfig:
         if self.max_length is not None:
             _integer("max_length", self.max_length, minimum=1)
         _text("prefix", self.prefix)
-        if not _PREFIX.fullmatch(self.prefix):
+        if self.prefix and not _PREFIX.fullmatch(self.prefix):
             raise ValueError(
                 f"prefix must be 1 to 30 lower-case letters, digits and _, not {self.prefix!r}"
             )
         if (_kind_of(self.url) if self.url else "memory") != self.kind:
             raise ValueError(f"url is not the address of a {self.kind} bus")
+        if self.reader_url and {self.kind, _kind_of(self.reader_url)} != {"postgresql"}:
+            raise ValueError("reader_url must begin with postgresql://, as url does")
 
     @classmethod
     def memory(cls, history: int = 1024) -> EventBusConfig:
@@ -95,16 +99,29 @@ class EventBusConfig:
 
     @classmethod
     def postgresql(
-        cls, url: str, *, prefix: str = "fraiseql", publish_timeout: float = 5.0
+        cls,
+        url: str,
+        *,
+        prefix: str = "",
+        publish_timeout: float = 5.0,
+        reader_url: str = "",
     ) -> EventBusConfig:
         """PostgreSQL at ``postgresql://…``, where the schema has been installed.
 
         See ``python -m fraiseql_subscriptions postgres install``, which also says how long
-        events are kept. Raises ValueError for other URLs.
+        events are kept. Where `url` leads through a pooler that gives every transaction another
+        session, such as PgBouncer, `reader_url` leads to the server itself: notifications come
+        to a session. Raises ValueError for other URLs.
         """
         if _kind_of(url) != "postgresql":
             raise ValueError("url must begin with postgresql://")
-        return cls("postgresql", url=url, prefix=prefix, publish_timeout=publish_timeout)
+        return cls(
+            "postgresql",
+            url=url,
+            prefix=prefix,
+            publish_timeout=publish_timeout,
+            reader_url=reader_url,
+        )
 
     @classmethod
     def from_url(cls, url: str) -> EventBusConfig:
@@ -134,6 +151,7 @@ class EventBusConfig:
             found["retention"] = float(self.retention)
         else:
             found["prefix"] = self.prefix
+            found["reader_url"] = self.reader_url
         return found
 
 

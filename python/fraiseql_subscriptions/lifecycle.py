@@ -161,6 +161,10 @@ class Engine:
             raise process.forked_error()
         return self._handle or self._open()
 
+    def _loop_flag(self) -> int:
+        """1 where a wait for the bus's server would stop a running event loop."""
+        return 1 if self._remote and _get_running_loop() is not None else 0
+
     def _raise_interrupt(self) -> None:
         """Raise the KeyboardInterrupt or SystemExit that a resolver raised in this call."""
         interrupt = self._callbacks.interrupt()

@@ -182,6 +182,8 @@ def test_an_overflow_policy_that_does_not_exist_is_refused(overflow: Any) -> Non
         (SecurityContext, {"expires_at": float("inf")}, ValueError),
         (SecurityContext, {"expires_at": -1}, ValueError),
         (SecurityContext, {"expires_at": 1_700_000_000_000}, ValueError),
+        (SecurityContext, {"expires_at": 10**400}, ValueError),
+        (SecurityContext, {"expires_at": datetime.min.replace(tzinfo=timezone.utc)}, ValueError),
         (SecurityContext, {"claims": []}, TypeError),
         (SecurityContext, {"claims": {"a": object()}}, TypeError),
         (SecurityContext, {"claims": {"a": float("nan")}}, ValueError),

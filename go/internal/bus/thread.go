@@ -17,7 +17,8 @@ type GIL interface {
 type Thread struct {
 	// GIL is nil on threads that do not hold the lock.
 	GIL GIL
-	// Loop is true on a thread with a running event loop: it never waits.
+	// Loop is true on a thread with a running event loop: it never waits, but a moment
+	// for a server that a registration has to ask.
 	Loop bool
 	// Engine is true on the engine's own threads.
 	Engine bool

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/memory"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/postgres"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
@@ -13,6 +14,7 @@ type BusOptions struct {
 	Kind           string  `json:"kind"`
 	History        int     `json:"history"` // events a channel
 	URL            string  `json:"url"`
+	ReaderURL      string  `json:"reader_url"`      // past a pooler of PostgreSQL's; "": URL
 	PublishTimeout float64 `json:"publish_timeout"` // seconds
 	Retention      float64 `json:"retention"`       // seconds; PostgreSQL's is in its schema
 	MaxLength      int     `json:"max_length"`      // of a stream in Redis; 0: no such bound
@@ -42,7 +44,9 @@ func (x *Executor) openBus(options BusOptions) error {
 // server makes the server's side of a bus. Nothing is connected yet.
 func (x *Executor) server(options BusOptions) (remote.Server, error) {
 	switch options.Kind {
+	case "postgresql":
+		return postgres.New(postgres.Options{URL: options.URL, ReaderURL: options.ReaderURL, Prefix: options.Prefix, Log: x.log})
 	default:
-		return nil, fault.New(fault.InvalidValue, "the event bus %q is not one of memory", options.Kind)
+		return nil, fault.New(fault.InvalidValue, "the event bus %q is not one of memory, postgresql", options.Kind)
 	}
 }

@@ -30,7 +30,7 @@ type missed struct {
 func (x *Executor) replay(t *bus.Thread, s *Subscription, since event.Position) error {
 	var events []missed
 	var err error
-	t.Unlocked(func() { events, err = x.reserve(s, since) })
+	t.Unlocked(func() { events, err = x.reserve(&bus.Thread{Loop: t.Loop}, s, since) })
 	if err != nil {
 		return err
 	}
@@ -46,8 +46,8 @@ func (x *Executor) replay(t *bus.Thread, s *Subscription, since event.Position) 
 // reserve finds what s missed and queues its places. Most is matched while events
 // go on being accepted; what came meanwhile follows, until it is little enough to
 // be matched in the instant in which s turns live.
-func (x *Executor) reserve(s *Subscription, since event.Position) (events []missed, err error) {
-	outside := &bus.Thread{} // the GIL has been given up already
+// outside has given up the GIL already.
+func (x *Executor) reserve(outside *bus.Thread, s *Subscription, since event.Position) (events []missed, err error) {
 	patterns := s.spec().patterns
 	reached := since
 	for round := 1; ; round++ {

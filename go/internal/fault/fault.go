@@ -18,6 +18,8 @@ const (
 	SubscriptionNotFound  Code = "SUBSCRIPTION_NOT_FOUND"
 	DuplicateSubscription Code = "DUPLICATE_SUBSCRIPTION"
 	Forbidden             Code = "FORBIDDEN"
+	Expired               Code = "EXPIRED"
+	Unauthenticated       Code = "UNAUTHENTICATED"
 	ScopeViolation        Code = "SCOPE_VIOLATION"
 	LimitExceeded         Code = "LIMIT_EXCEEDED"
 	RateLimited           Code = "RATE_LIMITED"

@@ -17,6 +17,10 @@ import (
 // server that is away must not keep its threads for ever.
 const closeGrace = 5 * time.Second
 
+// loopPatience is how long an event loop's thread waits for the server at most, to
+// follow a channel or to ask for history: the loop stands still meanwhile.
+const loopPatience = 250 * time.Millisecond
+
 // Options are what a Bus is told.
 type Options struct {
 	// PublishTimeout bounds how long a publish, a Follow and a Replay wait for the server.
@@ -96,13 +100,22 @@ func (b *Bus) Name() string { return b.server.Name() }
 // Follow implements bus.Bus.
 func (b *Bus) Follow(t *bus.Thread, patterns []channel.Pattern) (err error) {
 	t.Unlocked(func() {
-		ctx, cancel := context.WithTimeout(b.context, b.options.PublishTimeout)
+		ctx, cancel := b.question(t)
 		defer cancel()
 		if err = b.follow(ctx, patterns); err != nil {
 			err = b.failure(err)
 		}
 	})
 	return err
+}
+
+// question bounds how long t waits for an answer of the server's.
+func (b *Bus) question(t *bus.Thread) (context.Context, context.CancelFunc) {
+	patience := b.options.PublishTimeout
+	if t.Loop {
+		patience = min(patience, loopPatience)
+	}
+	return context.WithTimeout(b.context, patience)
 }
 
 func (b *Bus) follow(ctx context.Context, patterns []channel.Pattern) error {

@@ -83,6 +83,19 @@ func TestAServerThatIsAwayIsWaitedForWithinTheTimeout(t *testing.T) {
 	}
 }
 
+func TestAnEventLoopWaitsForAMomentOnly(t *testing.T) {
+	server := newLogServer()
+	server.fail(errAway)
+	b := open(t, bustest.NewDispatcher(t), server, time.Hour)
+	loop := &bus.Thread{Loop: true}
+	if err := b.Follow(loop, bustest.Patterns(t, "a")); fault.CodeOf(err) != fault.BusUnavailable {
+		t.Errorf("following: %v", err)
+	}
+	if err := b.Replay(loop, event.Position{Epoch: "log"}, nil, nil); fault.CodeOf(err) != fault.BusUnavailable {
+		t.Errorf("replaying: %v", err)
+	}
+}
+
 func TestAServerThatComesBackGetsWhatWaits(t *testing.T) {
 	server := newLogServer()
 	server.fail(errAway)

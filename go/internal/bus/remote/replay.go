@@ -19,7 +19,7 @@ type recording struct{ items []Item }
 // only what came meanwhile is put behind it while nothing is accepted.
 func (b *Bus) Replay(t *bus.Thread, since event.Position, patterns []channel.Pattern, begin func([]bus.Replayed, uint64, bool)) (err error) {
 	t.Unlocked(func() {
-		ctx, cancel := context.WithTimeout(b.context, b.options.PublishTimeout)
+		ctx, cancel := b.question(t)
 		defer cancel()
 		if err = b.replay(ctx, since, patterns, begin); err != nil {
 			err = b.failure(err)
