@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/memory"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/redis"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
@@ -42,6 +43,13 @@ func (x *Executor) openBus(options BusOptions) error {
 // server makes the server's side of a bus. Nothing is connected yet.
 func (x *Executor) server(options BusOptions) (remote.Server, error) {
 	switch options.Kind {
+	case "redis":
+		return redis.New(redis.Options{
+			URL:       options.URL,
+			Retention: time.Duration(options.Retention * float64(time.Second)),
+			MaxLen:    int64(options.MaxLength),
+			Log:       x.log,
+		})
 	default:
 		return nil, fault.New(fault.InvalidValue, "the event bus %q is not one of memory", options.Kind)
 	}

@@ -97,7 +97,7 @@ func (t target) askSentinel(ctx context.Context, sentinel string) (string, error
 	command := redis.NewStringSliceCmd(ctx, "sentinel", "get-master-addr-by-name", t.master)
 	switch err := client.Process(ctx, command); {
 	case errors.Is(err, redis.Nil):
-		return "", fault.New(fault.BusError, "the sentinel %s knows no master %q; it is the name behind the hosts of the URL", sentinel, t.master)
+		return "", fault.New(fault.BusError, "the sentinel %s knows no master %q; it is the master= of the URL", sentinel, t.master)
 	case err != nil && isReply(err):
 		return "", fault.New(fault.BusError, "the sentinel %s refuses: %s; sentinel_username and sentinel_password in the URL are for it", sentinel, t.clean(replyOf(err)))
 	case err != nil:

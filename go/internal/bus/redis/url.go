@@ -27,7 +27,7 @@ type login struct{ user, password string }
 // parseURL reads
 //
 //	redis://[user:password@]host[:port][/database]
-//	redis+sentinel://[user:password@]host[:port][,host[:port]…]/master[/database]
+//	redis+sentinel://[user:password@]host[:port][,host[:port]…][/database]?master=name
 //
 // rediss in place of redis is TLS. Options in the query: ssl_ca_certs, ssl_certfile and
 // ssl_keyfile, files in PEM; sentinel_username and sentinel_password. An error never
@@ -50,10 +50,13 @@ func parseURL(text string) (target, error) {
 		return target{}, bad("a %s URL cannot be read; write it as scheme://user:password@host:port/database, with special characters of the password as %%xx", scheme)
 	}
 	t := target{login: loginOf(u.User)}
+	if err := t.configure(u, transport); err != nil {
+		return target{}, err
+	}
 	if err := t.locate(u, kind); err != nil {
 		return target{}, err
 	}
-	return t, t.configure(u, transport)
+	return t, nil
 }
 
 func loginOf(user *url.Userinfo) (l login) {
@@ -65,13 +68,14 @@ func loginOf(user *url.Userinfo) (l login) {
 // locate reads the hosts and the path.
 func (t *target) locate(u *url.URL, kind string) error {
 	port, example := "6379", "redis://localhost:6379/0"
-	path := strings.FieldsFunc(u.Path, func(r rune) bool { return r == '/' })
 	if kind == "sentinel" {
-		port, example = "26379", "redis+sentinel://one:26379,two:26379,three:26379/mymaster/0"
-		if len(path) == 0 {
-			return bad("a Sentinel URL does not name its master; write it behind the hosts: %s", example)
-		}
-		t.master, path = path[0], path[1:]
+		port, example = "26379", "redis+sentinel://one:26379,two:26379/0?master=mymaster"
+	}
+	switch {
+	case kind == "sentinel" && t.master == "":
+		return bad("a Sentinel URL does not name its master; write %s", example)
+	case kind != "sentinel" && t.master != "":
+		return bad("a Redis URL names a master and no sentinels; write redis+sentinel://host:26379/0?master=%s", t.master)
 	}
 	for host := range strings.SplitSeq(u.Host, ",") {
 		if host == "" {
@@ -83,8 +87,9 @@ func (t *target) locate(u *url.URL, kind string) error {
 		t.addresses = append(t.addresses, host)
 	}
 	if len(t.addresses) > 1 && t.master == "" {
-		return bad("a Redis URL names %d hosts; for a server behind Sentinel write %s; Redis Cluster is not supported yet", len(t.addresses), "redis+sentinel://host,host/master")
+		return bad("a Redis URL names %d hosts; for a server behind Sentinel write %s; Redis Cluster is not supported yet", len(t.addresses), "redis+sentinel://host,host/0?master=name")
 	}
+	path := strings.FieldsFunc(u.Path, func(r rune) bool { return r == '/' })
 	if len(path) > 1 {
 		return bad("the path of a Redis URL, %q, is too long; it is the number of a database: %s", u.Path, example)
 	}
@@ -103,13 +108,14 @@ func (t *target) configure(u *url.URL, transport string) error {
 	if err != nil {
 		return bad("the options behind the ? of a Redis URL cannot be read")
 	}
-	values := map[string]string{"ssl_ca_certs": "", "ssl_certfile": "", "ssl_keyfile": "", "sentinel_username": "", "sentinel_password": ""}
+	values := map[string]string{"master": "", "ssl_ca_certs": "", "ssl_certfile": "", "ssl_keyfile": "", "sentinel_username": "", "sentinel_password": ""}
 	for name := range query {
 		if _, known := values[name]; !known {
-			return bad("%q is no option of a Redis URL; there are ssl_ca_certs, ssl_certfile, ssl_keyfile, sentinel_username and sentinel_password", name)
+			return bad("%q is no option of a Redis URL; there are master, ssl_ca_certs, ssl_certfile, ssl_keyfile, sentinel_username and sentinel_password", name)
 		}
 		values[name] = query.Get(name)
 	}
+	t.master = values["master"]
 	t.sentinel = login{values["sentinel_username"], values["sentinel_password"]}
 	files := values["ssl_ca_certs"] + values["ssl_certfile"] + values["ssl_keyfile"]
 	if transport != "rediss" {
