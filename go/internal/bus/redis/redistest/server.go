@@ -151,9 +151,10 @@ func (s *Server) Down(signal syscall.Signal) error {
 	return err
 }
 
-// Stop ends the server and removes its files.
+// Stop ends the server and removes its files. One that waits for a replica, or that a
+// test has paused, would take its time over an end in order.
 func (s *Server) Stop() error {
-	err := s.Down(syscall.SIGTERM)
+	err := s.Down(syscall.SIGKILL)
 	if removed := os.RemoveAll(s.folder); err == nil {
 		err = removed
 	}
