@@ -31,10 +31,15 @@ type node struct {
 func openNode(t testing.TB, options Options) *node {
 	t.Helper()
 	n := openBus(t, options, patience)
+	follow(t, n)
+	return n
+}
+
+func follow(t testing.TB, n *node) {
+	t.Helper()
 	if err := n.bus.Follow(new(bus.Thread), bustest.Patterns(t, "*")); err != nil {
 		t.Fatal(err)
 	}
-	return n
 }
 
 func openBus(t testing.TB, options Options, timeout time.Duration) *node {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,9 +28,12 @@ FROM (SELECT pg_catalog.set_config('lock_timeout', $7::text, true)) AS bounded,
 	// A statement takes whole requests, up to about these.
 	mostEvents     = 1000
 	mostEventBytes = 4 << 20
-	// lockTimeout is for a statement with several requests, aloneTimeout for one of those
-	// that may have been the reason for which it ran out.
-	lockTimeout, aloneTimeout = "1000ms", "250ms"
+	// lockTimeout is for statements that can wait for nothing but the commits of others
+	// that notify. One with ids that somebody else may have published without having
+	// committed yet waits for shortTimeout, and next time, alone, for a little longer.
+	lockTimeout   = 4 * time.Second
+	shortTimeout  = 200 * time.Millisecond
+	firstPatience = 25 * time.Millisecond
 	// mostIDBytes is what fits into the index of ids.
 	mostIDBytes = 255
 )
@@ -40,7 +44,9 @@ func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
 	defer done()
 	var sound []*remote.Request
 	for _, r := range requests {
-		if r.Err = check(r.Events); r.Err == nil {
+		if err := check(r.Events); err != nil {
+			r.Err = err
+		} else {
 			sound = append(sound, r)
 		}
 	}
@@ -49,14 +55,63 @@ func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
 	}
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
-		fail(sound, s.failure(err, false))
+		if ctx.Err() == nil { // otherwise what went wrong before says more
+			fail(sound, s.failure(err, false))
+		}
 		return
 	}
 	defer conn.Release()
+	sound, held := s.split(sound)
 	for len(sound) > 0 {
 		n := chunk(sound)
-		s.publish(ctx, conn.Conn(), sound[:n], lockTimeout)
+		s.publish(ctx, conn.Conn(), sound[:n], waitFor(sound[:n]))
 		sound = sound[n:]
+	}
+	for _, r := range held {
+		s.publishHeld(ctx, conn.Conn(), r)
+	}
+}
+
+// split sets apart requests that were held up before.
+func (s *Server) split(requests []*remote.Request) (others, held []*remote.Request) {
+	if len(s.heldUp) == 0 {
+		return requests, nil
+	}
+	still := make(map[*remote.Request]uint) // without those that were given up
+	for _, r := range requests {
+		if attempts := s.heldUp[r]; attempts > 0 {
+			held = append(held, r)
+			still[r] = attempts
+		} else {
+			others = append(others, r)
+		}
+	}
+	s.heldUp = still
+	return others, held
+}
+
+// waitFor is how long a statement may wait for a lock.
+func waitFor(requests []*remote.Request) time.Duration {
+	if slices.ContainsFunc(requests, mayBeKnown) {
+		return shortTimeout
+	}
+	return lockTimeout
+}
+
+// mayBeKnown tells that somebody else may have published an event of the request.
+func mayBeKnown(r *remote.Request) bool {
+	return r.Doubtful || slices.ContainsFunc(r.Events, func(ev *event.Event) bool { return ev.ChosenID })
+}
+
+// publishHeld publishes a request with an id that another transaction holds, or did a
+// moment ago. Everybody else waits meanwhile.
+func (s *Server) publishHeld(ctx context.Context, conn *pgx.Conn, r *remote.Request) {
+	attempts := s.heldUp[r]
+	s.publish(ctx, conn, []*remote.Request{r}, min(firstPatience<<attempts, shortTimeout))
+	if errors.Is(r.Err, remote.ErrBusy) {
+		s.heldUp[r] = min(attempts+1, 8)
+	} else {
+		delete(s.heldUp, r)
 	}
 }
 
@@ -97,7 +152,7 @@ func fail(requests []*remote.Request, err error) {
 
 // publish accepts requests in one transaction, which is one statement. Where the
 // database refuses, it finds out for the sake of the others which one it was.
-func (s *Server) publish(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience string) {
+func (s *Server) publish(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience time.Duration) {
 	seqs, repeated, err := s.send(ctx, conn, requests, patience)
 	if err == nil {
 		s.worked.Store(true)
@@ -107,24 +162,11 @@ func (s *Server) publish(ctx context.Context, conn *pgx.Conn, requests []*remote
 	failure := s.failure(err, true)
 	var said *pgconn.PgError
 	switch {
-	case len(requests) == 1 || conn.IsClosed() || !errors.As(err, &said):
+	case conn.IsClosed() || !errors.As(err, &said):
 		fail(requests, failure)
 	case said.Code == lockNotAvailable:
-		// Only an id that somebody else may have published can wait for them.
-		others := slices.DeleteFunc(slices.Clone(requests), mayBeKnown)
-		if len(others) == len(requests) {
-			fail(requests, failure)
-			return
-		}
-		if len(others) > 0 {
-			s.publish(ctx, conn, others, lockTimeout)
-		}
-		for _, r := range requests {
-			if mayBeKnown(r) {
-				s.publish(ctx, conn, []*remote.Request{r}, aloneTimeout)
-			}
-		}
-	case fault.CodeOf(failure) == fault.InvalidValue:
+		s.publishApart(ctx, conn, requests)
+	case len(requests) > 1 && fault.CodeOf(failure) == fault.InvalidValue:
 		half := len(requests) / 2
 		s.publish(ctx, conn, requests[:half], patience)
 		s.publish(ctx, conn, requests[half:], patience)
@@ -133,11 +175,25 @@ func (s *Server) publish(ctx context.Context, conn *pgx.Conn, requests []*remote
 	}
 }
 
-func mayBeKnown(r *remote.Request) bool {
-	return r.Doubtful || slices.ContainsFunc(r.Events, func(ev *event.Event) bool { return ev.ChosenID })
+// publishApart publishes requests of which one is held up, those that cannot be it
+// first.
+func (s *Server) publishApart(ctx context.Context, conn *pgx.Conn, requests []*remote.Request) {
+	others := slices.DeleteFunc(slices.Clone(requests), mayBeKnown)
+	if len(others) == len(requests) || len(requests) == 1 {
+		fail(requests, fmt.Errorf("%w: another transaction has published the same id, or commits, and has not ended", remote.ErrBusy))
+		return
+	}
+	if len(others) > 0 {
+		s.publish(ctx, conn, others, lockTimeout)
+	}
+	for _, r := range requests {
+		if mayBeKnown(r) {
+			s.publishHeld(ctx, conn, r)
+		}
+	}
 }
 
-func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience string) (seqs []int64, repeated []bool, err error) {
+func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience time.Duration) (seqs []int64, repeated []bool, err error) {
 	count := 0
 	for _, r := range requests {
 		count += len(r.Events)
@@ -156,7 +212,7 @@ func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Re
 			times = append(times, time.UnixMilli(int64(ev.Timestamp*1000+0.5)))
 		}
 	}
-	err = conn.QueryRow(ctx, publishBatch, mode(conn), ids, channels, kinds, data, correlations, times, patience).Scan(&seqs, &repeated)
+	err = conn.QueryRow(ctx, publishBatch, mode(conn), ids, channels, kinds, data, correlations, times, strconv.FormatInt(patience.Milliseconds(), 10)).Scan(&seqs, &repeated)
 	if err == nil && len(seqs) != count {
 		err = fmt.Errorf("%d events were published, and %d numbers came back", count, len(seqs))
 	}

@@ -53,6 +53,8 @@ type Server struct {
 	checked       time.Time // when the epoch was last looked at
 	warned        bool      // that delivery is held back
 
+	heldUp map[*remote.Request]uint // by how many attempts; Publish's
+
 	followed followed
 	worked   atomic.Bool // the server has been the bus's before
 
@@ -75,7 +77,7 @@ var _ remote.Server = (*Server)(nil)
 
 // New makes a Server. Nothing is connected yet. The error has the code InvalidValue.
 func New(options Options) (*Server, error) {
-	s := &Server{options: options.withDefaults(), limit: firstLimit}
+	s := &Server{options: options.withDefaults(), limit: firstLimit, heldUp: make(map[*remote.Request]uint)}
 	pool, err := dial.ParsePool(s.options.URL)
 	if err != nil {
 		return nil, err
@@ -89,6 +91,7 @@ func New(options Options) (*Server, error) {
 	for _, config := range []*pgx.ConnConfig{s.config, s.reader} {
 		config.ConnectTimeout = min(config.ConnectTimeout, connectTimeout)
 		config.DialFunc = s.dial(config.DialFunc)
+		config.RuntimeParams["client_encoding"] = "UTF8" // JSON's, whatever the database's is
 		if config.RuntimeParams["application_name"] == "" {
 			config.RuntimeParams["application_name"] = "fraiseql_subscriptions"
 		}

@@ -108,16 +108,19 @@ func (b *Bus) publishAll() {
 			}
 			continue
 		}
-		if b.send(batch) {
+		again, away := b.send(batch)
+		if !away {
 			pause.reset()
-		} else {
+		}
+		if again {
 			pause.wait(b.context)
 		}
 	}
 }
 
-// send tries to have a batch accepted; false: some of it is to be tried again.
-func (b *Bus) send(batch []*request) (conclusive bool) {
+// send tries to have a batch accepted. again: some of it is to be tried again; away:
+// because the server is.
+func (b *Bus) send(batch []*request) (again, away bool) {
 	earliest := batch[0].deadline
 	requests := make([]*Request, len(batch))
 	for i, one := range batch {
@@ -127,20 +130,24 @@ func (b *Bus) send(batch []*request) (conclusive bool) {
 			earliest = one.deadline
 		}
 	}
+	// What is followed before it is accepted comes back. Asked afterwards, a channel could
+	// be followed from a moment on that is later than the event.
+	follows := make([][]bool, len(batch))
+	for i, one := range batch {
+		follows[i] = b.followsAll(one.Events)
+	}
 	ctx, cancel := context.WithDeadline(b.context, earliest)
 	defer cancel()
 	b.publish(ctx, requests)
 
 	now := time.Now()
-	follows := make([][]bool, len(batch))
 	accepted := 0
-	for i, one := range batch {
+	for _, one := range batch {
 		if one.Err == nil {
 			accepted += len(one.Events)
-			follows[i] = b.followsAll(one.Events)
 		}
 	}
-	var again []*request
+	var left []*request
 	var told finishes
 	b.mu.Lock()
 	for i, one := range batch {
@@ -149,18 +156,19 @@ func (b *Bus) send(batch []*request) (conclusive bool) {
 		} else if err := b.verdict(one, now); err != nil {
 			told = append(told, b.outbox.refuse(one, err)...)
 		} else {
-			again = append(again, one)
+			away = away || !errors.Is(one.Err, ErrBusy)
+			left = append(left, one)
 		}
 	}
 	b.outbox.sending = 0
-	b.outbox.queue = append(again, b.outbox.queue...)
+	b.outbox.queue = append(left, b.outbox.queue...)
 	b.stopIfIdle()
 	b.mu.Unlock()
 	if accepted > 0 && b.options.Accepted != nil {
 		b.options.Accepted(accepted)
 	}
 	told.tell()
-	return len(again) == 0
+	return len(left) > 0, away
 }
 
 // publish asks the server. A panic there must not leave publishers waiting for ever.
@@ -200,7 +208,8 @@ func (b *Bus) verdict(r *request, now time.Time) error {
 		r.failure = r.Err
 	}
 	switch {
-	case b.context.Err() == nil && now.Before(r.deadline):
+	// Those that are tried again together have the time that the first of them has left.
+	case b.context.Err() == nil && now.Add(b.options.PublishTimeout/20).Before(r.deadline):
 		return nil
 	case r.Doubtful:
 		return fault.New(fault.PublishOutcomeUnknown, "whether the %s bus accepted event %s could not be found out in time: %w; publish it again with event_id=%q, which is accepted once", b.server.Name(), r.Events[0].ID, r.failure, r.Events[0].ID)

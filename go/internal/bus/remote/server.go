@@ -15,7 +15,7 @@ import (
 //
 // Errors are of three kinds. A *fault.Error is final: the server answered, and will
 // answer the same again (wrong password, missing rights, a schema that is not
-// installed). ErrDoubtful, wrapped, is Publish's. Everything else says that the
+// installed). ErrDoubtful and ErrBusy, wrapped, are Publish's. Everything else says that the
 // server could not be reached or could not do it now, and is tried again.
 type Server interface {
 	// Name is the kind of bus, as metrics and health name it.
@@ -82,6 +82,8 @@ type Request struct {
 	// Doubtful says that an earlier attempt may have been accepted: the server must
 	// look for the events by their ids, and accept only what it does not have.
 	Doubtful bool
+	// Note is the server's own: what it knew at the first attempt.
+	Note any
 	// Positions, one an event, and Err are the outcome. An event with a chosen id that
 	// was accepted before has its old position.
 	Positions []event.Position
@@ -94,6 +96,9 @@ var (
 	// ErrDoubtful is the outcome of a request that may have been accepted: the
 	// connection was lost before the answer came.
 	ErrDoubtful = errors.New("the answer was lost")
+	// ErrBusy is the outcome of a request that something else holds up, and that was not
+	// accepted: the server is there for others, so it is tried again soon.
+	ErrBusy = errors.New("something else holds it up")
 	// ErrUnrecovered says that what was asked for is not in the server's history.
 	ErrUnrecovered = errors.New("history does not reach back that far")
 )
