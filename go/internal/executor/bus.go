@@ -5,6 +5,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/memory"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/postgres"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/redis"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
@@ -33,7 +34,7 @@ func (x *Executor) openBus(options BusOptions) error {
 	}
 	x.remote = true
 	x.bus = remote.New(x, server, remote.Options{
-		PublishTimeout: time.Duration(options.PublishTimeout * float64(time.Second)),
+		PublishTimeout: seconds(options.PublishTimeout),
 		Log:            x.log,
 		Accepted:       x.metrics.Published,
 		Panicked:       func(cause any) { x.LogPanic("the bus panicked", cause) },
@@ -44,9 +45,13 @@ func (x *Executor) openBus(options BusOptions) error {
 // server makes the server's side of a bus. Nothing is connected yet.
 func (x *Executor) server(options BusOptions) (remote.Server, error) {
 	switch options.Kind {
+	case "redis":
+		return redis.New(redis.Options{URL: options.URL, Retention: seconds(options.Retention), MaxLen: int64(options.MaxLength), Log: x.log})
 	case "postgresql":
 		return postgres.New(postgres.Options{URL: options.URL, ReaderURL: options.ReaderURL, Prefix: options.Prefix, Log: x.log})
 	default:
-		return nil, fault.New(fault.InvalidValue, "the event bus %q is not one of memory, postgresql", options.Kind)
+		return nil, fault.New(fault.InvalidValue, "the event bus %q is not one of memory, redis, postgresql", options.Kind)
 	}
 }
+
+func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }

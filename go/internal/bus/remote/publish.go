@@ -130,17 +130,21 @@ func (b *Bus) send(batch []*request) (again, away bool) {
 			earliest = one.deadline
 		}
 	}
+	// What is followed before it is accepted comes back. Asked afterwards, a channel could
+	// be followed from a moment on that is later than the event.
+	follows := make([][]bool, len(batch))
+	for i, one := range batch {
+		follows[i] = b.followsAll(one.Events)
+	}
 	ctx, cancel := context.WithDeadline(b.context, earliest)
 	defer cancel()
 	b.publish(ctx, requests)
 
 	now := time.Now()
-	follows := make([][]bool, len(batch))
 	accepted := 0
-	for i, one := range batch {
+	for _, one := range batch {
 		if one.Err == nil {
 			accepted += len(one.Events)
-			follows[i] = b.followsAll(one.Events)
 		}
 	}
 	var left []*request

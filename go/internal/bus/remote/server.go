@@ -82,6 +82,8 @@ type Request struct {
 	// Doubtful says that an earlier attempt may have been accepted: the server must
 	// look for the events by their ids, and accept only what it does not have.
 	Doubtful bool
+	// Note is the server's own: what it knew at the first attempt.
+	Note any
 	// Positions, one an event, and Err are the outcome. An event with a chosen id that
 	// was accepted before has its old position.
 	Positions []event.Position
