@@ -7,8 +7,9 @@ between the server and the machine, runs timers, and asks the application who a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ import orjson
 
 from .arguments import positive
 from .websocket import NOT_ACCEPTABLE, Connection
+from .workers import warn_of_memory_bus
 
 if TYPE_CHECKING:
     from .executor import SubscriptionExecutor
@@ -81,6 +83,7 @@ class GraphQLSubscriptions:
         self._grace = float(shutdown_grace)
         self._connections: set[Connection] = set()
         self._draining = False
+        self._begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI says."""
@@ -106,7 +109,24 @@ class GraphQLSubscriptions:
                 connection.give_up()
             await asyncio.wait(ended)
 
+    @contextlib.asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """What a server's lifespan does, for applications that have one of their own."""
+        self._draining = False  # it may be the second one, as in tests
+        self._begin()
+        try:
+            yield
+        finally:
+            await self.drain()
+
+    def _begin(self) -> None:
+        """Before the first client: in the lifespan, where the server has one."""
+        if not self._begun:
+            self._begun = True
+            warn_of_memory_bus(self.executor)
+
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._begin()
         await receive()  # websocket.connect
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if self._draining or not self._same_site(headers):
@@ -131,14 +151,11 @@ class GraphQLSubscriptions:
         return urlsplit(origin).netloc.lower() == headers.get(b"host", "").lower() != ""
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
-        while True:
-            event = await receive()
-            if event["type"] == "lifespan.startup":
-                await send({"type": "lifespan.startup.complete"})
-            else:
-                await self.drain()
-                await send({"type": "lifespan.shutdown.complete"})
-                return
+        await receive()  # lifespan.startup
+        async with self.lifespan():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()  # lifespan.shutdown
+        await send({"type": "lifespan.shutdown.complete"})
 
     async def identify(self, params: dict[str, Any], scope: Scope) -> Any:
         """What `on_connect` says of a client, None without one."""
