@@ -143,6 +143,14 @@ class _Pipe:
         return {"type": "websocket.receive", key: frame}
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
+        try:
+            await self._pass_on(message)
+        except Exception as error:
+            if self._websocket.is_connected:
+                raise
+            raise ConnectionError("the client has gone") from error
+
+    async def _pass_on(self, message: MutableMapping[str, Any]) -> None:
         kind = message["type"]
         if kind == "websocket.accept":
             await self._websocket.accept(message.get("subprotocol"))

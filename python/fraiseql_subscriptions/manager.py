@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, overload
 
 from .adapter import GraphQLTransportWSHandler
 from .asgi import GraphQLSubscriptions
@@ -57,6 +57,14 @@ class SubscriptionManager:
         self.application()  # wrong options are told now
 
     # --- What clients get ----------------------------------------------------------------
+
+    @overload
+    def register_resolver(
+        self, name: str, resolver_fn: None = None, **definition: Any
+    ) -> Callable[[_R], _R]: ...
+
+    @overload
+    def register_resolver(self, name: str, resolver_fn: _R, **definition: Any) -> _R: ...
 
     def register_resolver(
         self, name: str, resolver_fn: Resolver | None = None, **definition: Any
