@@ -37,6 +37,7 @@ from .errors import (
 )
 from .executor import SubscriptionExecutor
 from .limits import Limits, Rate
+from .listening import Listener, current_context
 from .security import SecurityContext, SecurityPolicy
 from .types import Event, ResolverInfo
 
@@ -58,6 +59,7 @@ __all__ = [
     "InvalidQuery",
     "LimitExceeded",
     "Limits",
+    "Listener",
     "PublishOutcomeUnknown",
     "QueuePolicy",
     "Rate",
@@ -72,6 +74,7 @@ __all__ = [
     "SubscriptionsError",
     "TooManyViolations",
     "__version__",
+    "current_context",
     "install",
 ]
 

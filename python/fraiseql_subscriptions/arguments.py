@@ -109,7 +109,7 @@ def context_of(
 
 
 def registration_options(
-    channels: str | Iterable[str],
+    channels: str | Iterable[str] | None,
     event_types: str | Iterable[str] | None,
     filter: Mapping[str, Any] | None,
     context: SecurityContext | None,
@@ -118,21 +118,25 @@ def registration_options(
     share: bool,
     resolver: int,
     flags: int,
+    part: bool = False,
 ) -> str:
     """The options of a registration as canonical JSON, "" when all are the defaults.
 
-    Equal options give equal text, which is what the engine recognises them by.
+    None stands for no channels at all. Equal options give equal text, which is what the engine
+    recognises them by.
     """
     # Keys are added in alphabetical order.
     options: dict[str, Any] = {}
     if channels != _DEFAULT_CHANNELS:
-        options["channels"] = _names("channels", channels)
+        options["channels"] = [] if channels is None else _names("channels", channels)
     if context is not None:
         options["context"] = orjson.Fragment(encode(context._as_json()))
     if event_types is not None:
         options["event_types"] = _names("event_types", event_types)
     if filter is not None:
         options["filter"] = orjson.Fragment(encode_object(filter, "filter"))
+    if part:
+        options["part"] = True
     if positions is not False:
         options["positions"] = _boolean("positions", positions)
     if queue is not None:
@@ -141,6 +145,7 @@ def registration_options(
         options["queue"] = queue._as_json()
     if resolver:
         options["resolver"] = resolver
+    if flags:
         options["resolver_flags"] = flags
     if share is not True:
         options["share"] = _boolean("share", share)

@@ -16,11 +16,14 @@ from urllib.parse import urlsplit
 import orjson
 
 from .arguments import positive
+from .execution import ExecutableSchema, executable
+from .operations import Operations
 from .websocket import NOT_ACCEPTABLE, Connection
 from .workers import warn_of_memory_bus
 
 if TYPE_CHECKING:
     from .executor import SubscriptionExecutor
+    from .security import SecurityContext
 
 __all__ = ["GraphQLSubscriptions"]
 
@@ -42,6 +45,13 @@ class GraphQLSubscriptions:
     ``"https://app.example.com"``; ``"*"`` for every origin). Times are seconds; ``ping=0`` sends
     no pings. A client that reads slowly fills its subscriptions' queues, whose policies decide.
 
+    With a `schema`, of graphql-core, Strawberry, Ariadne or FraiseQL, queries and mutations run
+    on it, and so do subscriptions to fields that have a subscribe function of their own, where the
+    executor has no field of that name. `context_getter(connection)`, a coroutine function or a
+    plain one, gives each of these operations the context of its resolvers; `root_value` is
+    theirs. The executor takes the schema, too, if it has none: then this is to be made before
+    that is used.
+
     When the server's lifespan ends, subscriptions get what is queued and ``complete``, and the
     sockets close with 1001, within `shutdown_grace`. The executor stays the application's to
     close.
@@ -51,6 +61,9 @@ class GraphQLSubscriptions:
         self,
         executor: SubscriptionExecutor,
         *,
+        schema: object = None,
+        context_getter: Callable[..., Any] | None = None,
+        root_value: object = None,
         on_connect: Callable[..., Any] | None = None,
         origins: str | Iterable[str] = (),
         max_message_bytes: int = 1_000_000,
@@ -80,7 +93,16 @@ class GraphQLSubscriptions:
                 "pong": float(pong),
             }
         ).decode()
-        self._grace = float(shutdown_grace)
+        self._schema: ExecutableSchema | None = None
+        if schema is not None:
+            self._schema = executable(schema, context_getter, root_value)
+            text = self._schema.text()
+            if text is not None:
+                executor._adopt_schema(text)
+        elif context_getter is not None or root_value is not None:
+            raise ValueError("context_getter and root_value are for a schema's resolvers; name it")
+        self._max_operations = max_operations
+        self.grace = float(shutdown_grace)
         self._connections: set[Connection] = set()
         self._draining = False
         self._begun = False
@@ -96,6 +118,24 @@ class GraphQLSubscriptions:
         else:
             raise ValueError(f"ASGI scope {scope['type']!r} is not served here")
 
+    def operations(
+        self,
+        connection_id: str,
+        context: SecurityContext,
+        wake: Callable[[], None],
+        scope: Scope,
+    ) -> Operations:
+        """What runs a client's operations, for a transport: one a connection."""
+        return Operations(
+            self.executor,
+            connection_id,
+            context,
+            wake,
+            schema=self._schema,
+            scope=scope,
+            limit=self._max_operations,
+        )
+
     async def drain(self) -> None:
         """Send what is queued, complete every subscription and close every socket (1001)."""
         self._draining = True
@@ -104,7 +144,7 @@ class GraphQLSubscriptions:
             connection.drain()
         if connections:
             ended = [one.ended for one in connections]
-            await asyncio.wait(ended, timeout=self._grace)
+            await asyncio.wait(ended, timeout=self.grace)
             for connection in connections:
                 connection.give_up()
             await asyncio.wait(ended)

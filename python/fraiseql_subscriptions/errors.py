@@ -7,7 +7,10 @@ Wrong arguments that have no code of their own are plain ``ValueError`` and ``Ty
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "AuthorizationError",
@@ -156,6 +159,8 @@ _BY_CODE: Final[dict[str, type[Exception]]] = {
         EngineError,
     )
 }
+#: Codes with which subscriptions end, besides FORBIDDEN, because they may not go on.
+_RIGHTS: Final = ("UNAUTHENTICATED", "EXPIRED")
 _BY_CODE["INVALID_VALUE"] = ValueError
 _BY_CODE["INVALID_TYPE"] = TypeError
 
@@ -181,6 +186,14 @@ def from_native(failure: BaseException) -> Exception:
 
 def _number(text: str) -> float:
     return float(text) if "." in text else int(text)
+
+
+def ended_error(errors: Sequence[Mapping[str, Any]]) -> Exception:
+    """The exception that the final ``error`` message of a subscription stands for."""
+    first = errors[0]
+    code = first.get("extensions", {}).get("code", "")
+    kind = AuthorizationError if code in _RIGHTS else _BY_CODE.get(code, SubscriptionsError)
+    return kind(first["message"])
 
 
 def dispatch_timeout(position: str, seconds: float) -> DispatchTimeout:

@@ -28,7 +28,7 @@ from .arguments import (
 )
 from .encode import encode_object
 from .errors import SubscriptionNotFound, SubscriptionsError, from_native
-from .fields import Fields
+from .listening import Listening
 from .process import forked_error
 from .process import state as process_state
 from .signature import PROJECTS, Projected
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["SubscriptionExecutor"]
 
 
-class SubscriptionExecutor(Fields):
+class SubscriptionExecutor(Listening):
     """Registers GraphQL subscriptions, publishes events, hands out finished responses.
 
     `bus` is an `EventBusConfig` or a URL (``"memory://"``, the default). `schema` is SDL text

@@ -1,22 +1,22 @@
 """Field definitions of an executor: the only way from a client's query to a subscription."""
 
-# ruff: noqa: A002  (`filter` is a name of the public API)
+# ruff: noqa: A001, A002  (`id` and `filter` are names of the public API)
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import orjson
-
-from .arguments import _names, text_argument
+from .arguments import _names, refuse_unsafe, registration_options, text_argument
 from .authority import Authority
 from .definition import FieldDefinition
-from .encode import encode_object
-from .errors import InvalidQuery, from_native
-from .signature import Projected, shape_of
+from .encode import decode_exact, encode_object
+from .errors import from_native
+from .signature import EVENTS, TAKES_INFO, Projected, shape_of
 
 if TYPE_CHECKING:
+    from .config import QueuePolicy
+    from .operation import Request
     from .security import SecurityContext
     from .types import Resolver
 
@@ -72,41 +72,46 @@ class Fields(Authority):
 
         return decorate
 
-    def _client_subscription(
-        self,
-        connection_id: str,
-        subscription_id: str,
-        query: str,
-        operation_name: str | None,
-        variables: Mapping[str, Any] | None,
-        context: SecurityContext,
-        since: str | None,
-        positions: bool,
-    ) -> str:
-        """Register what a transport's client asks for, by the field's definition. Its id."""
+    # --- What transports register ------------------------------------------------------
+
+    def _inspect(self, request: Request) -> Any:
+        """What a client asks for: its ``kind``; of a subscription ``field`` and ``arguments``.
+
+        Raises what a registration raises for its query and variables.
+        """
         handle = self._entry()
-        if "\0" in query:
-            raise InvalidQuery("the query contains a NUL character")
+        query, name, variables = request[:3]
+        refuse_unsafe("the query", query)
         try:
             told = self._native.inspect(
                 handle,
                 query,
-                operation_name or "",
+                text_argument("operationName", name) if name else "",
                 "" if variables is None else encode_object(variables, "variables").decode(),
             )
         except RuntimeError as error:
             raise from_native(error) from None
-        asked = orjson.loads(told)
-        definition = self._definitions.get(asked["field"])
-        if definition is None:
-            raise InvalidQuery(f"field {asked['field']!r} cannot be subscribed to")
+        return decode_exact(told)
+
+    def _register_field(
+        self,
+        connection_id: str,
+        subscription_id: str,
+        request: Request,
+        asked: Mapping[str, Any],
+        context: SecurityContext,
+        since: str | None,
+        positions: bool,
+    ) -> str:
+        """Register what `_inspect` has found, by the field's definition. Its id."""
+        definition = self._definitions[asked["field"]]
         arguments = asked["arguments"]
         return self.register_subscription(  # type: ignore[attr-defined,no-any-return]
             connection_id,
             subscription_id,
-            query,
-            operation_name or None,
-            variables,
+            request.query,
+            request.operation_name,
+            request.variables,
             channels=definition.channels_for(arguments),
             event_types=definition.event_types,
             filter=definition.filter_for(arguments),
@@ -115,3 +120,45 @@ class Fields(Authority):
             since=since,
             positions=positions,
         )
+
+    def _register_events(
+        self,
+        connection_id: str,
+        subscription_id: str,
+        request: Request | None,
+        context: SecurityContext | None,
+        *,
+        channels: str | Iterable[str] | None = None,
+        event_types: str | Iterable[str] | None = None,
+        filter: Mapping[str, Any] | None = None,
+        queue: QueuePolicy | None = None,
+        since: str | None = None,
+        part: bool = False,
+    ) -> str:
+        """Register for whole events, which are answered from here. Its id.
+
+        Under the client's `request` its query is held to the limits and to what the context
+        may have, now and whenever that changes. Without channels it gets no events: it
+        watches over what answers the request. A `part` of that is not counted again.
+        """
+        handle = self._entry()
+        flags = EVENTS if channels is not None else EVENTS | TAKES_INFO
+        query, name, variables = ("", None, None) if request is None else request[:3]
+        try:
+            id: str = self._native.register_subscription(
+                handle,
+                connection_id,
+                subscription_id,
+                query,
+                name or "",
+                "" if variables is None else encode_object(variables, "variables").decode(),
+                registration_options(
+                    channels, event_types, filter, context, queue, True, True, 0, flags, part
+                ),
+                "" if since is None else text_argument("since", since),
+            )
+        except RuntimeError as error:
+            raise from_native(error) from None
+        if self._callbacks._interrupts:
+            self._raise_interrupt()
+        return id

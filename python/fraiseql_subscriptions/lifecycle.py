@@ -8,6 +8,7 @@ import time
 import weakref
 from asyncio.events import _get_running_loop
 from typing import TYPE_CHECKING, Any, Final, NoReturn
+from weakref import WeakValueDictionary
 
 import orjson
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from .audit import AuditRecord
     from .definition import FieldDefinition
+    from .operations import Operations
 
 __all__ = ["SLICE_MS", "Engine"]
 
@@ -46,6 +48,7 @@ class Engine:
         "__weakref__",
         "_callbacks",
         "_closed",
+        "_connections",
         "_definitions",
         "_dispatch_timeout",
         "_finalizer",
@@ -102,6 +105,8 @@ class Engine:
         self._closed = False
         #: What `field` has defined, by name.
         self._definitions: dict[str, FieldDefinition] = {}
+        #: The operations of transports' clients, by connection id.
+        self._connections: WeakValueDictionary[str, Operations] = WeakValueDictionary()
         self._native: ModuleType
         self._hub: Hub | None = None
         self._dispatch_timeout = float(dispatch_timeout)
@@ -133,6 +138,19 @@ class Engine:
             self._finalizer.atexit = False
             self._handle = handle
             return handle
+
+    def _adopt_schema(self, text: str) -> None:
+        """Check queries by `text` (SDL), unless there is a schema already. ValueError: too late."""
+        with process.state.lock:
+            options = orjson.loads(self._options)
+            if "schema" in options:
+                return
+            if self._handle or self._closed:
+                raise ValueError(
+                    "the executor has been used already, without a schema; give it to "
+                    "SubscriptionExecutor(schema=…), too, or name it here before the first use"
+                )
+            self._options = orjson.dumps({**options, "schema": text}).decode()
 
     def _entry(self) -> int:
         """The handle, for methods that are not called per event."""

@@ -1,7 +1,6 @@
-"""What a client asks a transport to run: operations, without the transport.
+"""What a client asks a transport to run: an operation, without the transport.
 
-A transport makes one `Operations` a connection and starts operations in it. Each operation
-gives messages and then ends: completed, or with errors. A message is a complete
+It gives messages and then ends: completed, or with errors. A message is a complete
 graphql-transport-ws ``next`` message as the engine made it; its payload, the JSON of an
 execution result, is a slice of it. Nothing is encoded a second time.
 
@@ -13,33 +12,28 @@ Everything here belongs to the event loop's thread.
 from __future__ import annotations
 
 import contextlib
-import logging
 from abc import ABC, abstractmethod
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
 from .encode import decode_exact
-from .errors import InvalidQuery, SubscriptionsError
+from .errors import SubscriptionsError
 from .loop import Feed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from typing_extensions import Self
 
-    from .executor import SubscriptionExecutor
     from .loop import LoopConsumer
-    from .security import SecurityContext
+    from .operations import Operations
 
-__all__ = ["Operation", "Operations", "Request"]
-
-_logger = logging.getLogger("fraiseql_subscriptions")
+__all__ = ["NEXT", "EngineOperation", "FeedOperation", "Operation", "RefusedOperation", "Request"]
 
 #: What stands between a message's id and its payload. An id's own quotes are escaped, so the
 #: first such text is this.
-_NEXT: Final = b',"type":"next","payload":'
+NEXT: Final = b',"type":"next","payload":'
 
 
 class Request(NamedTuple):
@@ -103,8 +97,16 @@ class Operation(ABC):
 
     def complete(self) -> None:
         """The client does not want it any more: it gives nothing from now on. Idempotent."""
+        self._end(b"")
+
+    def drain(self) -> None:
+        """The server goes away: give out what there is, without waiting for more."""
+        self.wake()
+
+    def _end(self, errors: bytes) -> None:
         if not self.ended:
             self.ended = True
+            self.errors = errors
             self._stop()
 
     @abstractmethod
@@ -118,10 +120,6 @@ class Operation(ABC):
             self._operations._ready.append(self)
             self._operations._wake()
 
-    def _fail(self, errors: bytes) -> None:
-        self.ended = True
-        self.errors = errors
-
 
 class RefusedOperation(Operation):
     """One that could not be started."""
@@ -134,8 +132,7 @@ class RefusedOperation(Operation):
 
     def next(self) -> None:
         self._queued = False
-        if not self.ended:
-            self._fail(self._reason)
+        self._end(self._reason)
 
     def _stop(self) -> None:
         """Nothing was begun."""
@@ -154,121 +151,61 @@ class OperationFeed(Feed):
         self.operation.wake()
 
 
-class EngineOperation(Operation):
+class FeedOperation(Operation):
+    """One whose messages and end come through a subscription of the engine's."""
+
+    __slots__ = ()
+
+    _feed: OperationFeed
+
+    def _adopt(self, engine_id: str) -> OperationFeed:
+        hub = self._operations.executor._hub
+        assert hub is not None
+        feed = OperationFeed(engine_id, hub.consumer(), self)
+        hub.adopt(feed)
+        return feed
+
+    def next(self) -> bytes | None:
+        self._queued = False
+        if self.ended:
+            return None
+        message = None
+        if self._feed.buffer:
+            with contextlib.suppress(IndexError):  # another thread has just emptied it
+                message = self._feed.buffer.popleft()
+        if message is None:
+            self._look()
+        elif (self.head and message.startswith(self.head)) or self._is_next(message):
+            return message
+        return None
+
+    def _look(self) -> None:
+        """Nothing waits here: ask the engine."""
+        if self._feed.ended:
+            self.complete()  # the application ended it
+        elif self._feed.consumer.refill(self._feed):
+            self.wake()  # behind the others that are ready
+
+    def _is_next(self, message: bytes) -> bool:
+        """Whether this is a response; the final message ends the operation instead."""
+        told = orjson.loads(message)
+        if told["type"] == "next":
+            self.head = message[: message.index(NEXT) + len(NEXT)]
+            return True
+        self._end(orjson.dumps(told["payload"]) if told["type"] == "error" else b"")
+        return False
+
+    def _stop(self) -> None:
+        # Its client may use the id again.
+        with contextlib.suppress(SubscriptionsError):  # the executor was closed before
+            self._operations.executor.complete_subscription(self._feed.id)
+
+
+class EngineOperation(FeedOperation):
     """A subscription that the engine answers."""
 
     __slots__ = ("_feed",)
 
     def __init__(self, operations: Operations, id: str, tag: Any, engine_id: str) -> None:
         super().__init__(operations, id, tag)
-        self._feed = operations._adopt(engine_id, self)
-
-    def next(self) -> bytes | None:
-        feed = self._feed
-        self._queued = False
-        if self.ended:
-            return None
-        message = None
-        if feed.buffer:
-            with contextlib.suppress(IndexError):  # another thread has just emptied it
-                message = feed.buffer.popleft()
-        if message is not None:
-            if (self.head and message.startswith(self.head)) or self._is_next(message):
-                return message
-        elif feed.ended:
-            self.ended = True  # the application ended it
-        elif feed.consumer.refill(feed):
-            self.wake()  # behind the others that are ready
-        return None
-
-    def _is_next(self, message: bytes) -> bool:
-        """Whether this is a response; the final message ends the operation instead."""
-        told = orjson.loads(message)
-        if told["type"] == "next":
-            self.head = message[: message.index(_NEXT) + len(_NEXT)]
-            return True
-        self._fail(orjson.dumps(told["payload"]) if told["type"] == "error" else b"")
-        self._stop()  # its client may use the id again
-        return False
-
-    def _stop(self) -> None:
-        with contextlib.suppress(SubscriptionsError):  # the executor was closed before
-            self._operations.executor.complete_subscription(self._feed.id)
-
-
-class Operations:
-    """The operations of one connection.
-
-    `wake` is called when the ready list stops being empty: the transport then asks for `ready`
-    operations until there is none. `context` is who the client is.
-    """
-
-    __slots__ = ("_ready", "_wake", "connection_id", "context", "executor")
-
-    def __init__(
-        self,
-        executor: SubscriptionExecutor,
-        connection_id: str,
-        context: SecurityContext,
-        wake: Callable[[], None],
-    ) -> None:
-        self.executor = executor
-        self.connection_id = connection_id
-        self.context = context
-        self._wake = wake
-        self._ready: deque[Operation] = deque()
-
-    def start(self, id: str, request: Request, tag: Any = None) -> Operation:
-        """Begin what a client asks for under its `id`.
-
-        Never raises for what a client does: an operation that cannot be started ends with
-        errors, as any other does.
-        """
-        try:
-            operation: Operation = self._start(id, request, tag)
-        except (SubscriptionsError, ValueError) as error:
-            code = getattr(error, "code", "BAD_REQUEST")
-            operation = self._refuse(id, tag, str(error), code)
-        except Exception:  # a mistake of the application's, whose text is not for clients
-            _logger.exception("a client's operation could not be started")
-            operation = self._refuse(id, tag, "Internal error", "INTERNAL_ERROR")
-        operation.wake()
-        return operation
-
-    def ready(self) -> Operation | None:
-        """One that has something to say, in their order; None when there is none."""
-        return self._ready.popleft() if self._ready else None
-
-    def close(self) -> None:
-        """The connection is gone: end everything."""
-        self._ready.clear()
-        with contextlib.suppress(SubscriptionsError):  # the executor was closed before
-            self.executor.close_connection(self.connection_id)
-
-    def _start(self, id: str, request: Request, tag: Any) -> Operation:
-        extensions = request.extensions or {}
-        since = extensions.get("since")
-        if since is not None and not (isinstance(since, str) and since and "\0" not in since):
-            raise InvalidQuery("extensions.since is not a position")
-        engine_id = self.executor._client_subscription(
-            self.connection_id,
-            id,
-            request.query,
-            request.operation_name,
-            request.variables,
-            self.context,
-            since,
-            "since" in extensions,
-        )
-        return EngineOperation(self, id, tag, engine_id)
-
-    def _refuse(self, id: str, tag: Any, message: str, code: str) -> Operation:
-        problem = {"message": message, "extensions": {"code": code}}
-        return RefusedOperation(self, id, tag, orjson.dumps([problem]))
-
-    def _adopt(self, engine_id: str, operation: Operation) -> OperationFeed:
-        hub = self.executor._hub
-        assert hub is not None
-        feed = OperationFeed(engine_id, hub.consumer(), operation)
-        hub.adopt(feed)
-        return feed
+        self._feed = self._adopt(engine_id)

@@ -20,7 +20,7 @@ import orjson
 
 from .encode import decode_exact
 from .errors import AuthorizationError, SubscriptionsError, from_native
-from .operation import Operation, Operations, Request
+from .operation import Operation, Request
 from .security import SecurityContext
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Connection:
             self._handle, " ".join(scope.get("subprotocols", ())).replace("\0", " ")
         )
         self._socket = 0
-        self._operations = Operations(
-            app.executor, f"ws-{uuid.uuid4().hex}", SecurityContext(), self._look
+        self._operations = app.operations(
+            f"ws-{uuid.uuid4().hex}", SecurityContext(), self._look, scope
         )
         self._running: dict[int, Operation] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -89,19 +89,21 @@ class Connection:
                 if isinstance(result, Exception) and not isinstance(result, OSError):
                     raise result
         finally:
-            self._end()
+            await self._end()
 
-    def _end(self) -> None:
+    async def _end(self) -> None:
         for timer in self._timers.values():
             timer.cancel()
         if self._deciding is not None:
             self._deciding.cancel()
         self._running.clear()
-        self._operations.close()
         with contextlib.suppress(RuntimeError):  # the executor was closed before
             self._native.close_socket(self._handle, self._socket)
-        if not self.ended.done():
-            self.ended.set_result(None)
+        try:
+            await self._operations.close(self._app.grace)
+        finally:
+            if not self.ended.done():
+                self.ended.set_result(None)
 
     def _look(self) -> None:
         """Let the writer look."""
@@ -220,6 +222,7 @@ class Connection:
                 await self._serve(operation)
             if self._draining:
                 self._draining = False
+                await self._operations.drain()
                 for operation in list(self._running.values()):
                     await self._empty(operation)
                 self._tell("shutdown")

@@ -13,6 +13,7 @@ import (
 // be seen. The error is a *security.Refusal where the context may not have it.
 func (x *Executor) clear(parts *compiled, r Registration, resolver int) error {
 	parts.plan = parts.plan.Whole()
+	projected := resolver == 0 && !parts.spec.takesEvents() // so fields can be nulled
 	context := parts.spec.context
 	if context == nil {
 		return nil // trusted
@@ -25,8 +26,8 @@ func (x *Executor) clear(parts *compiled, r Registration, resolver int) error {
 		parts.clearance, err = x.policy.Clear(context, scope, nil, true)
 		return err
 	}
-	parts.clearance, err = x.policy.Clear(context, scope, parts.plan.Permissions(x.policy), resolver == 0)
-	if err == nil && resolver == 0 {
+	parts.clearance, err = x.policy.Clear(context, scope, parts.plan.Permissions(x.policy), projected)
+	if err == nil && projected {
 		parts.plan = parts.plan.Checked(x.policy, parts.clearance.Missing())
 	}
 	return err

@@ -134,13 +134,16 @@ func (x *Executor) compile(t *bus.Thread, r Registration, resolver int) (compile
 }
 
 func (x *Executor) compileMissing(found *compiled, r Registration) (err error) {
-	if found.operation == nil {
-		if found.operation, err = query.Parse(x.schema, r.Query, r.Operation, x.options.Limits.query()); err != nil {
+	if found.spec == nil {
+		if found.spec, err = x.parseSpec(r.Options); err != nil {
 			return err
 		}
 	}
-	if found.spec == nil {
-		if found.spec, err = x.parseSpec(r.Options); err != nil {
+	if r.Query == "" && found.spec.takesEvents() {
+		found.operation = events
+	}
+	if found.operation == nil {
+		if found.operation, err = query.Parse(x.schema, r.Query, r.Operation, x.options.Limits.query()); err != nil {
 			return err
 		}
 	}
@@ -220,7 +223,7 @@ func (x *Executor) intern(r Registration, parts *compiled) {
 	operation := operationKey{r.Query, r.Operation}
 	if known := x.operations[operation]; known != nil {
 		parts.operation = known
-	} else {
+	} else if parts.operation != events {
 		x.operations[operation] = parts.operation
 	}
 }
@@ -317,6 +320,10 @@ func (x *Executor) replaceMembership(t *bus.Thread, id string, resolver int, fla
 	}
 	old := s.current
 	from := old.cohort
+	if from.spec.takesEvents() {
+		x.mu.Unlock()
+		return nil, nil, fault.New(fault.InvalidValue, "subscription %q takes whole events, which no resolver answers", id)
+	}
 	parts := compiled{spec: from.spec, operation: from.answer.operation, plan: from.answer.plan}
 	if err := x.clear(&parts, from.registration(), resolver); err != nil {
 		x.mu.Unlock()

@@ -5,7 +5,6 @@ import (
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
-	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
 )
 
@@ -139,11 +138,9 @@ func (s *Subscription) lose() {
 func (a *answer) replay(t *bus.Thread, x *Executor, s *Subscription, events []missed) {
 	if a.resolver == 0 {
 		t.Unlocked(func() {
-			var problems []query.Problem
-			var data []byte
 			for _, one := range events {
-				data, problems = a.plan.AppendData(data[:0], one.event.Document().Root(), problems[:0])
-				x.settleOne(s, one.place, EncodeResponseBytes(data, problems, a.position(&one.at)))
+				payload, _ := a.appendPayload(nil, one.event, &one.at, nil)
+				x.settleOne(s, one.place, payload)
 			}
 		})
 		return
