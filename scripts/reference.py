@@ -22,7 +22,7 @@ MODULES: Final = (
     "fraiseql_subscriptions.asgi",
     "fraiseql_subscriptions.fastapi",
     "fraiseql_subscriptions.starlette",
-    # "fraiseql_subscriptions.fraiseql",
+    "fraiseql_subscriptions.fraiseql",
     "fraiseql_subscriptions.manager",
     "fraiseql_subscriptions.adapter",
     "fraiseql_subscriptions.compat",
@@ -112,7 +112,10 @@ def signature(name: str, value: Any) -> str:
 
 
 def _parameter(parameter: inspect.Parameter) -> str:
-    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    kind = parameter.kind
+    stars = (
+        "*" if kind is parameter.VAR_POSITIONAL else "**" if kind is parameter.VAR_KEYWORD else ""
+    )
     told = f"{stars}{parameter.name}: {parameter.annotation}"
     if parameter.default is inspect.Parameter.empty:
         return told

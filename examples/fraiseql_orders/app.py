@@ -91,6 +91,7 @@ async def order_placed(
 
 
 @fraiseql.subscription
+@with_lifecycle(on_start=began, on_complete=ended)
 @subscription_filter("'orders:audit' in user.permissions")
 async def every_order(info: Any) -> AsyncGenerator[Order, None]:
     async for event in executor.listen("orders.*"):
@@ -110,21 +111,22 @@ async def turnover(info: Any, region: str) -> AsyncGenerator[int, None]:
     yield cents
 
 
+USERS = {
+    "ann-of-acme": UserContext("ann", metadata={"tenant_id": "acme"}),
+    "bob-of-bolt": UserContext("bob", metadata={"tenant_id": "bolt"}, permissions=["orders:audit"]),
+}
+
+
 class Tokens(AuthProvider):
     """Whoever has one of these tokens is somebody. A real application would verify a JWT."""
-
-    known = {
-        "ann-of-acme": UserContext("ann", metadata={"tenant_id": "acme"}),
-        "bob-of-bolt": UserContext("bob", metadata={"tenant_id": "bolt"}, permissions=["orders:audit"]),
-    }
 
     async def validate_token(self, token: str) -> dict[str, Any]:
         return {"user": await self.get_user_from_token(token)}
 
     async def get_user_from_token(self, token: str) -> UserContext:
-        if token not in self.known:
+        if token not in USERS:
             raise AuthenticationError("nobody has this token")
-        return self.known[token]
+        return USERS[token]
 
 
 async def context_getter(request: Any, user: UserContext | None) -> dict[str, Any]:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import inspect
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from starlette.exceptions import HTTPException
+
+from .application_schema import CONNECTION, ApplicationSchema
 from .errors import AuthorizationError
 from .executor import SubscriptionExecutor
 from .security import SecurityContext, SecurityPolicy
@@ -25,8 +29,11 @@ if TYPE_CHECKING:
 
 __all__ = ["attach"]
 
-#: Where a connection's user is kept, in its scope.
+#: Where ``create_fraiseql_app`` serves queries and mutations.
+_GRAPHQL: Final = "/graphql"
+#: Where a connection's user and its Authorization are kept, in its scope.
 _USER: Final = "fraiseql_subscriptions.user"
+_AUTHORIZATION: Final = "fraiseql_subscriptions.authorization"
 
 
 def attach(
@@ -43,29 +50,35 @@ def attach(
     """Serve the subscriptions of an application that ``create_fraiseql_app`` made; its executor.
 
     Functions decorated with ``@fraiseql.subscription`` answer their fields, and publish and listen
-    through `executor`. Without one there is a new one on ``memory://``, whose events reach all
-    users of their tenant unless they name a ``user_id``; to an executor that is given its own
-    policy applies. `schema` is the application's own unless given.
+    through `executor`; queries and mutations go to the application's own endpoint. Without an
+    executor there is a new one on ``memory://``, whose events reach all users of their tenant
+    unless they name a ``user_id``; to one that is given its own policy applies. `schema` is the
+    application's own unless given.
 
     `context_getter` is the one that was given to ``create_fraiseql_app``. It is called with the
     connection (Starlette's HTTPConnection), and the user where it takes two arguments, for each
-    operation; what it returns joins FraiseQL's own context.
+    subscription; what it returns joins FraiseQL's own context, which has ``connection``, too.
 
     Without an `on_connect` a client is the user whose token its ``connection_init`` payload or its
     request has under ``Authorization``, according to the application's auth provider, and of the
     tenant that the context or the user's metadata has as ``tenant_id``. Where FraiseQL requires
     authentication, or its development authentication is on, others are refused.
 
-    `close_executor` and `options` are those of `add_subscription_routes`. Raises ImportError without
-    FraiseQL, ValueError for an application that has no subscriptions, and for an executor without a
-    schema that has been used already.
+    `close_executor` and `options` are those of `add_subscription_routes`. Raises ImportError
+    without FraiseQL, ValueError for an application that has no subscriptions, and for an executor
+    without a schema that has been used already.
     """
     # Its modules are taken where they are needed: this one can be imported without FraiseQL.
     dependencies = import_module("fraiseql.fastapi.dependencies")
     if executor is None:
         executor = SubscriptionExecutor(security=SecurityPolicy(row="if_present"))
+    elif not isinstance(executor, SubscriptionExecutor):
+        raise TypeError(f"executor must be a SubscriptionExecutor, not {type(executor).__name__}")
+    graphql = import_module("graphql")
     found: Any = _own_schema() if schema is None else schema
-    if getattr(found, "subscription_type", found) is None:
+    if not isinstance(found, graphql.GraphQLSchema):
+        raise TypeError(f"schema must be a GraphQLSchema, not {type(found).__name__}")
+    if found.subscription_type is None:
         raise ValueError(
             "the application has no subscriptions; decorate them with @fraiseql.subscription, "
             "and attach after their modules were imported"
@@ -76,8 +89,9 @@ def attach(
         executor,
         path,
         close_executor=close_executor,
-        schema=found,
-        context_getter=entrance.context,
+        schema=ApplicationSchema(
+            graphql, found, entrance.context, app, _GRAPHQL, entrance.authorization
+        ),
         on_connect=entrance.admit if on_connect is None else on_connect,
         **options,
     )
@@ -104,11 +118,21 @@ class _Entrance:
 
     async def admit(self, params: dict[str, Any], connection: HTTPConnection) -> SecurityContext:
         """`on_connect` for applications that have none. Raises AuthorizationError."""
-        scheme, _, token = _authorization(params, connection).partition(" ")
+        for name, value in params.items():  # browsers cannot send the header with a WebSocket
+            if name.lower() == "authorization" and isinstance(value, str):
+                connection.scope[_AUTHORIZATION] = value
+        scheme, token = self._credentials(connection)
         self._check_developer(scheme, token)
-        user = await self._user(token.strip() if scheme.lower() == "bearer" else None)
+        user = await self._user(scheme, token)
+        config = self._fraiseql.get_fraiseql_config()
+        required = getattr(config, "auth_enabled", False) and self._fraiseql.get_auth_provider()
+        if user is None and required:
+            raise AuthorizationError("Authentication required")
         connection.scope[_USER] = user
-        context = await self.context(connection)
+        try:
+            context = await self.context(connection)
+        except HTTPException as refusal:  # how FastAPI's dependencies say no
+            raise AuthorizationError(str(refusal.detail)) from refusal
         tenant = context.get("tenant_id")
         if user is None:
             return SecurityContext(tenant_id=tenant)
@@ -118,32 +142,36 @@ class _Entrance:
 
     async def context(self, connection: HTTPConnection) -> dict[str, Any]:
         """The GraphQL context of one operation."""
-        if _USER not in connection.scope:  # an on_connect of the application's own
-            scheme, _, token = _authorization({}, connection).partition(" ")
-            connection.scope[_USER] = await self._known(token if scheme == "Bearer" else None)
+        if _USER not in connection.scope:  # there is an on_connect of the application's own
+            connection.scope[_USER] = await self._user(*self._credentials(connection))
         user = connection.scope[_USER]
         context: dict[str, Any] = await self._fraiseql.build_graphql_context(
             db=await self._fraiseql.get_db(), user=user
         )
+        context[CONNECTION] = connection
         if self._context_getter is None:
             return context
         given = (connection, user) if self._wants_user else (connection,)
         custom = self._context_getter(*given)
         custom = await custom if inspect.isawaitable(custom) else custom
-        return {**context, **(custom or {})}
+        return {**context, **custom}
 
-    async def _user(self, token: str | None) -> Any:
-        """The user of a token. AuthorizationError where there has to be one and is none."""
-        user = await self._known(token)
-        config = self._fraiseql.get_fraiseql_config()
-        required = getattr(config, "auth_enabled", False) and self._fraiseql.get_auth_provider()
-        if user is None and required:
-            raise AuthorizationError("Authentication required")
-        return user
+    def authorization(self, connection: HTTPConnection) -> str:
+        """What the client has told of itself, as the header has it; "" for nothing."""
+        found: str = connection.scope.get(
+            _AUTHORIZATION, connection.headers.get("authorization", "")
+        )
+        return found
 
-    async def _known(self, token: str | None) -> Any:
-        user = await self._fraiseql.get_current_user_optional(token or None)
-        return user
+    def _credentials(self, connection: HTTPConnection) -> tuple[str, str]:
+        """The scheme in lower case, and what follows it."""
+        scheme, _, rest = self.authorization(connection).partition(" ")
+        return scheme.lower(), rest.strip()
+
+    async def _user(self, scheme: str, token: str) -> Any:
+        """The user that a token stands for, None for nobody."""
+        known = token if scheme == "bearer" else None
+        return await self._fraiseql.get_current_user_optional(known)
 
     def _check_developer(self, scheme: str, token: str) -> None:
         """Ask for the password of FraiseQL's development authentication, which guards HTTP only."""
@@ -152,18 +180,8 @@ class _Entrance:
                 continue
             expected = f"{middleware.kwargs['username']}:{middleware.kwargs['password']}"
             given = b""
-            if scheme.lower() == "basic":
-                try:
+            if scheme == "basic":
+                with contextlib.suppress(binascii.Error, ValueError):
                     given = base64.b64decode(token, validate=True)
-                except (binascii.Error, ValueError):
-                    given = b""
             if not secrets.compare_digest(given, expected.encode()):
                 raise AuthorizationError("Authentication required")
-
-
-def _authorization(params: Mapping[str, Any], connection: HTTPConnection) -> str:
-    """The Authorization of a client: browsers cannot send the header with a WebSocket."""
-    for name, value in params.items():
-        if name.lower() == "authorization" and isinstance(value, str):
-            return value
-    return connection.headers.get("authorization", "")

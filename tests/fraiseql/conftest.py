@@ -44,6 +44,8 @@ class Served:
 
     port: int
     log: Path
+    #: How many failures it is to have logged in the end.
+    failures: int = 0
 
     @property
     def url(self) -> str:
@@ -89,8 +91,9 @@ def serve(
             )  # fmt: skip
         try:
             wait(
-                lambda: "Application startup complete" in served.log.read_text()
-                or process.poll() is not None,
+                lambda: (
+                    "Uvicorn running on" in served.log.read_text() or process.poll() is not None
+                ),
                 "the start",
                 served.log,
             )
@@ -99,6 +102,7 @@ def serve(
         finally:
             process.terminate()
             process.wait(PATIENCE)
-        assert "Traceback" not in served.log.read_text(), served.log.read_text()
+        written = served.log.read_text()
+        assert written.count("Traceback") == served.failures, written
 
     return serving

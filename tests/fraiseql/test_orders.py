@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sockets import closed, dial, greet, hear, say, subscribed
+from websocket_server import ask, closed, dial, greet, hear, say
 
 pytestmark = pytest.mark.asyncio
 
@@ -29,7 +29,7 @@ def orders(serve: Serve, request: pytest.FixtureRequest) -> Iterator[Any]:
         yield served
 
 
-async def ask(served: Any, query: str, headers: dict[str, str]) -> Any:
+async def post(served: Any, query: str, headers: dict[str, str]) -> Any:
     """A query or mutation over HTTP."""
     request = urllib.request.Request(
         f"{served.url}/graphql",
@@ -48,16 +48,22 @@ async def ask(served: Any, query: str, headers: dict[str, str]) -> Any:
 
 async def place(served: Any, cents: int, headers: dict[str, str], region: str = "eu") -> int:
     mutation = f'mutation {{ placeOrder(region: "{region}", totalCents: {cents}) {{ id }} }}'
-    number: int = (await ask(served, mutation, headers))["placeOrder"]["id"]
+    number: int = (await post(served, mutation, headers))["placeOrder"]["id"]
     return number
+
+
+async def follow(served: Any, socket: Any, user: str, query: str, **request: Any) -> None:
+    """Subscribe, and wait until the generator's first hook has told so."""
+    await ask(socket, query, **request)
+    await asyncio.to_thread(served.until_logged, f"{user} follows ")
 
 
 async def test_a_mutation_reaches_the_clients_of_its_tenant_and_region(orders: Any) -> None:
     async with dial(orders.socket) as ann, dial(orders.socket) as bob:
         await greet(ann, payload={"Authorization": ANN["authorization"]})
         await greet(bob, payload={"authorization": BOB["authorization"]})
-        for socket in (ann, bob):
-            await subscribed(socket, PLACED)
+        await follow(orders, ann, "ann", PLACED)
+        await follow(orders, bob, "bob", PLACED)
         await place(orders, 5, ANN, region="us")
         for cents, headers in ((700, ANN), (900, BOB)):
             await place(orders, cents, headers)
@@ -71,7 +77,7 @@ async def test_a_mutation_reaches_the_clients_of_its_tenant_and_region(orders: A
                     }
                 },
             }
-    told = await ask(orders, "{ orders { totalCents } }", BOB)
+    told = await post(orders, "{ orders { totalCents } }", BOB)
     assert [one["totalCents"] for one in told["orders"]] == [900]
 
 
@@ -79,7 +85,7 @@ async def test_arguments_are_camel_case_and_reach_the_generator_in_python_s(orde
     query = 'subscription ($least: Int) { orderPlaced(region: "eu", minTotalCents: $least) { id } }'
     async with dial(orders.socket, additional_headers=ANN) as socket:
         await greet(socket)
-        await subscribed(socket, query, variables={"least": 500})
+        await follow(orders, socket, "ann", query, variables={"least": 500})
         await place(orders, 499, ANN)
         number = await place(orders, 500, ANN)
         assert (await hear(socket))["payload"]["data"]["orderPlaced"] == {"id": number}
@@ -94,15 +100,16 @@ async def test_nobody_is_let_in(orders: Any, init: dict[str, Any]) -> None:
 
 async def test_the_filter_decides_who_may_subscribe(orders: Any) -> None:
     query = "subscription { everyOrder { id } }"
+    orders.failures = 1
     async with dial(orders.socket, additional_headers=ANN) as ann:
         await greet(ann)
-        await say(ann, type="subscribe", id="1", payload={"query": query})
+        await ask(ann, query)
         message = await hear(ann)
         assert message["type"] == "error"
         assert "Filter condition not met" in message["payload"][0]["message"]
     async with dial(orders.socket, additional_headers=BOB) as bob:
         await greet(bob)
-        await subscribed(bob, query)
+        await follow(orders, bob, "bob", query)
         await place(orders, 1, ANN, region="us")  # an auditor is of a tenant, too
         number = await place(orders, 1, BOB, region="us")
         assert (await hear(bob))["payload"]["data"]["everyOrder"] == {"id": number}
@@ -110,27 +117,27 @@ async def test_the_filter_decides_who_may_subscribe(orders: Any) -> None:
 
 async def test_complexity_is_limited(orders: Any) -> None:
     fields = " ".join(f"f{number}: id" for number in range(30))
+    orders.failures = 1
     async with dial(orders.socket, additional_headers=ANN) as socket:
         await greet(socket)
         query = f'subscription {{ orderPlaced(region: "eu") {{ {fields} }} }}'
-        await say(socket, type="subscribe", id="1", payload={"query": query})
+        await ask(socket, query)
         message = await hear(socket)
         assert message["type"] == "error"
         assert "complexity" in message["payload"][0]["message"]
-        await subscribed(socket, PLACED)
+        await follow(orders, socket, "ann", PLACED)
 
 
 @pytest.mark.parametrize("vanish", [False, True])
 async def test_lifecycle_hooks_run_however_a_client_leaves(orders: Any, vanish: bool) -> None:
     async with dial(orders.socket, additional_headers=ANN) as socket:
         await greet(socket)
-        await subscribed(socket, PLACED)
-        orders.until_logged("ann follows order_placed {'region': 'eu'")
+        await follow(orders, socket, "ann", PLACED)
         if vanish:
             socket.transport.abort()
         else:
             await say(socket, type="complete", id="1")
-        orders.until_logged("ann follows order_placed no more")
+        await asyncio.to_thread(orders.until_logged, "ann follows order_placed no more")
 
 
 async def test_cached_results_are_given_once_more(orders: Any) -> None:
@@ -139,7 +146,7 @@ async def test_cached_results_are_given_once_more(orders: Any) -> None:
     async with dial(orders.socket, additional_headers=ANN) as socket:
         await greet(socket)
         for key in ("1", "2"):
-            await say(socket, type="subscribe", id=key, payload={"query": query})
+            await ask(socket, query, key)
             assert (await hear(socket))["payload"] == {"data": {"turnover": 30}}
             assert (await hear(socket)) == {"id": key, "type": "complete"}
             await place(orders, 12, ANN)  # not seen before the minute is over
@@ -148,6 +155,23 @@ async def test_cached_results_are_given_once_more(orders: Any) -> None:
 async def test_what_the_schema_does_not_have_is_refused(orders: Any) -> None:
     async with dial(orders.socket, additional_headers=ANN) as socket:
         await greet(socket)
-        for query in ("subscription { order_placed { id } }", 'subscription { turnover(region: 7) }'):
-            await say(socket, type="subscribe", id="1", payload={"query": query})
+        for query in (
+            "subscription { order_placed { id } }",
+            "subscription { turnover(region: 7) }",
+        ):
+            await ask(socket, query)
             assert (await hear(socket))["type"] == "error"
+
+
+async def test_queries_and_mutations_go_to_the_applications_own_endpoint(orders: Any) -> None:
+    async with dial(orders.socket) as socket:
+        await greet(socket, payload={"authorization": ANN["authorization"]})
+        mutation = 'mutation { placeOrder(region: "eu", totalCents: 7) { id orderStatus } }'
+        await ask(socket, mutation)
+        told = (await hear(socket))["payload"]
+        assert told["data"] == {"placeOrder": {"id": 1, "orderStatus": "placed"}}
+        assert (await hear(socket)) == {"id": "1", "type": "complete"}
+        await place(orders, 8, BOB)
+        await ask(socket, "query Mine { orders { totalCents } }", operationName="Mine")
+        told = (await hear(socket))["payload"]
+        assert [one["totalCents"] for one in told["data"]["orders"]] == [7]

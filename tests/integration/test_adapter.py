@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, WebSocket
-from sockets import PATIENCE, closed, dial, greet, hear, listening, say, subscribed, until
+from websocket_server import PATIENCE, closed, dial, greet, hear, listening, say, subscribed, until
 
 from fraiseql_subscriptions.adapter import (
     GraphQLTransportWSHandler,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, WebSocketException
-from sockets import closed, dial, greet, hear, listening, say, subscribed, until
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
+from websocket_server import closed, dial, greet, hear, listening, say, subscribed, until
 from websockets.exceptions import InvalidStatus
 
 from fraiseql_subscriptions import EngineClosed, SecurityContext, SubscriptionExecutor
@@ -21,13 +21,14 @@ from fraiseql_subscriptions.fastapi import (
 )
 from fraiseql_subscriptions.manager import SubscriptionManager
 from fraiseql_subscriptions.starlette import (
-    PATH,
     add_subscription_routes,
     add_subscription_routes_with_auth,
 )
 
 pytestmark = pytest.mark.asyncio
 
+#: Where clients connect, after the server's URL with its slash.
+PATH = "graphql/subscriptions"
 QUERY = "subscription { thing { id } }"
 FRAMEWORKS = ["fastapi", "starlette"]
 
@@ -63,7 +64,7 @@ async def test_clients_are_served_at_the_usual_path_or_another(framework: str) -
     for options in ({}, {"path": "/live"}):
         executor = new_executor()
         async with listening(application(framework, executor, **options)) as url:
-            path = options.get("path", PATH)
+            path = options.get("path", f"/{PATH}")[1:]
             assert await heard_by_a_client(url, executor, path) == {"data": {"thing": {"id": 7}}}
 
 
@@ -204,8 +205,8 @@ async def test_dependencies_of_including_guard_every_client() -> None:
     app.include_router(subscription_router(executor), prefix="/api", dependencies=[Depends(guard)])
     async with listening(app) as url:
         with pytest.raises(InvalidStatus):
-            await dial(f"{url}/api{PATH}")
-        async with dial(f"{url}/api{PATH}", additional_headers={"token": "t"}) as socket:
+            await dial(f"{url}api/{PATH}")
+        async with dial(f"{url}api/{PATH}", additional_headers={"token": "t"}) as socket:
             await greet(socket)
 
 
