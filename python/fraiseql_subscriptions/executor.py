@@ -93,8 +93,8 @@ class SubscriptionExecutor(Listening):
         resume from; `positions` adds each event's to its response's extensions. With
         ``share=False`` the resolver is called for this subscription alone.
 
-        Raises InvalidQuery, DuplicateSubscription, LimitExceeded, AuthorizationError,
-        ValueError, TypeError, EngineClosed, ForkedProcessError.
+        Raises InvalidQuery, DuplicateSubscription, LimitExceeded, AuthorizationError
+        (ContextExpired), ScopeViolation, ValueError, TypeError, EngineClosed, ForkedProcessError.
         """
         if process_state.forked[0]:
             raise forked_error()
@@ -128,6 +128,7 @@ class SubscriptionExecutor(Listening):
                     channels, event_types, filter, context, queue, positions, share, number, flags
                 ),
                 "" if since is None else text_argument("since", since),
+                self._loop_flag(),
             )
         except BaseException as error:
             if number:

@@ -156,6 +156,7 @@ class Fields(Authority):
                     channels, event_types, filter, context, queue, True, True, 0, flags, part
                 ),
                 "" if since is None else text_argument("since", since),
+                self._loop_flag(),
             )
         except RuntimeError as error:
             raise from_native(error) from None

@@ -57,6 +57,7 @@ class Engine:
         "_leftovers",
         "_native",
         "_options",
+        "_remote",
         "_table",
     )
 
@@ -101,6 +102,8 @@ class Engine:
         if sdl is not None:
             options["schema"] = sdl
         self._options = orjson.dumps(options).decode()
+        #: A server decides about what is published, which takes time and may fail.
+        self._remote = bus.kind != "memory"
         self._handle = 0  # until opened; 0 again once closed
         self._closed = False
         #: What `field` has defined, by name.
@@ -157,6 +160,10 @@ class Engine:
         if process.state.forked[0]:
             raise process.forked_error()
         return self._handle or self._open()
+
+    def _loop_flag(self) -> int:
+        """1 where a wait for the bus's server would stop a running event loop."""
+        return 1 if self._remote and _get_running_loop() is not None else 0
 
     def _raise_interrupt(self) -> None:
         """Raise the KeyboardInterrupt or SystemExit that a resolver raised in this call."""

@@ -43,15 +43,20 @@ class Request(NamedTuple):
     operation_name: str | None = None
     variables: Mapping[str, Any] | None = None
     extensions: Mapping[str, Any] | None = None
+    #: The type of operation that is not served where this one came in, "" for none.
+    refused: str = ""
 
     @classmethod
-    def from_json(cls, query: str, name: str, variables: str, extensions: str) -> Self:
+    def from_json(
+        cls, query: str, name: str, variables: str, extensions: str, refused: str = ""
+    ) -> Self:
         """The parts as the engine's protocols give them: JSON objects, "" for what is absent."""
         return cls(
             query,
             name or None,
             decode_exact(variables) if variables else None,
             decode_exact(extensions) if extensions else None,
+            refused,
         )
 
 

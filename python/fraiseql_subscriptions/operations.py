@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from .errors import AuthorizationError, InvalidQuery, LimitExceeded, SubscriptionsError
+from .errors import ContextExpired, InvalidQuery, LimitExceeded, SubscriptionsError
 from .execution import QueryRefused
 from .operation import EngineOperation, Operation, RefusedOperation, Request
 from .schema_operation import GeneratorOperation, ResultOperation, SchemaOperation
@@ -32,6 +32,12 @@ _logger = logging.getLogger("fraiseql_subscriptions")
 
 #: How many may run in Python at a time, those that their client has completed included.
 _TASKS: Final = 100
+#: Where else the operations go that are refused over HTTP.
+_ELSEWHERE: Final = {
+    "mutation": "a mutation is not run by GET: use POST",
+    "subscription": "a subscription has many results: accept text/event-stream or "
+    "multipart/mixed;subscriptionSpec=1.0",
+}
 
 
 class Operations:
@@ -147,6 +153,8 @@ class Operations:
         if since is not None and not (isinstance(since, str) and since and "\0" not in since):
             raise InvalidQuery("extensions.since is not a position")
         asked = self.executor._inspect(request)
+        if asked["kind"] == request.refused:
+            raise InvalidQuery(_ELSEWHERE[request.refused])
         if asked["kind"] != "subscription":
             return self._start_result(id, request, tag, asked["kind"])
         if self.executor._definitions.get(asked["field"]) is not None:
@@ -164,7 +172,7 @@ class Operations:
         self._schema.check(request.query)
         expires = self.context.expires_at
         if isinstance(expires, (int, float)) and expires <= time.time():
-            raise AuthorizationError("the context has expired")
+            raise ContextExpired("the context has expired")
         operation = ResultOperation(
             self, id, tag, request, self._schema, finishes=kind == "mutation"
         )

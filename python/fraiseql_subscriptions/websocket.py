@@ -1,30 +1,24 @@
-"""One WebSocket of a client: its machine in the engine, its timers, and what it is sent.
+"""One WebSocket of a client: its frames, in and out.
 
 One reader and one writer a connection. The event loop's consumer wakes the writer once for
 all subscriptions of the connection; a client that does not read keeps the writer waiting, and
 its responses in the engine's queues.
 """
 
-# ruff: noqa: A002  (`id` is a name of the public API)
-
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
-from .encode import decode_exact
-from .errors import AuthorizationError, SubscriptionsError, from_native
-from .operation import Operation, Request
-from .security import SecurityContext
+from .client import Client
+from .errors import EngineClosed, SubscriptionsError, from_native
 
 if TYPE_CHECKING:
     from .asgi import GraphQLSubscriptions, Receive, Scope, Send
+    from .operation import Operation
 
 __all__ = ["NOT_ACCEPTABLE", "Connection"]
 
@@ -32,6 +26,7 @@ _logger = logging.getLogger("fraiseql_subscriptions")
 
 #: What a client that offers no known subprotocol is closed with.
 NOT_ACCEPTABLE: Final = {"code": 4406, "reason": "Subprotocol not acceptable"}
+_GOING_AWAY: Final = {"code": 1001, "reason": "The server is shutting down"}
 #: Frames of the protocol's own that may wait before the client's are left unread.
 _WAITING: Final = 64
 #: What a message's head ends with, and what the older protocol has in its place.
@@ -39,36 +34,22 @@ _NEXT: Final = b',"type":"next","payload":'
 _DATA: Final = b',"type":"data","payload":'
 
 
-class Connection:
+class Connection(Client):
     """A client's WebSocket, from accept to close."""
 
     def __init__(
         self, app: GraphQLSubscriptions, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        self._app = app
-        self._handle = app.executor._entry()
-        self._native = app.executor._native
-        self._scope = scope
+        super().__init__(app, scope, "ws")
         self._receive = receive
         self._send = send
         self.subprotocol: str = self._native.choose_subprotocol(
             self._handle, " ".join(scope.get("subprotocols", ())).replace("\0", " ")
         )
         self._socket = 0
-        self._operations = app.operations(
-            f"ws-{uuid.uuid4().hex}", SecurityContext(), self._look, scope
-        )
-        self._running: dict[int, Operation] = {}
-        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._frames: deque[list[Any]] = deque()
-        self._loop = asyncio.get_running_loop()
-        self._wake = asyncio.Event()
         self._room = asyncio.Event()
-        self._deciding: asyncio.Task[None] | None = None
-        self._draining = False
         self._given_up: asyncio.Future[None] = self._loop.create_future()
-        #: Done when the connection has ended.
-        self.ended: asyncio.Future[None] = self._loop.create_future()
 
     async def run(self) -> None:
         """Serve the client until one side closes."""
@@ -87,37 +68,40 @@ class Connection:
                 results = await asyncio.gather(*tasks, return_exceptions=True)
             for result in results:
                 if isinstance(result, Exception) and not isinstance(result, OSError):
-                    raise result
+                    await self._break(result)
+                    break
         finally:
+            with contextlib.suppress(RuntimeError):  # the executor was closed before
+                self._native.close_socket(self._handle, self._socket)
             await self._end()
 
-    async def _end(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
-        if self._deciding is not None:
-            self._deciding.cancel()
-        self._running.clear()
-        with contextlib.suppress(RuntimeError):  # the executor was closed before
-            self._native.close_socket(self._handle, self._socket)
+    async def _break(self, error: Exception) -> None:
+        """Close because of a failure that is not the client's."""
         try:
-            await self._operations.close(self._app.grace)
-        finally:
-            if not self.ended.done():
-                self.ended.set_result(None)
-
-    def _look(self) -> None:
-        """Let the writer look."""
-        self._wake.set()
-
-    def drain(self) -> None:
-        """Send what is queued, then complete and close."""
-        self._draining = True
-        self._look()
+            if isinstance(error, EngineClosed):
+                self._frames.append(["close", *_GOING_AWAY.values()])
+            else:
+                _logger.error("a WebSocket is closed after a failure", exc_info=error)
+                self._frames.clear()
+                self._tell("broken")
+            await asyncio.wait_for(self._write_frames(), self._app.grace)
+        except (asyncio.TimeoutError, OSError, SubscriptionsError):
+            pass  # it does not read, is gone, or the executor was closed in between
 
     def give_up(self) -> None:
-        """End without the client, which does not read."""
         if not self._given_up.done():
             self._given_up.set_result(None)
+
+    def _tell_machine(self, what: str, number: int, text: str) -> str:
+        told: str = self._native.socket_told(self._handle, self._socket, what, number, text)
+        return told
+
+    def _output(self, kind: str, rest: list[Any]) -> None:
+        self._frames.append([kind, *rest])
+        self._look()
+        if kind == "close":
+            # It stands behind what the client does not read, perhaps.
+            self._timers["close"] = self._loop.call_later(self._app.grace, self.give_up)
 
     # --- What comes in -----------------------------------------------------------------
 
@@ -142,70 +126,6 @@ class Connection:
             while len(self._frames) > _WAITING:
                 self._room.clear()
                 await self._room.wait()
-
-    def _tell(self, what: str, number: int = 0, text: str = "") -> None:
-        try:
-            told = self._native.socket_told(self._handle, self._socket, what, number, text)
-        except RuntimeError as error:
-            raise from_native(error) from None
-        if told:
-            self._do(told)
-
-    def _do(self, told: str) -> None:
-        """Do what the machine says, in order."""
-        for kind, *rest in orjson.loads(told):
-            if kind in ("send", "close"):
-                self._frames.append([kind, *rest])
-                self._look()
-            elif kind == "timer":
-                self._set_timer(*rest)
-            elif kind == "authenticate":
-                self._deciding = self._loop.create_task(self._decide(rest[0]))
-            elif kind == "subscribe":
-                self._subscribe(*rest)
-            elif kind == "complete":
-                operation = self._running.pop(rest[0], None)
-                if operation is not None:
-                    operation.complete()
-
-    def _set_timer(self, name: str, seconds: float) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None:
-            timer.cancel()
-        if seconds:
-            self._timers[name] = self._loop.call_later(seconds, self._expire, name)
-
-    def _expire(self, name: str) -> None:
-        self._timers.pop(name, None)
-        with contextlib.suppress(SubscriptionsError):  # the executor was closed: so is this, soon
-            self._tell("expired", 0, name)
-
-    async def _decide(self, params: str) -> None:
-        """Ask the application who this is. Whatever goes wrong refuses."""
-        try:
-            answer = await self._app.identify(
-                decode_exact(params.encode()) if params else {}, self._scope
-            )
-            if answer is None:
-                answer = SecurityContext()
-            if answer is False:
-                raise AuthorizationError("Forbidden")
-            if not isinstance(answer, SecurityContext):
-                raise TypeError(
-                    "on_connect must return a SecurityContext, None or False, "
-                    f"not {type(answer).__name__}"
-                )
-        except AuthorizationError as error:
-            self._tell("refused", 0, str(error).replace("\0", "") or "Forbidden")
-        except Exception:
-            _logger.exception("on_connect failed; the client was refused")
-            self._tell("refused", 0, "Forbidden")
-        else:
-            self._operations.context = answer
-            self._tell("authenticated")
-
-    def _subscribe(self, number: int, id: str, *request: str) -> None:
-        self._running[number] = self._operations.start(id, Request.from_json(*request), number)
 
     # --- What goes out -----------------------------------------------------------------
 
@@ -245,11 +165,8 @@ class Connection:
                 head = operation.head
                 message = head[: -len(_NEXT)] + _DATA + message[len(head) :]
             await self._send({"type": "websocket.send", "text": message.decode()})
-        if operation.ended and self._running.pop(operation.tag, None) is not None:
-            if operation.errors:
-                self._tell("failed", operation.tag, operation.errors.decode())
-            else:
-                self._tell("finished", operation.tag)
+        if operation.ended:
+            self._report_end(operation)
 
     async def _empty(self, operation: Operation) -> None:
         """Send all that one operation has."""

@@ -8,12 +8,12 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
 )
 
-// clear decides what a registration's context may have of its query when resolver
-// answers it: the compiled parts get a clearance, and a plan that nulls what may not
-// be seen. The error is a *security.Refusal where the context may not have it.
-func (x *Executor) clear(parts *compiled, r Registration, resolver int) error {
+// clear decides what a registration's context may have of its query: the compiled
+// parts get a clearance, and, where responses are projected, a plan that nulls what
+// may not be seen. The error is a *security.Refusal where the context may not have it.
+func (x *Executor) clear(parts *compiled, r Registration, projected bool) error {
 	parts.plan = parts.plan.Whole()
-	projected := resolver == 0 && !parts.spec.takesEvents() // so fields can be nulled
+	projected = projected && !parts.spec.takesEvents() // so fields can be nulled
 	context := parts.spec.context
 	if context == nil {
 		return nil // trusted
@@ -31,6 +31,12 @@ func (x *Executor) clear(parts *compiled, r Registration, resolver int) error {
 		parts.plan = parts.plan.Checked(x.policy, parts.clearance.Missing())
 	}
 	return err
+}
+
+// isProjected says that responses show what the query selects: of the event, or of the
+// root field's value that a resolver gave. Any other resolver gives the whole response.
+func isProjected(resolver int, flags ResolverFlags) bool {
+	return resolver == 0 || flags&Projects != 0
 }
 
 // checkPermissions refuses a policy whose map names what no query can select: such an

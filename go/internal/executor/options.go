@@ -29,12 +29,6 @@ type Options struct {
 	Debug           bool            `json:"debug"`
 }
 
-// BusOptions choose the event bus.
-type BusOptions struct {
-	Kind    string `json:"kind"`
-	History int    `json:"history"` // events a channel
-}
-
 // ParseOptions reads an executor's settings.
 func ParseOptions(text string) (Options, error) {
 	var options Options
@@ -114,10 +108,7 @@ func (x *Executor) parseSpec(text string) (*spec, error) {
 		if s.context, err = security.ParseContext(options.Context); err != nil {
 			return nil, err
 		}
-		s.contextJSON, s.user = options.Context, s.context.User.Name()
-		if !s.context.ExpiresAt.IsZero() {
-			s.expires = max(s.context.ExpiresAt.UnixNano(), 1)
-		}
+		s.contextJSON, s.user, s.expires = options.Context, s.context.User.Name(), s.context.Expires()
 	} else if x.policy.RequireContext {
 		return nil, fault.New(fault.Forbidden, "the security policy requires a context: pass context=SecurityContext(…), user_id= or tenant_id=")
 	}

@@ -47,7 +47,7 @@ func (x *Executor) Revoke(t *bus.Thread, who []byte) (changed int, emptied []*Su
 func revoked(asked *security.Context) func() *ending {
 	final := Final{Message: "access to this subscription was revoked", Code: string(fault.Forbidden)}
 	if asked.Tenant.Absent() {
-		final = Final{Message: "the user's access was revoked; sign in again", Code: "UNAUTHENTICATED"}
+		final = Final{Message: "the user's access was revoked; sign in again", Code: string(fault.Unauthenticated)}
 	}
 	return func() *ending { return newEnding(final, EndRevoked) }
 }
