@@ -21,6 +21,7 @@ from .errors import (
     AuthorizationError,
     BusError,
     BusUnavailable,
+    ContextExpired,
     DispatchTimeout,
     DuplicateSubscription,
     EngineClosed,
@@ -34,6 +35,7 @@ from .errors import (
     SubscriptionNotFound,
     SubscriptionsError,
     TooManyViolations,
+    Unauthenticated,
 )
 from .executor import SubscriptionExecutor
 from .limits import Limits, Rate
@@ -48,6 +50,7 @@ __all__ = [
     "AuthorizationError",
     "BusError",
     "BusUnavailable",
+    "ContextExpired",
     "DispatchTimeout",
     "DuplicateSubscription",
     "EngineClosed",
@@ -73,6 +76,7 @@ __all__ = [
     "SubscriptionNotFound",
     "SubscriptionsError",
     "TooManyViolations",
+    "Unauthenticated",
     "__version__",
     "current_context",
     "install",

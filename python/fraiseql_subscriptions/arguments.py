@@ -13,6 +13,7 @@ import orjson
 from .config import QueuePolicy
 from .encode import encode, encode_object
 from .security import SecurityContext
+from .signature import EVENTS
 from .types import Event, Identifier
 
 __all__ = [
@@ -83,7 +84,7 @@ def refuse_unsafe(name: str, value: str) -> None:
         raise ValueError(f"{name} contains a lone surrogate (at index {error.start})") from None
 
 
-def _names(name: str, value: str | Iterable[str]) -> list[str]:
+def _names(name: str, value: str | Iterable[str] | None) -> list[str]:
     """One str or an iterable of them as a list of at least one."""
     if isinstance(value, str):
         return [text_argument(name, value)]
@@ -119,16 +120,18 @@ def registration_options(
     resolver: int,
     flags: int,
     part: bool = False,
+    policy: int = 0,
 ) -> str:
     """The options of a registration as canonical JSON, "" when all are the defaults.
 
-    None stands for no channels at all. Equal options give equal text, which is what the engine
-    recognises them by.
+    `part` and `policy` are the engine's. Under the flag EVENTS, None stands for no channels at
+    all. Equal options give equal text, which is what the engine recognises them by.
     """
     # Keys are added in alphabetical order.
     options: dict[str, Any] = {}
     if channels != _DEFAULT_CHANNELS:
-        options["channels"] = [] if channels is None else _names("channels", channels)
+        none = channels is None and flags & EVENTS
+        options["channels"] = [] if none else _names("channels", channels)
     if context is not None:
         options["context"] = orjson.Fragment(encode(context._as_json()))
     if event_types is not None:
@@ -137,6 +140,8 @@ def registration_options(
         options["filter"] = orjson.Fragment(encode_object(filter, "filter"))
     if part:
         options["part"] = True
+    if policy:
+        options["policy"] = policy
     if positions is not False:
         options["positions"] = _boolean("positions", positions)
     if queue is not None:

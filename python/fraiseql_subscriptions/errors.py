@@ -16,6 +16,7 @@ __all__ = [
     "AuthorizationError",
     "BusError",
     "BusUnavailable",
+    "ContextExpired",
     "DispatchTimeout",
     "DuplicateSubscription",
     "EngineClosed",
@@ -29,6 +30,7 @@ __all__ = [
     "SubscriptionNotFound",
     "SubscriptionsError",
     "TooManyViolations",
+    "Unauthenticated",
 ]
 
 
@@ -60,6 +62,18 @@ class AuthorizationError(SubscriptionsError):
     """The context given may not do this."""
 
     code = "FORBIDDEN"
+
+
+class ContextExpired(AuthorizationError):
+    """The context given has expired: the client gets a new one."""
+
+    code = "EXPIRED"
+
+
+class Unauthenticated(AuthorizationError):
+    """The client's access was revoked: it signs in again."""
+
+    code = "UNAUTHENTICATED"
 
 
 class ScopeViolation(SubscriptionsError):
@@ -146,6 +160,8 @@ _BY_CODE: Final[dict[str, type[Exception]]] = {
         SubscriptionNotFound,
         DuplicateSubscription,
         AuthorizationError,
+        ContextExpired,
+        Unauthenticated,
         ScopeViolation,
         LimitExceeded,
         RateLimited,
@@ -159,8 +175,6 @@ _BY_CODE: Final[dict[str, type[Exception]]] = {
         EngineError,
     )
 }
-#: Codes with which subscriptions end, besides FORBIDDEN, because they may not go on.
-_RIGHTS: Final = ("UNAUTHENTICATED", "EXPIRED")
 _BY_CODE["INVALID_VALUE"] = ValueError
 _BY_CODE["INVALID_TYPE"] = TypeError
 
@@ -192,8 +206,7 @@ def ended_error(errors: Sequence[Mapping[str, Any]]) -> Exception:
     """The exception that the final ``error`` message of a subscription stands for."""
     first = errors[0]
     code = first.get("extensions", {}).get("code", "")
-    kind = AuthorizationError if code in _RIGHTS else _BY_CODE.get(code, SubscriptionsError)
-    return kind(first["message"])
+    return _BY_CODE.get(code, SubscriptionsError)(first["message"])
 
 
 def dispatch_timeout(position: str, seconds: float) -> DispatchTimeout:

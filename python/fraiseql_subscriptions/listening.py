@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from .aio import Hub, Stream
+from .arguments import context_of
 from .encode import decode_exact
 from .errors import EngineClosed, SubscriptionsError, ended_error
 from .fields import Fields
@@ -176,6 +177,9 @@ class Listening(Fields):
         Raises RuntimeError without a running event loop, ValueError, TypeError, LimitExceeded,
         AuthorizationError, EngineClosed, ForkedProcessError.
         """
+        context_of(None, None, context)
+        if channels is None:
+            raise TypeError("channels must be a str or an iterable of them, not NoneType")
         self._entry()
         hub = self._hub
         assert hub is not None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from .errors import AuthorizationError, InvalidQuery, LimitExceeded, SubscriptionsError
+from .errors import ContextExpired, InvalidQuery, LimitExceeded, SubscriptionsError
 from .execution import QueryRefused
 from .operation import EngineOperation, Operation, RefusedOperation, Request
 from .schema_operation import GeneratorOperation, ResultOperation, SchemaOperation
@@ -172,7 +172,7 @@ class Operations:
         self._schema.check(request.query)
         expires = self.context.expires_at
         if isinstance(expires, (int, float)) and expires <= time.time():
-            raise AuthorizationError("the context has expired")
+            raise ContextExpired("the context has expired")
         operation = ResultOperation(
             self, id, tag, request, self._schema, finishes=kind == "mutation"
         )

@@ -10,10 +10,15 @@ import (
 
 // Inspect tells what a client's query asks for, as JSON: its kind and, of a
 // subscription, its root field and that one's coerced arguments, defaults included.
-// Nothing is registered. Its errors are those of a registration's query and variables;
-// a query or a mutation only has to keep the limits.
+// Nothing is registered. Its errors are those of a registration's query and variables:
+// who asks is not asked yet; a query or a mutation only has to keep the limits.
 func (x *Executor) Inspect(t *bus.Thread, text, operation, variables string) ([]byte, error) {
-	found, err := x.compile(t, Registration{Query: text, Operation: operation, Variables: variables}, ownResolver)
+	asked := Registration{Query: text, Operation: operation, Variables: variables}
+	t.Lock(&x.mu)
+	found := compiled{spec: new(spec), operation: x.operations[operationKey{text, operation}]}
+	x.mu.Unlock()
+	var err error
+	asked.read(t, func() { err = x.compileMissing(&found, asked) })
 	var other *query.OtherOperation
 	if errors.As(err, &other) {
 		if err := query.CheckVariables(len(variables), x.options.Limits.query()); err != nil {

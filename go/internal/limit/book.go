@@ -41,7 +41,7 @@ type connection struct {
 // Account is what a user, or nobody, has on one connection.
 type Account struct {
 	connection    *connection // nil: it accompanies another
-	User          *User // nil: nobody
+	User          *User       // nil: nobody
 	next          *Account
 	subscriptions int
 }

@@ -15,7 +15,7 @@ import (
 //
 // Errors are of three kinds. A *fault.Error is final: the server answered, and will
 // answer the same again (wrong password, missing rights, a schema that is not
-// installed). ErrDoubtful, wrapped, is Publish's. Everything else says that the
+// installed). ErrDoubtful and ErrBusy, wrapped, are Publish's. Everything else says that the
 // server could not be reached or could not do it now, and is tried again.
 type Server interface {
 	// Name is the kind of bus, as metrics and health name it.
@@ -48,14 +48,16 @@ type Server interface {
 	// does not keep all of it any more.
 	History(ctx context.Context, since event.Position, until Mark, patterns []channel.Pattern) ([]Item, error)
 	// Reached is the position of a client that has received everything up to a mark but
-	// what is pending: read before it and not yet dispatched, in the bus's order.
+	// what is pending: of each channel that has events read before the mark and not yet
+	// dispatched, the oldest. That one and what was read after it on its channel has not
+	// been received.
 	Reached(at Mark, pending []Item) event.Position
 	// After is the position of a client at `at` that receives an item next.
 	After(at event.Position, item Item) event.Position
 	// Covers reports whether everything up to one mark has been read at another.
 	Covers(at, one Mark) bool
-	// State is what health() and get_metrics() tell of the server: names and numbers,
-	// never a password.
+	// State is what health() and get_metrics() tell of the server, in a map of its own:
+	// texts, and int, int64, uint64, float64 or bool, which become metrics. Never a password.
 	State() map[string]any
 	// Close ends every call that is under way, with an error, and closes the
 	// connections. Nothing is called afterwards but State.
@@ -69,6 +71,9 @@ type Mark any
 type Item struct {
 	Event *event.Event // nil: only the place
 	Mark  Mark
+	// Lost says that the server has lost history: what it had accepted before, and did
+	// not give until here, will not come.
+	Lost bool
 }
 
 // Request is events to be accepted together or not at all, in order.
@@ -77,16 +82,23 @@ type Request struct {
 	// Doubtful says that an earlier attempt may have been accepted: the server must
 	// look for the events by their ids, and accept only what it does not have.
 	Doubtful bool
+	// Note is the server's own: what it knew at the first attempt.
+	Note any
 	// Positions, one an event, and Err are the outcome. An event with a chosen id that
 	// was accepted before has its old position.
 	Positions []event.Position
-	Err       error
+	// Repeated, one an event or nil, says which had been accepted before this request.
+	Repeated []bool
+	Err      error
 }
 
 var (
 	// ErrDoubtful is the outcome of a request that may have been accepted: the
 	// connection was lost before the answer came.
 	ErrDoubtful = errors.New("the answer was lost")
+	// ErrBusy is the outcome of a request that something else holds up, and that was not
+	// accepted: the server is there for others, so it is tried again soon.
+	ErrBusy = errors.New("something else holds it up")
 	// ErrUnrecovered says that what was asked for is not in the server's history.
 	ErrUnrecovered = errors.New("history does not reach back that far")
 )
