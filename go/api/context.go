@@ -37,6 +37,29 @@ func Revoke(handle int, who string, outAddress int) (changed int, err error) {
 	return changed, appendIDs(outAddress, emptied)
 }
 
+// Connect says who the client of a transport's connection is (context, JSON), until
+// Disconnect: what is registered on it has this context, or what UpdateContext and
+// Revoke have made of it.
+func Connect(handle int, connectionID, context string) (_ int, err error) {
+	defer guard(handle, &err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	return 0, e.Executor.Connect(t, connectionID, []byte(context))
+}
+
+// Disconnect forgets who the client of a transport's connection was.
+func Disconnect(handle int, connectionID string) (_ int, err error) {
+	defer guard(handle, &err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	e.Executor.Disconnect(t, connectionID)
+	return 0, nil
+}
+
 // Invalidate completes the subscriptions that pass a filter (JSON) over themselves,
 // and returns how many.
 func Invalidate(handle int, filter string) (ended int, err error) {

@@ -12,7 +12,7 @@ import orjson
 from .arguments import _names, text_argument
 from .authority import Authority
 from .definition import FieldDefinition
-from .encode import encode_object
+from .encode import encode, encode_object
 from .errors import InvalidQuery, from_native
 from .signature import Projected, shape_of
 
@@ -72,6 +72,36 @@ class Fields(Authority):
 
         return decorate
 
+    def _client_connected(self, connection_id: str, context: SecurityContext) -> None:
+        """A transport has decided who a connection's client is, until `_client_gone`.
+
+        What the client subscribes to has this context, or what `update_context` and `revoke`
+        have made of it since.
+        """
+        text = encode(context._as_json()).decode()
+        try:
+            self._native.connect(self._entry(), connection_id, text)
+        except RuntimeError as error:
+            raise from_native(error) from None
+
+    def _client_gone(self, connection_id: str) -> None:
+        """The connection is closed: nobody is known by it any more."""
+        try:
+            self._native.disconnect(self._entry(), connection_id)
+        except RuntimeError as error:
+            raise from_native(error) from None
+
+    def _client_named(self, connection_id: str, id: str) -> None:
+        """The client ended something by a name that it gave to nothing of its own. Where that is
+        the id of another connection's subscription, it is a violation.
+        """
+        if not id.isascii():
+            return
+        try:
+            self._native.named(self._entry(), connection_id, id)
+        except RuntimeError as error:
+            raise from_native(error) from None
+
     def _client_subscription(
         self,
         connection_id: str,
@@ -80,36 +110,45 @@ class Fields(Authority):
         operation_name: str | None,
         variables: Mapping[str, Any] | None,
         context: SecurityContext,
-        since: str | None,
+        since: object,
         positions: bool,
     ) -> str:
         """Register what a transport's client asks for, by the field's definition. Its id."""
         handle = self._entry()
-        if "\0" in query:
-            raise InvalidQuery("the query contains a NUL character")
         try:
+            if "\0" in query:
+                raise InvalidQuery("the query contains a NUL character")
+            if since is not None and not (isinstance(since, str) and since and "\0" not in since):
+                raise InvalidQuery("extensions.since is not a position")
             told = self._native.inspect(
                 handle,
+                connection_id,
+                subscription_id,
                 query,
                 operation_name or "",
                 "" if variables is None else encode_object(variables, "variables").decode(),
             )
+            asked = orjson.loads(told)
+            definition = self._definitions.get(asked["field"])
+            if definition is None:
+                raise InvalidQuery(f"field {asked['field']!r} cannot be subscribed to")
+            channels = definition.channels_for(asked["arguments"])
+            conditions = definition.filter_for(asked["arguments"])
         except RuntimeError as error:
             raise from_native(error) from None
-        asked = orjson.loads(told)
-        definition = self._definitions.get(asked["field"])
-        if definition is None:
-            raise InvalidQuery(f"field {asked['field']!r} cannot be subscribed to")
-        arguments = asked["arguments"]
+        except InvalidQuery as error:  # the engine has not seen it, and is to tell of it
+            reason = str(error).replace("\0", "\\0")
+            self._native.refuse(handle, connection_id, subscription_id, error.code, reason)
+            raise
         return self.register_subscription(  # type: ignore[attr-defined,no-any-return]
             connection_id,
             subscription_id,
             query,
             operation_name or None,
             variables,
-            channels=definition.channels_for(arguments),
+            channels=channels,
             event_types=definition.event_types,
-            filter=definition.filter_for(arguments),
+            filter=conditions,
             resolver=None if definition.resolver is None else Projected(definition.resolver),
             context=context,
             since=since,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from .encode import decode_exact
-from .errors import AuthorizationError, InvalidQuery, SubscriptionsError, from_native
+from .errors import AuthorizationError, SubscriptionsError, from_native
 from .loop import REFILL, Feed
 from .security import SecurityContext
 
@@ -79,7 +79,7 @@ class Connection:
         self.subprotocol: str = self._native.choose_subprotocol(
             self._handle, " ".join(scope.get("subprotocols", ())).replace("\0", " ")
         )
-        self._id = f"ws-{uuid.uuid4().hex}"
+        self._id = scope["connection_id"] = f"ws-{uuid.uuid4().hex}"
         self._socket = 0
         self._context = SecurityContext()
         self._feeds: dict[int, SocketFeed] = {}
@@ -126,6 +126,7 @@ class Connection:
         self.ready.clear()
         with contextlib.suppress(SubscriptionsError):  # the executor was closed before
             self._executor.close_connection(self._id)
+            self._executor._client_gone(self._id)
         with contextlib.suppress(RuntimeError):  # likewise
             self._native.close_socket(self._handle, self._socket)
         if not self.ended.done():
@@ -193,6 +194,8 @@ class Connection:
                 feed = self._feeds.pop(rest[0], None)
                 if feed is not None:
                     self._executor.complete_subscription(feed.id)
+            elif kind == "unknown":
+                self._executor._client_named(self._id, rest[0])
 
     def _set_timer(self, name: str, seconds: float) -> None:
         timer = self._timers.pop(name, None)
@@ -221,6 +224,7 @@ class Connection:
                     "on_connect must return a SecurityContext, None or False, "
                     f"not {type(answer).__name__}"
                 )
+            self._executor._client_connected(self._id, answer)
         except AuthorizationError as error:
             self._tell("refused", 0, str(error).replace("\0", "") or "Forbidden")
         except Exception:
@@ -235,9 +239,6 @@ class Connection:
     ) -> None:
         try:
             asked = decode_exact(extensions.encode()) if extensions else {}
-            since = asked.get("since")
-            if since is not None and not (isinstance(since, str) and since and "\0" not in since):
-                raise InvalidQuery("extensions.since is not a position")
             id = self._executor._client_subscription(
                 self._id,
                 client_id,
@@ -245,7 +246,7 @@ class Connection:
                 name,
                 decode_exact(variables.encode()) if variables else None,
                 self._context,
-                since,
+                asked.get("since"),
                 "since" in asked,
             )
             hub = self._executor._hub
@@ -299,7 +300,11 @@ class Connection:
         if not feed.buffer and not feed.ended and feed.consumer.refill(feed) == REFILL:
             feed.wake()
         while feed.buffer and feed.number in self._feeds:
-            await self._deliver(feed, feed.buffer.popleft())
+            try:
+                message = feed.buffer.popleft()
+            except IndexError:  # another thread has just emptied it
+                break
+            await self._deliver(feed, message)
         if feed.ended:
             if self._feeds.pop(feed.number, None) is not None:
                 self._tell("finished", feed.number)  # the application ended it

@@ -5,20 +5,33 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/document"
 )
 
-// Inspect tells what a client's query asks for, as JSON: its root field and that
-// one's coerced arguments, defaults included. Nothing is registered. Its errors are
-// those of a registration's query and variables: who asks is not asked yet.
-func (x *Executor) Inspect(t *bus.Thread, query, operation, variables string) ([]byte, error) {
-	asked := Registration{Query: query, Operation: operation, Variables: variables}
+// Inspect tells what a transport's client asks for, as JSON: the root field of its query
+// and that one's coerced arguments, defaults included. Nothing is registered. Its errors
+// are those of a registration's query and variables, and count as such: who asks is not
+// asked yet.
+func (x *Executor) Inspect(t *bus.Thread, asked Registration) ([]byte, error) {
 	t.Lock(&x.mu)
-	found := compiled{spec: new(spec), operation: x.operations[operationKey{query, operation}]}
+	found := compiled{spec: new(spec), operation: x.operations[operationKey{asked.Query, asked.Operation}]}
 	x.mu.Unlock()
 	var err error
 	asked.read(t, func() { err = x.compileMissing(&found, asked) })
 	if err != nil {
+		x.Refuse(t, asked, err)
 		return nil, err
 	}
 	told := document.AppendQuoted([]byte(`{"field":`), found.operation.RootField())
 	told = append(append(told, `,"arguments":`...), found.plan.Arguments()...)
 	return append(told, '}'), nil
+}
+
+// Refuse tells and counts, as RegisterSubscription does, that a transport has refused what
+// its client asked for.
+func (x *Executor) Refuse(t *bus.Thread, asked Registration, err error) {
+	t.Lock(&x.mu)
+	if c := x.connected[asked.Connection]; c != nil {
+		asked.Options = withContext("", c.context)
+	}
+	x.mu.Unlock()
+	x.auditRefusal(asked, err)
+	x.refused(err)
 }

@@ -43,14 +43,12 @@ func (x *Executor) register(t *bus.Thread, r Registration) (*Subscription, error
 	if err != nil {
 		return nil, err
 	}
-	compiled, err := x.compile(t, r, nil)
+	s := &Subscription{executor: x, connection: r.Connection, clientID: r.Subscription}
+	s.inbox.Store(&s.own)
+	compiled, err := x.compileConnected(t, &r) // takes x.mu
 	if err != nil {
 		return nil, err
 	}
-	s := &Subscription{executor: x, connection: r.Connection, clientID: r.Subscription}
-	s.inbox.Store(&s.own)
-	x.freeEnded(t)
-	t.Lock(&x.mu)
 	if compiled.spec.isExpired(x.clock.now()) {
 		x.mu.Unlock()
 		return nil, fault.New(fault.Expired, "the context expired at %s; register with one that is still good", compiled.spec.context.ExpiresAt.UTC().Format(time.RFC3339))

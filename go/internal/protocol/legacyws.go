@@ -33,6 +33,8 @@ func (legacyWS) receive(s *Socket, m message) {
 		}
 		if s.stop(id) {
 			s.send(string(appendMessage(nil, "complete", id, nil)))
+		} else {
+			s.unknown(id)
 		}
 	default:
 		s.dialect.refuse(s, BadRequest, "Clients send no messages of the type "+m.kind)

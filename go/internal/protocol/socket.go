@@ -284,6 +284,14 @@ func (s *Socket) stop(id string) bool {
 	return true
 }
 
+// unknown tells of an operation that the client ended and has not. Before it is known who
+// that is, there is nobody to tell of.
+func (s *Socket) unknown(id string) {
+	if s.state == ready {
+		s.out = append(s.out, Action{Kind: Unknown, Text: id})
+	}
+}
+
 func (s *Socket) forget(number uint64) (id string, known bool) {
 	id, known = s.ids[number]
 	if known {
