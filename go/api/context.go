@@ -49,6 +49,18 @@ func Connect(handle int, connectionID, context string) (_ int, err error) {
 	return 0, e.Executor.Connect(t, connectionID, []byte(context))
 }
 
+// Client is the context (JSON) of a transport's client as it is now, or the error with
+// which it was turned away; "" where nobody is known.
+func Client(handle int, connectionID string) (context string, err error) {
+	defer guard(handle, &err)
+	e, t, err := open(handle)
+	if err != nil {
+		return "", err
+	}
+	told, err := e.Executor.Client(t, connectionID)
+	return string(told), err
+}
+
 // Disconnect forgets who the client of a transport's connection was.
 func Disconnect(handle int, connectionID string) (_ int, err error) {
 	defer guard(handle, &err)

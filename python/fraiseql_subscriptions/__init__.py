@@ -39,6 +39,7 @@ from .errors import (
 )
 from .executor import SubscriptionExecutor
 from .limits import Limits, Rate
+from .listening import Listener, current_context
 from .security import SecurityContext, SecurityPolicy
 from .types import Event, ResolverInfo
 
@@ -61,6 +62,7 @@ __all__ = [
     "InvalidQuery",
     "LimitExceeded",
     "Limits",
+    "Listener",
     "PublishOutcomeUnknown",
     "QueuePolicy",
     "Rate",
@@ -76,6 +78,7 @@ __all__ = [
     "TooManyViolations",
     "Unauthenticated",
     "__version__",
+    "current_context",
     "install",
 ]
 

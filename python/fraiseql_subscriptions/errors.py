@@ -7,7 +7,10 @@ Wrong arguments that have no code of their own are plain ``ValueError`` and ``Ty
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "AuthorizationError",
@@ -197,6 +200,13 @@ def from_native(failure: BaseException) -> Exception:
 
 def _number(text: str) -> float:
     return float(text) if "." in text else int(text)
+
+
+def ended_error(errors: Sequence[Mapping[str, Any]]) -> Exception:
+    """The exception that the final ``error`` message of a subscription stands for."""
+    first = errors[0]
+    code = first.get("extensions", {}).get("code", "")
+    return _BY_CODE.get(code, SubscriptionsError)(first["message"])
 
 
 def dispatch_timeout(position: str, seconds: float) -> DispatchTimeout:

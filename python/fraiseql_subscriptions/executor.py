@@ -28,7 +28,7 @@ from .arguments import (
 )
 from .encode import encode_object
 from .errors import SubscriptionNotFound, SubscriptionsError, from_native
-from .fields import Fields
+from .listening import Listening
 from .process import forked_error
 from .process import state as process_state
 from .signature import PROJECTS, Projected
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["SubscriptionExecutor"]
 
 
-class SubscriptionExecutor(Fields):
+class SubscriptionExecutor(Listening):
     """Registers GraphQL subscriptions, publishes events, hands out finished responses.
 
     `bus` is an `EventBusConfig` or a URL (``"memory://"``, the default). `schema` is SDL text
@@ -128,6 +128,7 @@ class SubscriptionExecutor(Fields):
                     channels, event_types, filter, context, queue, positions, share, number, flags
                 ),
                 "" if since is None else text_argument("since", since),
+                self._loop_flag(),
             )
         except BaseException as error:
             if number:

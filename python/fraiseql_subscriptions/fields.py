@@ -1,22 +1,22 @@
 """Field definitions of an executor: the only way from a client's query to a subscription."""
 
-# ruff: noqa: A002  (`filter` is a name of the public API)
+# ruff: noqa: A001, A002  (`id` and `filter` are names of the public API)
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import orjson
-
-from .arguments import _names, text_argument
+from .arguments import _names, refuse_unsafe, registration_options, text_argument
 from .authority import Authority
 from .definition import FieldDefinition
-from .encode import encode, encode_object
-from .errors import InvalidQuery, from_native
-from .signature import Projected, shape_of
+from .encode import decode_exact, encode, encode_object
+from .errors import from_native
+from .signature import EVENTS, TAKES_INFO, Projected, shape_of
 
 if TYPE_CHECKING:
+    from .config import QueuePolicy
+    from .operation import Request
     from .security import SecurityContext
     from .types import Resolver
 
@@ -72,6 +72,8 @@ class Fields(Authority):
 
         return decorate
 
+    # --- What transports register ------------------------------------------------------
+
     def _client_connected(self, connection_id: str, context: SecurityContext) -> None:
         """A transport has decided who a connection's client is, until `_client_gone`.
 
@@ -83,6 +85,16 @@ class Fields(Authority):
             self._native.connect(self._entry(), connection_id, text)
         except RuntimeError as error:
             raise from_native(error) from None
+
+    def _client_context(self, connection_id: str) -> str:
+        """The context (JSON) of a connection's client as it is now. Raises AuthorizationError
+        where it was revoked.
+        """
+        try:
+            context: str = self._native.client(self._entry(), connection_id)
+        except RuntimeError as error:
+            raise from_native(error) from None
+        return context
 
     def _client_gone(self, connection_id: str) -> None:
         """The connection is closed: nobody is known by it any more."""
@@ -102,50 +114,56 @@ class Fields(Authority):
         except RuntimeError as error:
             raise from_native(error) from None
 
-    def _client_subscription(
-        self,
-        connection_id: str,
-        subscription_id: str,
-        query: str,
-        operation_name: str | None,
-        variables: Mapping[str, Any] | None,
-        context: SecurityContext,
-        since: object,
-        positions: bool,
-    ) -> str:
-        """Register what a transport's client asks for, by the field's definition. Its id."""
-        handle = self._entry()
+    def _client_refused(self, connection_id: str, id: str, code: str, reason: str) -> None:
+        """A transport has refused what its client asked for before the engine could: the audit
+        and the metrics tell.
+        """
+        reason = reason.encode("utf-8", "replace").decode().replace("\0", "\\0")
         try:
-            if "\0" in query:
-                raise InvalidQuery("the query contains a NUL character")
-            if since is not None and not (isinstance(since, str) and since and "\0" not in since):
-                raise InvalidQuery("extensions.since is not a position")
+            self._native.refuse(self._entry(), connection_id, id, code, reason)
+        except RuntimeError as error:
+            raise from_native(error) from None
+
+    def _inspect(self, connection_id: str, subscription_id: str, request: Request) -> Any:
+        """What a client asks for: its ``kind``; of a subscription ``field`` and ``arguments``.
+
+        Raises what a registration raises for its query and variables; the audit tells.
+        """
+        handle = self._entry()
+        query, name, variables = request[:3]
+        refuse_unsafe("the query", query)
+        try:
             told = self._native.inspect(
                 handle,
                 connection_id,
                 subscription_id,
                 query,
-                operation_name or "",
+                text_argument("operationName", name) if name else "",
                 "" if variables is None else encode_object(variables, "variables").decode(),
             )
-            asked = orjson.loads(told)
-            definition = self._definitions.get(asked["field"])
-            if definition is None:
-                raise InvalidQuery(f"field {asked['field']!r} cannot be subscribed to")
-            channels = definition.channels_for(asked["arguments"])
-            conditions = definition.filter_for(asked["arguments"])
         except RuntimeError as error:
             raise from_native(error) from None
-        except InvalidQuery as error:  # the engine has not seen it, and is to tell of it
-            reason = str(error).replace("\0", "\\0")
-            self._native.refuse(handle, connection_id, subscription_id, error.code, reason)
-            raise
+        return decode_exact(told)
+
+    def _register_field(
+        self,
+        connection_id: str,
+        subscription_id: str,
+        request: Request,
+        definition: FieldDefinition,
+        channels: list[str],
+        conditions: Mapping[str, Any] | None,
+        context: SecurityContext,
+        since: str | None,
+        positions: bool,
+    ) -> str:
+        """Register what `_inspect` has found, by the field's definition. Its id."""
         return self.register_subscription(  # type: ignore[attr-defined,no-any-return]
             connection_id,
             subscription_id,
-            query,
-            operation_name or None,
-            variables,
+            request.query,
+            request.operation_name,
+            request.variables,
             channels=channels,
             event_types=definition.event_types,
             filter=conditions,
@@ -154,3 +172,46 @@ class Fields(Authority):
             since=since,
             positions=positions,
         )
+
+    def _register_events(
+        self,
+        connection_id: str,
+        subscription_id: str,
+        request: Request | None,
+        context: SecurityContext | None,
+        *,
+        channels: str | Iterable[str] | None = None,
+        event_types: str | Iterable[str] | None = None,
+        filter: Mapping[str, Any] | None = None,
+        queue: QueuePolicy | None = None,
+        since: str | None = None,
+        part: bool = False,
+    ) -> str:
+        """Register for whole events, which are answered from here. Its id.
+
+        Under the client's `request` its query is held to the limits and to what the context
+        may have, now and whenever that changes. Without channels it gets no events: it
+        watches over what answers the request. A `part` of that is not counted again.
+        """
+        handle = self._entry()
+        flags = EVENTS if channels is not None else EVENTS | TAKES_INFO
+        query, name, variables = ("", None, None) if request is None else request[:3]
+        try:
+            id: str = self._native.register_subscription(
+                handle,
+                connection_id,
+                subscription_id,
+                query,
+                name or "",
+                "" if variables is None else encode_object(variables, "variables").decode(),
+                registration_options(
+                    channels, event_types, filter, context, queue, True, True, 0, flags, part
+                ),
+                "" if since is None else text_argument("since", since),
+                self._loop_flag(),
+            )
+        except RuntimeError as error:
+            raise from_native(error) from None
+        if self._callbacks._interrupts:
+            self._raise_interrupt()
+        return id

@@ -54,6 +54,7 @@ class Engine:
         "_leftovers",
         "_native",
         "_options",
+        "_remote",
         "_table",
     )
 
@@ -98,10 +99,13 @@ class Engine:
         if sdl is not None:
             options["schema"] = sdl
         self._options = orjson.dumps(options).decode()
+        #: A server decides about what is published, which takes time and may fail.
+        self._remote = bus.kind != "memory"
         self._handle = 0  # until opened; 0 again once closed
         self._closed = False
         #: What `field` has defined, by name.
         self._definitions: dict[str, FieldDefinition] = {}
+        #: The operations of transports' clients, by connection id.
         self._native: ModuleType
         self._hub: Hub | None = None
         self._dispatch_timeout = float(dispatch_timeout)
@@ -134,11 +138,28 @@ class Engine:
             self._handle = handle
             return handle
 
+    def _adopt_schema(self, text: str) -> None:
+        """Check queries by `text` (SDL), unless there is a schema already. ValueError: too late."""
+        with process.state.lock:
+            options = orjson.loads(self._options)
+            if "schema" in options:
+                return
+            if self._handle or self._closed:
+                raise ValueError(
+                    "the executor has been used already, without a schema; give it to "
+                    "SubscriptionExecutor(schema=…), too, or name it here before the first use"
+                )
+            self._options = orjson.dumps({**options, "schema": text}).decode()
+
     def _entry(self) -> int:
         """The handle, for methods that are not called per event."""
         if process.state.forked[0]:
             raise process.forked_error()
         return self._handle or self._open()
+
+    def _loop_flag(self) -> int:
+        """1 where a wait for the bus's server would stop a running event loop."""
+        return 1 if self._remote and _get_running_loop() is not None else 0
 
     def _raise_interrupt(self) -> None:
         """Raise the KeyboardInterrupt or SystemExit that a resolver raised in this call."""

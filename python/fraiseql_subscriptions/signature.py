@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 __all__ = [
     "ASYNC",
+    "EVENTS",
     "PROJECTS",
     "TAKES_INFO",
     "TAKES_VARIABLES",
@@ -24,6 +25,7 @@ TAKES_VARIABLES: Final = 1
 TAKES_INFO: Final = 2
 ASYNC: Final = 4
 PROJECTS: Final = 8
+EVENTS: Final = 16
 
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 #: Optional parameters count only under these names; `def r(data, cache={})` takes the data alone.

@@ -8,7 +8,17 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from socket_client import PATIENCE, closed, dial, greet, hear, listening, say, subscribed, until
+from websocket_server import (
+    PATIENCE,
+    closed,
+    dial,
+    greet,
+    hear,
+    listening,
+    say,
+    subscribed,
+    until,
+)
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -233,6 +243,7 @@ async def test_the_legacy_protocol_wraps_data_and_holds_early_starts() -> None:
         await say(socket, type="connection_init")
         await say(socket, type="start", id="1", payload={"query": QUERY})
         assert (await hear(socket)) == {"type": "connection_ack"}
+        assert (await hear(socket)) == {"type": "ka"}
         await until(lambda: executor.get_metrics()["active"])
         await executor.publish("e", "flights.JFK", {"id": "1"})
         assert await hear(socket) == {

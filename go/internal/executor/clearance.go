@@ -13,6 +13,7 @@ import (
 // may not be seen. The error is a *security.Refusal where the context may not have it.
 func (x *Executor) clear(parts *compiled, r Registration, projected bool) error {
 	parts.plan = parts.plan.Whole()
+	projected = projected && !parts.spec.takesEvents() // so fields can be nulled
 	context := parts.spec.context
 	if context == nil {
 		return nil // trusted

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"encoding/json"
+	"errors"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
@@ -35,6 +36,18 @@ func (x *Executor) Connect(t *bus.Thread, connection string, context json.RawMes
 	return nil
 }
 
+// Client is the context of a connection's client as it is now, nil where nobody is
+// known. The error is that with which it was turned away.
+func (x *Executor) Client(t *bus.Thread, connection string) (json.RawMessage, error) {
+	t.Lock(&x.mu)
+	defer x.mu.Unlock()
+	c := x.connected[connection]
+	if c == nil {
+		return nil, nil
+	}
+	return c.context, c.refusal
+}
+
 // Disconnect forgets who a connection's client was.
 func (x *Executor) Disconnect(t *bus.Thread, connection string) {
 	t.Lock(&x.mu)
@@ -42,29 +55,21 @@ func (x *Executor) Disconnect(t *bus.Thread, connection string) {
 	delete(x.connected, connection)
 }
 
-// compileConnected compiles a registration, with the context that its connection has
-// if a transport told, and takes x.mu unless there is an error: what it found out is
-// true until that is given up.
-func (x *Executor) compileConnected(t *bus.Thread, r *Registration) (found compiled, err error) {
+// errReconnected tells that a connection's client has become somebody else in the middle
+// of a registration.
+var errReconnected = errors.New("the connection's client is somebody else now")
+
+// clientOf gives a registration on a transport's connection the context of its client,
+// whatever it came with; nil on any other. It is to be listed for this one alone.
+func (x *Executor) clientOf(t *bus.Thread, r *Registration) (*connected, error) {
 	t.Lock(&x.mu)
-	for {
-		c := x.connected[r.Connection]
-		x.mu.Unlock()
-		if c != nil {
-			if c.refusal != nil {
-				return found, c.refusal
-			}
-			r.Options = withContext(r.Options, c.context)
-		}
-		if found, err = x.compile(t, *r, nil); err != nil {
-			return found, err
-		}
-		x.freeEnded(t)
-		t.Lock(&x.mu)
-		if x.connected[r.Connection] == c {
-			return found, nil
-		}
+	client := x.connected[r.Connection]
+	x.mu.Unlock()
+	if client == nil {
+		return nil, nil
 	}
+	r.Options = withContext(r.Options, client.context)
+	return client, client.refusal
 }
 
 // reconnect gives a connection's client another context, if it is a transport's. Whoever

@@ -254,15 +254,13 @@ func (d *delivery) projectAndQueue() {
 // own data, by its plan and as EncodeResponseBytes would encode it, with one
 // allocation an answer: the response itself.
 func (d *delivery) project(from, to int) {
-	root := d.event.Document().Root()
 	scratch := d.executor.scratch.Get().(*scratch)
 	for i := from; i < to; i++ {
 		w := &d.works[i]
 		if w.answer.resolver != 0 {
 			continue
 		}
-		payload, problems := w.answer.plan.AppendData(append(scratch.payload[:0], dataHead...), root, scratch.problems[:0])
-		payload = appendTail(payload, problems, w.answer.position(&d.at))
+		payload, problems := w.answer.appendPayload(scratch.payload[:0], d.event, &d.at, scratch.problems[:0])
 		w.response = queue.Copied(payload)
 		scratch.payload, scratch.problems = payload, problems
 	}

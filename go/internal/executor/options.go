@@ -29,12 +29,6 @@ type Options struct {
 	Debug           bool            `json:"debug"`
 }
 
-// BusOptions choose the event bus.
-type BusOptions struct {
-	Kind    string `json:"kind"`
-	History int    `json:"history"` // events a channel
-}
-
 // ParseOptions reads an executor's settings.
 func ParseOptions(text string) (Options, error) {
 	var options Options
@@ -63,6 +57,7 @@ type spec struct {
 	queue       *queuePolicy
 	positions   bool
 	shared      bool
+	part        bool // of a client's operation, which the limits count already
 	resolver    int
 	flags       ResolverFlags
 	cohorts     int // under Executor.mu
@@ -76,6 +71,7 @@ type subscriptionOptions struct {
 	Queue      *queueOptions   `json:"queue"`
 	Positions  bool            `json:"positions"`
 	Share      *bool           `json:"share"`
+	Part       bool            `json:"part"`
 	Resolver   int             `json:"resolver"`
 	Flags      ResolverFlags   `json:"resolver_flags"`
 }
@@ -90,7 +86,7 @@ func (x *Executor) parseSpec(text string) (*spec, error) {
 	}
 	s := &spec{
 		options: text, eventTypes: options.EventTypes, queue: x.queue, positions: options.Positions,
-		shared: options.Share == nil || *options.Share, resolver: options.Resolver, flags: options.Flags,
+		shared: options.Share == nil || *options.Share, part: options.Part, resolver: options.Resolver, flags: options.Flags,
 	}
 	if options.Channels == nil {
 		options.Channels = []string{"*"}

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"errors"
 	"math"
 	"time"
 
@@ -26,7 +27,8 @@ const longText = 4096
 
 // RegisterSubscription makes a subscription live. Nothing remains of one that is
 // refused. Its errors are InvalidQuery, DuplicateSubscription, LimitExceeded,
-// TooManyViolations, ScopeViolation, Forbidden, Expired, InvalidValue and EngineClosed.
+// TooManyViolations, ScopeViolation, Forbidden, Expired, InvalidValue, EngineClosed, and
+// those of the bus.
 func (x *Executor) RegisterSubscription(t *bus.Thread, r Registration) (*Subscription, error) {
 	s, err := x.register(t, r)
 	if err != nil {
@@ -43,23 +45,63 @@ func (x *Executor) register(t *bus.Thread, r Registration) (*Subscription, error
 	if err != nil {
 		return nil, err
 	}
-	s := &Subscription{executor: x, connection: r.Connection, clientID: r.Subscription}
-	s.inbox.Store(&s.own)
-	compiled, err := x.compileConnected(t, &r) // takes x.mu
+	s, err := x.enroll(t, r, since != nil)
+	for errors.Is(err, errReconnected) {
+		s, err = x.enroll(t, r, since != nil)
+	}
 	if err != nil {
 		return nil, err
 	}
+	x.metrics.Registered()
+	if since != nil {
+		if err := x.replay(t, s, *since); err != nil {
+			x.abort(t, s, busUnavailable)
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// enroll makes a subscription live; with resumes, for events only that come after
+// what a replay brings. The bus follows its channels. errReconnected: try again.
+func (x *Executor) enroll(t *bus.Thread, r Registration, resumes bool) (*Subscription, error) {
+	client, err := x.clientOf(t, &r)
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := x.compile(t, r, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.bus.Follow(t, compiled.spec.patterns); err != nil {
+		return nil, err
+	}
+	s, err := x.list(t, r, compiled, client, resumes)
+	if err != nil {
+		x.bus.Unfollow(compiled.spec.patterns)
+	}
+	return s, err
+}
+
+// list enters a subscription into the tables, and the index.
+func (x *Executor) list(t *bus.Thread, r Registration, compiled compiled, client *connected, resumes bool) (*Subscription, error) {
+	s := &Subscription{executor: x, connection: r.Connection, clientID: r.Subscription}
+	s.inbox.Store(&s.own)
+	x.freeEnded(t)
+	t.Lock(&x.mu)
+	defer x.mu.Unlock()
+	if x.connected[r.Connection] != client {
+		return nil, errReconnected
+	}
 	if compiled.spec.isExpired(x.clock.now()) {
-		x.mu.Unlock()
 		return nil, fault.New(fault.Expired, "the context expired at %s; register with one that is still good", compiled.spec.context.ExpiresAt.UTC().Format(time.RFC3339))
 	}
 	if err := x.admit(s, compiled.spec); err != nil {
-		x.mu.Unlock()
 		return nil, err
 	}
 	c := x.join(s, r, compiled)
 	s.current = &s.first
-	if since != nil {
+	if resumes {
 		s.first.after.Store(math.MaxUint64) // nothing live before the replay has its places
 	}
 	s.first.inbox = &s.own
@@ -67,11 +109,6 @@ func (x *Executor) register(t *bus.Thread, r Registration) (*Subscription, error
 	s.attach(x.plain)
 	if s.policy().Overflow == queue.Block {
 		x.waiting.subscriptions.Add(1)
-	}
-	x.mu.Unlock()
-	x.metrics.Registered()
-	if since != nil {
-		x.replay(t, s, *since)
 	}
 	return s, nil
 }
@@ -134,13 +171,16 @@ func (r *Registration) read(t *bus.Thread, work func()) {
 }
 
 func (x *Executor) compileMissing(found *compiled, r Registration) (err error) {
-	if found.operation == nil {
-		if found.operation, err = query.Parse(x.schema, r.Query, r.Operation, x.options.Limits.query()); err != nil {
+	if found.spec == nil {
+		if found.spec, err = x.parseSpec(r.Options); err != nil {
 			return err
 		}
 	}
-	if found.spec == nil {
-		if found.spec, err = x.parseSpec(r.Options); err != nil {
+	if r.Query == "" && found.spec.takesEvents() {
+		found.operation = events
+	}
+	if found.operation == nil {
+		if found.operation, err = query.Parse(x.schema, r.Query, r.Operation, x.options.Limits.query()); err != nil {
 			return err
 		}
 	}
@@ -220,7 +260,7 @@ func (x *Executor) intern(r Registration, parts *compiled) {
 	operation := operationKey{r.Query, r.Operation}
 	if known := x.operations[operation]; known != nil {
 		parts.operation = known
-	} else {
+	} else if parts.operation != events {
 		x.operations[operation] = parts.operation
 	}
 }
@@ -318,6 +358,9 @@ func (x *Executor) replaceMembership(t *bus.Thread, id string, resolver int, fla
 	old := s.current
 	x.mu.Unlock()
 	from := old.cohort
+	if from.spec.takesEvents() {
+		return nil, nil, fault.New(fault.InvalidValue, "subscription %q takes whole events, which no resolver answers", id)
+	}
 	parts := compiled{spec: from.spec, operation: from.answer.operation, plan: from.answer.plan}
 	if err := x.clear(&parts, from.registration(), isProjected(resolver, flags)); err != nil {
 		return nil, nil, err

@@ -26,6 +26,7 @@ const (
 	TooManyViolations     Code = "TOO_MANY_VIOLATIONS"
 	BusError              Code = "BUS_ERROR"
 	BusUnavailable        Code = "BUS_UNAVAILABLE"
+	PublishOutcomeUnknown Code = "PUBLISH_OUTCOME_UNKNOWN"
 	EngineClosed          Code = "ENGINE_CLOSED"
 	ForkedProcess         Code = "FORKED_PROCESS"
 	Engine                Code = "ENGINE_ERROR"

@@ -1,6 +1,6 @@
-"""A WebSocket client of the GraphQL protocols, and a real server (uvicorn) for an application."""
+"""A real server (uvicorn) on a loopback port, and what a client (websockets) says to it."""
 
-# ruff: noqa: A002  (`id` is a name of the protocols)
+# ruff: noqa: A002  (`id` is a name of the protocol)
 
 from __future__ import annotations
 
@@ -15,14 +15,11 @@ import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from fraiseql_subscriptions.asgi import GraphQLSubscriptions
-
-#: Seconds after which a wait is a failure.
 PATIENCE = 20
 
 
 @contextlib.asynccontextmanager
-async def listening(app: GraphQLSubscriptions) -> AsyncIterator[str]:
+async def listening(app: Any) -> AsyncIterator[str]:
     config = uvicorn.Config(app, port=0, log_level="error", lifespan="on", ws="websockets-sansio")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
@@ -68,7 +65,12 @@ async def greet(socket: ClientConnection, **init: Any) -> None:
     assert (await hear(socket))["type"] == "connection_ack"
 
 
-async def subscribed(socket: ClientConnection, query: str, id: str = "1") -> None:
-    await say(socket, type="subscribe", id=id, payload={"query": query})
+async def ask(socket: ClientConnection, query: str, id: str = "1", **request: Any) -> None:
+    await say(socket, type="subscribe", id=id, payload={"query": query, **request})
+
+
+async def subscribed(socket: ClientConnection, query: str, id: str = "1", **request: Any) -> None:
+    """Subscribe to what the engine answers, and wait until it does."""
+    await ask(socket, query, id, **request)
     await say(socket, type="ping")  # answered after the subscription was registered
     assert (await hear(socket)) == {"type": "pong"}
