@@ -121,6 +121,17 @@ func (o *outbox) refuse(r *request, err error) (told finishes) {
 	return told
 }
 
+// returned tells that all events of a request have been read and dispatched: so they
+// were accepted, whatever became of the answer.
+func (r *request) returned() bool {
+	for _, one := range r.tickets {
+		if !one.dispatched {
+			return false
+		}
+	}
+	return true
+}
+
 // dispatched notes that an event that was read has been dispatched.
 func (o *outbox) dispatched(id string, at event.Position) (told finishes) {
 	one := o.returning[id]
@@ -145,16 +156,21 @@ func (o *outbox) publication(id string) any {
 	return nil
 }
 
-// lose gives up on what was accepted and will not come back.
-func (o *outbox) lose() (told finishes) {
+// lose gives up on what was accepted and will not come back: all but what was accepted
+// in the epoch that has begun.
+func (o *outbox) lose(epoch string) (told finishes) {
+	var lost []*ticket
 	for _, first := range o.returning {
 		for one := first; one != nil; one = one.next {
-			if one.accepted {
-				o.forgetReturning(one)
-				one.err = errLost
-				told = o.settle(told, one)
+			if one.accepted && one.at.Epoch != epoch {
+				lost = append(lost, one)
 			}
 		}
+	}
+	for _, one := range lost {
+		o.forgetReturning(one)
+		one.err = errLost
+		told = o.settle(told, one)
 	}
 	return told
 }
