@@ -45,7 +45,7 @@ while read -r version path; do
 done <<<"$interpreters"
 
 phase "Python tests again, CPython $newest in development mode with asyncio's debug mode"
-PYTHONASYNCIODEBUG=1 "$python" -X dev -m pytest -q --ignore=tests/build
+FAULT_SECONDS=60 PYTHONASYNCIODEBUG=1 "$python" -X dev -m pytest -q --ignore=tests/build
 
 phase "packaging tests, CPython $newest"
 ./scripts/environment.sh "$newest" "$(tail -n 1 <<<"$interpreters" | cut -d' ' -f2-)" dev >/dev/null
