@@ -18,6 +18,13 @@ func ChooseSubprotocol(handle int, offered string) (chosen string, err error) {
 	return protocol.Choose(strings.Fields(offered)), nil
 }
 
+// Admits tells whether a page of an origin, "" for none, may use the server that it reaches
+// as host. origins are the other sites let in, separated by spaces.
+func Admits(handle int, origins, origin, host string) (admitted int, err error) {
+	defer guard(handle, &err)
+	return truth(protocol.Origins(strings.Fields(origins)).Admit(origin, host, "")), nil
+}
+
 // OpenSocket begins a connection's protocol and returns its number. limits is JSON.
 func OpenSocket(handle int, subprotocol, limits string) (socket int, err error) {
 	defer guard(handle, &err)
@@ -70,6 +77,8 @@ func SocketTold(handle, socket int, what string, number int, text string) (actio
 		return written(s.Authenticated([]byte(text))), nil
 	case "refused":
 		return written(s.Refused(text)), nil
+	case "broken":
+		return written(s.Broken()), nil
 	case "failed":
 		return written(s.Failed(uint64(number), []byte(text))), nil
 	case "finished":

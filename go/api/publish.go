@@ -20,7 +20,8 @@ const (
 
 // PublishEvent publishes one event whose data is the bytes object at dataAddress.
 // It returns the position, followed by a space and a ticket when the event is
-// accepted but still to be dispatched and the caller is to wait for that.
+// accepted but still to be dispatched and the caller is to wait for that. Where a
+// server decides, there is no position yet: Outcome tells.
 func PublishEvent(handle int, eventType, channel string, dataAddress int, correlationID, eventID string, flags int) (receipt string, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)
@@ -81,7 +82,9 @@ func publish(e *engine, t *bus.Thread, events []*event.Event, flags int) (string
 		if i > 0 {
 			text = append(text, '\n')
 		}
-		text = receipts[i].Position.AppendText(text)
+		if !receipts[i].Position.IsZero() {
+			text = receipts[i].Position.AppendText(text)
+		}
 		if receipts[i].Ticket != 0 {
 			text = append(text, ' ')
 			text = strconv.AppendUint(text, receipts[i].Ticket, 10)
@@ -106,6 +109,22 @@ func AwaitDispatch(handle, ticket, timeoutMs int) (dispatched int, err error) {
 		return 2, nil
 	}
 	return 1, nil
+}
+
+// Outcome is what became of an event whose receipt had no position: its position, ""
+// while it is not known. Asked after AwaitDispatch, or the consumer's report, has said
+// that it is done, it ends the ticket.
+func Outcome(handle, ticket int) (position string, err error) {
+	defer guard(handle, &err)
+	e, t, err := open(handle)
+	if err != nil {
+		return "", err
+	}
+	at, err := e.Executor.Outcome(t, uint64(ticket))
+	if err != nil || at.IsZero() {
+		return "", err
+	}
+	return at.String(), nil
 }
 
 // AwaitRoom waits at most timeoutMs milliseconds until no response of the event

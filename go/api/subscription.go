@@ -6,12 +6,15 @@ import (
 )
 
 // RegisterSubscription makes a subscription live and returns its id. variables and
-// options are JSON objects or "", since is a position or "".
-func RegisterSubscription(handle int, connectionID, subscriptionID, query, operationName, variables, options, since string) (id string, err error) {
+// options are JSON objects or "", since is a position or "". flags is 0 or flagLoop.
+func RegisterSubscription(handle int, connectionID, subscriptionID, query, operationName, variables, options, since string, flags int) (id string, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return "", err
+	}
+	if !t.Nested() {
+		t.Loop = flags&flagLoop != 0
 	}
 	s, err := e.Executor.RegisterSubscription(t, executor.Registration{
 		Connection: connectionID, Subscription: subscriptionID,

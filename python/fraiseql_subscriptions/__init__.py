@@ -21,6 +21,7 @@ from .errors import (
     AuthorizationError,
     BusError,
     BusUnavailable,
+    ContextExpired,
     DispatchTimeout,
     DuplicateSubscription,
     EngineClosed,
@@ -34,9 +35,11 @@ from .errors import (
     SubscriptionNotFound,
     SubscriptionsError,
     TooManyViolations,
+    Unauthenticated,
 )
 from .executor import SubscriptionExecutor
 from .limits import Limits, Rate
+from .listening import Listener, current_context
 from .security import SecurityContext, SecurityPolicy
 from .types import Event, ResolverInfo
 
@@ -47,6 +50,7 @@ __all__ = [
     "AuthorizationError",
     "BusError",
     "BusUnavailable",
+    "ContextExpired",
     "DispatchTimeout",
     "DuplicateSubscription",
     "EngineClosed",
@@ -58,6 +62,7 @@ __all__ = [
     "InvalidQuery",
     "LimitExceeded",
     "Limits",
+    "Listener",
     "PublishOutcomeUnknown",
     "QueuePolicy",
     "Rate",
@@ -71,7 +76,9 @@ __all__ = [
     "SubscriptionNotFound",
     "SubscriptionsError",
     "TooManyViolations",
+    "Unauthenticated",
     "__version__",
+    "current_context",
     "install",
 ]
 

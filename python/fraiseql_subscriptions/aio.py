@@ -237,7 +237,7 @@ class Stream:
                 continue
             if feed.buffer:
                 try:
-                    return feed.buffer.popleft()
+                    return self._take(feed)
                 except IndexError:  # another thread has just emptied it
                     continue
             if feed.ended:
@@ -248,6 +248,9 @@ class Stream:
                 await feed.waiter
             finally:
                 feed.waiter = None
+
+    def _take(self, feed: Feed) -> bytes:
+        return feed.buffer.popleft()
 
     async def aclose(self) -> None:
         """Stop reading; the subscription goes on. Idempotent."""

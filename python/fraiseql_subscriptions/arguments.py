@@ -13,6 +13,7 @@ import orjson
 from .config import QueuePolicy
 from .encode import encode, encode_object
 from .security import SecurityContext
+from .signature import EVENTS
 from .types import Event, Identifier
 
 __all__ = [
@@ -83,7 +84,7 @@ def refuse_unsafe(name: str, value: str) -> None:
         raise ValueError(f"{name} contains a lone surrogate (at index {error.start})") from None
 
 
-def _names(name: str, value: str | Iterable[str]) -> list[str]:
+def _names(name: str, value: str | Iterable[str] | None) -> list[str]:
     """One str or an iterable of them as a list of at least one."""
     if isinstance(value, str):
         return [text_argument(name, value)]
@@ -109,7 +110,7 @@ def context_of(
 
 
 def registration_options(
-    channels: str | Iterable[str],
+    channels: str | Iterable[str] | None,
     event_types: str | Iterable[str] | None,
     filter: Mapping[str, Any] | None,
     context: SecurityContext | None,
@@ -118,21 +119,29 @@ def registration_options(
     share: bool,
     resolver: int,
     flags: int,
+    part: bool = False,
+    policy: int = 0,
 ) -> str:
     """The options of a registration as canonical JSON, "" when all are the defaults.
 
-    Equal options give equal text, which is what the engine recognises them by.
+    `part` and `policy` are the engine's. Under the flag EVENTS, None stands for no channels at
+    all. Equal options give equal text, which is what the engine recognises them by.
     """
     # Keys are added in alphabetical order.
     options: dict[str, Any] = {}
     if channels != _DEFAULT_CHANNELS:
-        options["channels"] = _names("channels", channels)
+        none = channels is None and flags & EVENTS
+        options["channels"] = [] if none else _names("channels", channels)
     if context is not None:
         options["context"] = orjson.Fragment(encode(context._as_json()))
     if event_types is not None:
         options["event_types"] = _names("event_types", event_types)
     if filter is not None:
         options["filter"] = orjson.Fragment(encode_object(filter, "filter"))
+    if part:
+        options["part"] = True
+    if policy:
+        options["policy"] = policy
     if positions is not False:
         options["positions"] = _boolean("positions", positions)
     if queue is not None:
@@ -141,6 +150,7 @@ def registration_options(
         options["queue"] = queue._as_json()
     if resolver:
         options["resolver"] = resolver
+    if flags:
         options["resolver_flags"] = flags
     if share is not True:
         options["share"] = _boolean("share", share)

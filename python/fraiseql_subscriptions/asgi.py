@@ -7,17 +7,25 @@ between the server and the machine, runs timers, and asks the application who a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlsplit
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 
 from .arguments import positive
+from .errors import AuthorizationError, from_native
+from .execution import ExecutableSchema, executable
+from .operations import Operations
+from .security import SecurityContext
+from .streaming import HTTPClients, away
 from .websocket import NOT_ACCEPTABLE, Connection
+from .workers import warn_of_memory_bus
 
 if TYPE_CHECKING:
+    from .client import Client
     from .executor import SubscriptionExecutor
 
 __all__ = ["GraphQLSubscriptions"]
@@ -25,6 +33,9 @@ __all__ = ["GraphQLSubscriptions"]
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+#: What browsers send as an Origin.
+_ORIGIN: Final = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/\s]+")
 
 
 class GraphQLSubscriptions:
@@ -40,6 +51,13 @@ class GraphQLSubscriptions:
     ``"https://app.example.com"``; ``"*"`` for every origin). Times are seconds; ``ping=0`` sends
     no pings. A client that reads slowly fills its subscriptions' queues, whose policies decide.
 
+    With a `schema`, of graphql-core, Strawberry, Ariadne or FraiseQL, queries and mutations run
+    on it, and so do subscriptions to fields that have a subscribe function of their own, where the
+    executor has no field of that name. `context_getter(connection)`, a coroutine function or a
+    plain one, gives each of these operations the context of its resolvers; `root_value` is
+    theirs. The executor takes the schema, too, if it has none: then this is to be made before
+    that is used.
+
     When the server's lifespan ends, subscriptions get what is queued and ``complete``, and the
     sockets close with 1001, within `shutdown_grace`. The executor stays the application's to
     close.
@@ -49,12 +67,16 @@ class GraphQLSubscriptions:
         self,
         executor: SubscriptionExecutor,
         *,
+        schema: object = None,
+        context_getter: Callable[..., Any] | None = None,
+        root_value: object = None,
         on_connect: Callable[..., Any] | None = None,
         origins: str | Iterable[str] = (),
         max_message_bytes: int = 1_000_000,
         max_operations: int = 100,
         init_timeout: float = 10.0,
         ping: float = 30.0,
+        retry: float = 1.0,
         pong: float = 10.0,
         shutdown_grace: float = 5.0,
     ) -> None:
@@ -67,7 +89,7 @@ class GraphQLSubscriptions:
         positive("max_operations", max_operations)
         self.executor = executor
         self.on_connect = on_connect
-        self._origins = frozenset([origins] if isinstance(origins, str) else origins)
+        self._origins = _origins(origins)
         self.limits = orjson.dumps(
             {
                 "frame_bytes": max_message_bytes,
@@ -78,9 +100,35 @@ class GraphQLSubscriptions:
                 "pong": float(pong),
             }
         ).decode()
-        self._grace = float(shutdown_grace)
-        self._connections: set[Connection] = set()
+        self._schema: ExecutableSchema | None = None
+        if schema is not None:
+            self._schema = executable(schema, context_getter, root_value)
+            text = self._schema.text()
+            if text is not None:
+                executor._adopt_schema(text)
+        elif context_getter is not None or root_value is not None:
+            raise ValueError("context_getter and root_value are for a schema's resolvers; name it")
+        self._max_operations = max_operations
+        self.grace = float(shutdown_grace)
+        self._connections: set[Client] = set()
+        self._max_message_bytes = max_message_bytes
+        self._http = HTTPClients(
+            self,
+            orjson.dumps(
+                {
+                    "body_bytes": max_message_bytes,
+                    "id_bytes": 256,
+                    "operations": max_operations,
+                    "init_timeout": float(init_timeout),
+                    "ping": float(ping),
+                    "retry": float(retry),
+                    "origins": self._origins,
+                    "plain": schema is not None,
+                }
+            ).decode(),
+        )
         self._draining = False
+        self._begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI says."""
@@ -89,9 +137,36 @@ class GraphQLSubscriptions:
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         elif scope["type"] == "http":
-            await _upgrade_required(send)
+            self._begin()
+            if self._draining:
+                await away(send)
+            else:
+                await self._http.serve(scope, receive, send, self._max_message_bytes)
         else:
             raise ValueError(f"ASGI scope {scope['type']!r} is not served here")
+
+    def operations(
+        self,
+        connection_id: str,
+        context: SecurityContext,
+        wake: Callable[[], None],
+        scope: Scope,
+    ) -> Operations:
+        """What runs a client's operations, for a transport: one a connection."""
+        return Operations(
+            self.executor,
+            connection_id,
+            context,
+            wake,
+            schema=self._schema,
+            scope=scope,
+            limit=self._max_operations,
+        )
+
+    def admit(self, client: Client) -> None:
+        """Count a client among those that a shutdown waits for, until it has ended."""
+        self._connections.add(client)
+        client.ended.add_done_callback(lambda _: self._connections.discard(client))
 
     async def drain(self) -> None:
         """Send what is queued, complete every subscription and close every socket (1001)."""
@@ -101,15 +176,31 @@ class GraphQLSubscriptions:
             connection.drain()
         if connections:
             ended = [one.ended for one in connections]
-            await asyncio.wait(ended, timeout=self._grace)
+            await asyncio.wait(ended, timeout=self.grace)
             for connection in connections:
                 connection.give_up()
             await asyncio.wait(ended)
 
+    @contextlib.asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """What a server's lifespan does, for applications that have one of their own."""
+        self._draining = False  # it may be the second one, as in tests
+        self._begin()
+        try:
+            yield
+        finally:
+            await self.drain()
+
+    def _begin(self) -> None:
+        """Before the first client: in the lifespan, where the server has one."""
+        if not self._begun:
+            self._begun = True
+            warn_of_memory_bus(self.executor)
+
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._begin()
         await receive()  # websocket.connect
-        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        if self._draining or not self._same_site(headers):
+        if self._draining or not self._admits(scope):
             await send({"type": "websocket.close", "code": 4403, "reason": "Forbidden"})
             return
         connection = Connection(self, scope, receive, send)
@@ -117,42 +208,54 @@ class GraphQLSubscriptions:
             await send({"type": "websocket.accept"})
             await send({"type": "websocket.close", **NOT_ACCEPTABLE})
             return
-        self._connections.add(connection)
-        try:
-            await connection.run()
-        finally:
-            self._connections.discard(connection)
+        self.admit(connection)
+        await connection.run()
 
-    def _same_site(self, headers: dict[bytes, str]) -> bool:
+    def _admits(self, scope: Scope) -> bool:
         """Whether the page that connects, if it is one, is allowed to."""
-        origin = headers.get(b"origin")
-        if origin is None or origin in self._origins or "*" in self._origins:
-            return True
-        return urlsplit(origin).netloc.lower() == headers.get(b"host", "").lower() != ""
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        told = [" ".join(self._origins), headers.get(b"origin", ""), headers.get(b"host", "")]
+        handle = self.executor._entry()
+        try:
+            return bool(self.executor._native.admits(handle, *told))
+        except RuntimeError as error:
+            raise from_native(error) from None
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
-        while True:
-            event = await receive()
-            if event["type"] == "lifespan.startup":
-                await send({"type": "lifespan.startup.complete"})
-            else:
-                await self.drain()
-                await send({"type": "lifespan.shutdown.complete"})
-                return
+        await receive()  # lifespan.startup
+        async with self.lifespan():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()  # lifespan.shutdown
+        await send({"type": "lifespan.shutdown.complete"})
 
-    async def identify(self, params: dict[str, Any], scope: Scope) -> Any:
-        """What `on_connect` says of a client, None without one."""
+    async def identify(self, params: dict[str, Any], scope: Scope) -> SecurityContext:
+        """Who a client is, as `on_connect` says. AuthorizationError keeps it out."""
         if self.on_connect is None:
-            return None
+            return SecurityContext()
         from starlette.requests import HTTPConnection
 
         # Starlette's plain HTTPConnection takes websocket scopes, too.
         answer = self.on_connect(params, HTTPConnection(scope))
-        return await answer if inspect.isawaitable(answer) else answer
+        if inspect.isawaitable(answer):
+            answer = await answer
+        if answer is None:
+            return SecurityContext()
+        if answer is False:
+            raise AuthorizationError("Forbidden")
+        if not isinstance(answer, SecurityContext):
+            raise TypeError(
+                "on_connect must return a SecurityContext, None or False, "
+                f"not {type(answer).__name__}"
+            )
+        return answer
 
 
-async def _upgrade_required(send: Send) -> None:
-    body = b"GraphQL subscriptions are served over WebSocket here\n"
-    headers = [(b"content-type", b"text/plain"), (b"upgrade", b"websocket")]
-    await send({"type": "http.response.start", "status": 426, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _origins(given: str | Iterable[str]) -> list[str]:
+    origins = sorted({given} if isinstance(given, str) else set(given))
+    for origin in origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ValueError(
+                f"origins has {origin!r}, which no browser sends; write scheme://host[:port], "
+                'without a path, or "*"'
+            )
+    return origins

@@ -49,13 +49,13 @@ class Authority(Publisher):
         """Replace the context of all of a connection's subscriptions; how many live on with it.
 
         An event whose publishing began after this returned is decided by `context`. When it sees
-        everything that the one before saw (the same user, tenant and federation, the same fields;
-        a later `expires_at`, other claims), nothing is lost, repeated or dropped. Otherwise every
-        response to an event accepted before that has not been read is dropped, queued or still
-        being computed: it cannot be read after this returned. `get_metrics()` counts those
-        as dropped under "revoked". A subscription that `context` may not have ends with an
-        ``error`` message of the code FORBIDDEN (EXPIRED when it has expired), and one that had
-        no context, a trusted one, has this from now on.
+        everything that the one before saw (the same user, tenant and federation, the same fields
+        or more; a later `expires_at`, other claims), nothing is lost, repeated or dropped.
+        Otherwise every response to an event accepted before that has not been read is dropped,
+        queued or still being computed: it cannot be read after this returned. `get_metrics()`
+        counts those as dropped under "revoked". A subscription that `context` may not have ends
+        with an ``error`` message of the code FORBIDDEN (EXPIRED when it has expired), and one
+        that had no context, a trusted one, has this from now on.
 
         Raises TypeError for what is no SecurityContext, EngineClosed, ForkedProcessError.
         """
@@ -63,6 +63,9 @@ class Authority(Publisher):
             raise TypeError(f"context must be a SecurityContext, not {type(context).__name__}")
         connection = identifier("connection_id", connection_id)
         text = encode(context._as_json()).decode()
+        client = self._connections.get(connection)
+        if client is not None:
+            client.context = context  # what it asks for from now on
         return self._take_back("update_context", connection, text)
 
     def revoke(
@@ -110,7 +113,8 @@ class Authority(Publisher):
         Their readers get what is queued and then a ``complete`` message. The filter is written as
         that of a subscription, over what a subscription is: `connection_id` and `subscription_id`
         (text, as in messages), `field` (its root field), ``variables.…``, and `user_id`,
-        `tenant_id` and ``claims.…`` of its context. ``{}`` is everybody.
+        `tenant_id` and ``claims.…`` of its context. Variables are those given, coerced where the
+        query defines them. ``{}`` is everybody.
 
         Raises ValueError that names an unknown operator or path, LimitExceeded for a filter
         that is too deep, TypeError, EngineClosed, ForkedProcessError.

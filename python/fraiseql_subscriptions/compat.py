@@ -34,8 +34,7 @@ __all__ = [
 class PyEventBusConfig:
     """Which bus to use; `bus_type` is ``"memory"``, ``"redis"`` or ``"postgresql"``.
 
-    Only the in-memory bus can be given to an executor so far. Addresses may hold passwords,
-    so they are in no repr and no error.
+    Addresses may hold passwords, so they are in no repr and no error.
     """
 
     __slots__ = ("_address", "_bus_type", "_consumer_group")
@@ -76,11 +75,7 @@ class PyEventBusConfig:
         return self._bus_type
 
     def _config(self) -> EventBusConfig:
-        if self._bus_type != "memory":
-            raise ValueError(
-                f"the {self._bus_type} bus is not supported by this version; supported is memory"
-            )
-        return EventBusConfig.memory()
+        return EventBusConfig.from_url(self._address) if self._address else EventBusConfig.memory()
 
     def __repr__(self) -> str:
         return f"PyEventBusConfig.{self._bus_type}(…)"

@@ -7,12 +7,16 @@ Wrong arguments that have no code of their own are plain ``ValueError`` and ``Ty
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "AuthorizationError",
     "BusError",
     "BusUnavailable",
+    "ContextExpired",
     "DispatchTimeout",
     "DuplicateSubscription",
     "EngineClosed",
@@ -26,6 +30,7 @@ __all__ = [
     "SubscriptionNotFound",
     "SubscriptionsError",
     "TooManyViolations",
+    "Unauthenticated",
 ]
 
 
@@ -57,6 +62,18 @@ class AuthorizationError(SubscriptionsError):
     """The context given may not do this."""
 
     code = "FORBIDDEN"
+
+
+class ContextExpired(AuthorizationError):
+    """The context given has expired: the client gets a new one."""
+
+    code = "EXPIRED"
+
+
+class Unauthenticated(AuthorizationError):
+    """The client's access was revoked: it signs in again."""
+
+    code = "UNAUTHENTICATED"
 
 
 class ScopeViolation(SubscriptionsError):
@@ -143,6 +160,8 @@ _BY_CODE: Final[dict[str, type[Exception]]] = {
         SubscriptionNotFound,
         DuplicateSubscription,
         AuthorizationError,
+        ContextExpired,
+        Unauthenticated,
         ScopeViolation,
         LimitExceeded,
         RateLimited,
@@ -181,6 +200,13 @@ def from_native(failure: BaseException) -> Exception:
 
 def _number(text: str) -> float:
     return float(text) if "." in text else int(text)
+
+
+def ended_error(errors: Sequence[Mapping[str, Any]]) -> Exception:
+    """The exception that the final ``error`` message of a subscription stands for."""
+    first = errors[0]
+    code = first.get("extensions", {}).get("code", "")
+    return _BY_CODE.get(code, SubscriptionsError)(first["message"])
 
 
 def dispatch_timeout(position: str, seconds: float) -> DispatchTimeout:

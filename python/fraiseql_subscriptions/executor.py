@@ -28,7 +28,7 @@ from .arguments import (
 )
 from .encode import encode_object
 from .errors import SubscriptionNotFound, SubscriptionsError, from_native
-from .fields import Fields
+from .listening import Listening
 from .process import forked_error
 from .process import state as process_state
 from .signature import PROJECTS, Projected
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["SubscriptionExecutor"]
 
 
-class SubscriptionExecutor(Fields):
+class SubscriptionExecutor(Listening):
     """Registers GraphQL subscriptions, publishes events, hands out finished responses.
 
     `bus` is an `EventBusConfig` or a URL (``"memory://"``, the default). `schema` is SDL text
@@ -93,8 +93,8 @@ class SubscriptionExecutor(Fields):
         resume from; `positions` adds each event's to its response's extensions. With
         ``share=False`` the resolver is called for this subscription alone.
 
-        Raises InvalidQuery, DuplicateSubscription, LimitExceeded, AuthorizationError,
-        ValueError, TypeError, EngineClosed, ForkedProcessError.
+        Raises InvalidQuery, DuplicateSubscription, LimitExceeded, AuthorizationError
+        (ContextExpired), ScopeViolation, ValueError, TypeError, EngineClosed, ForkedProcessError.
         """
         if process_state.forked[0]:
             raise forked_error()
@@ -107,15 +107,16 @@ class SubscriptionExecutor(Fields):
             refuse_unsafe("query", query)
         if user_id is not None or tenant_id is not None or context is not None:
             context = context_of(user_id, tenant_id, context)
-        number = flags = 0
-        if resolver is not None:
-            if isinstance(resolver, Projected):
+        number = flags = policy = 0
+        if isinstance(resolver, Projected):
+            policy = resolver.policy
+            if resolver.call is not None:
                 number, flags = self._callbacks.acquire(
                     resolver.call, share=share, security=context
                 )
                 flags |= PROJECTS
-            else:
-                number, flags = self._callbacks.acquire(resolver, share=share, security=context)
+        elif resolver is not None:
+            number, flags = self._callbacks.acquire(resolver, share=share, security=context)
         try:
             id: str = self._native.register_subscription(
                 handle,
@@ -125,9 +126,19 @@ class SubscriptionExecutor(Fields):
                 "" if operation_name is None else text_argument("operation_name", operation_name),
                 "" if variables is None else encode_object(variables, "variables").decode(),
                 registration_options(
-                    channels, event_types, filter, context, queue, positions, share, number, flags
+                    channels,
+                    event_types,
+                    filter,
+                    context,
+                    queue,
+                    positions,
+                    share,
+                    number,
+                    flags,
+                    policy=policy,
                 ),
                 "" if since is None else text_argument("since", since),
+                self._loop_flag(),
             )
         except BaseException as error:
             if number:

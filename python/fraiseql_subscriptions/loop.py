@@ -153,8 +153,11 @@ class LoopConsumer:
     def _begin_turn(self) -> None:
         self.turn = None
 
-    async def dispatched(self, ticket: int, position: str, timeout: float) -> None:
-        """Wait until the event behind a publish's ticket was dispatched. DispatchTimeout."""
+    async def dispatched(self, ticket: int, position: str, timeout: float) -> str:
+        """Wait until the event behind a publish's ticket was dispatched; its position.
+
+        `position` is "" where a server decides. DispatchTimeout, and the errors of the bus.
+        """
         future: asyncio.Future[None] = self.loop.create_future()
         self.tickets[ticket] = future
         timer = self.loop.call_later(timeout, self._expire, ticket, position, timeout)
@@ -165,11 +168,22 @@ class LoopConsumer:
             if self.tickets.pop(ticket, None) is not None:  # cancelled
                 with contextlib.suppress(RuntimeError):
                     self._native.forsake_dispatch(self._handle, ticket)
+        if position:
+            return position
+        try:
+            outcome: str = self._native.outcome(self._handle, ticket)
+        except RuntimeError as error:
+            raise from_native(error) from None
+        return outcome
 
     def _expire(self, ticket: int, position: str, timeout: float) -> None:
         with contextlib.suppress(RuntimeError):  # closed
             if self._native.await_dispatch(self._handle, ticket, 0):
                 return  # its responses wait for room, and the engine bounds how long
+            position = position or self._native.outcome(self._handle, ticket)
+            if not position:  # not accepted yet: the engine bounds how long that may take
+                self.loop.call_later(timeout, self._expire, ticket, position, timeout)
+                return
             self._native.forsake_dispatch(self._handle, ticket)
         future = self.tickets.pop(ticket, None)
         if future is not None and not future.done():

@@ -62,7 +62,8 @@ class Publisher(Engine):
         return once it is accepted.
 
         Raises ValueError and TypeError that name what JSON cannot hold; LimitExceeded,
-        DispatchTimeout, BusError, EngineClosed, ForkedProcessError. KeyboardInterrupt and
+        DispatchTimeout, BusUnavailable (certainly not accepted), PublishOutcomeUnknown, BusError,
+        EngineClosed, ForkedProcessError. KeyboardInterrupt and
         SystemExit of a resolver leave from here after the event was dispatched.
         """
         if process_state.forked[0]:
@@ -142,7 +143,7 @@ class Publisher(Engine):
         flags = wait_flag(wait) | _ON_LOOP
         assert self._hub is not None
         consumer = self._hub.consumer()
-        if wait == "dispatched":
+        if wait == "dispatched" or self._remote:
             flags |= _TICKET | consumer.number << _CONSUMER_SHIFT
         body = encode_object(data)
         try:
@@ -161,7 +162,7 @@ class Publisher(Engine):
             self._raise_interrupt()
         position, _, ticket = answer.partition(" ")
         if ticket:
-            await consumer.dispatched(int(ticket), position, self._dispatch_timeout)
+            position = await consumer.dispatched(int(ticket), position, self._dispatch_timeout)
         elif consumer.is_overdue():
             await asyncio.sleep(0)
         return position
@@ -171,6 +172,14 @@ class Publisher(Engine):
         position, _, ticket = receipt.partition(" ")
         if self._await_dispatch(handle, position, int(ticket)) == _FULL:
             self._await_room(handle, int(ticket))
+        return position or self._outcome(handle, int(ticket))
+
+    def _outcome(self, handle: int, ticket: int) -> str:
+        """The position of an event whose receipt had none: a server decides, and may refuse."""
+        try:
+            position: str = self._native.outcome(handle, ticket)
+        except RuntimeError as error:
+            raise self._callbacks.interrupt() or from_native(error) from None
         return position
 
     def _await_dispatch(self, handle: int, position: str, ticket: int) -> int:
@@ -184,7 +193,12 @@ class Publisher(Engine):
             while not done:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise dispatch_timeout(position, self._dispatch_timeout)
+                    position = position or self._native.outcome(handle, ticket)
+                    if position:
+                        raise dispatch_timeout(position, self._dispatch_timeout)
+                    # Not accepted yet: the engine bounds how long that may take.
+                    left = self._dispatch_timeout
+                    deadline = time.monotonic() + left
                 done = self._native.await_dispatch(
                     handle, ticket, min(SLICE_MS, 1 + int(left * 1000))
                 )
@@ -215,24 +229,28 @@ class Publisher(Engine):
         A ticket that nobody awaits would hold up its channel until the engine loses patience:
         so room is waited for when all are dispatched.
         """
-        positions: list[str] = []
+        parts = [receipt.partition(" ") for receipt in receipts]
+        positions = [position for position, _, _ in parts]
+        tickets = [int(ticket or 0) for _, _, ticket in parts]
         full: list[int] = []
+        settled = 0
         try:
-            for receipt in receipts:
-                position, _, ticket = receipt.partition(" ")
-                if ticket and self._await_dispatch(handle, position, int(ticket)) == _FULL:
-                    full.append(int(ticket))
-                positions.append(position)
+            for index, ticket in enumerate(tickets):
+                if ticket:
+                    if self._await_dispatch(handle, positions[index], ticket) == _FULL:
+                        full.append(index)
+                    elif not positions[index]:
+                        positions[index] = self._outcome(handle, ticket)
+                settled = index + 1
             while full:
-                self._await_room(handle, full[-1])
-                full.pop()
+                self._await_room(handle, tickets[full[-1]])
+                index = full.pop()
+                positions[index] = positions[index] or self._outcome(handle, tickets[index])
         finally:
             with contextlib.suppress(RuntimeError):  # closed
-                for receipt in receipts[len(positions) :]:
-                    if " " in receipt:
-                        self._native.forsake_dispatch(handle, int(receipt.partition(" ")[2]))
-                for number in full:
-                    self._native.forsake_dispatch(handle, number)
+                for ticket in [*tickets[settled:], *(tickets[index] for index in full)]:
+                    if ticket:
+                        self._native.forsake_dispatch(handle, ticket)
         return positions
 
     def _publish_failure(self, error: Exception, event_type: str, channel: str) -> BaseException:

@@ -5,7 +5,6 @@ Both classes are frozen: one object can serve any number of subscriptions and th
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
@@ -29,8 +28,8 @@ _NONE: Final[frozenset[str]] = frozenset()
 _SELECTION_PATH: Final = re.compile(
     r"(?:\*|(?!__)[A-Za-z_][A-Za-z0-9_]*)(?:\.(?:\*|(?!__)[A-Za-z_][A-Za-z0-9_]*))*"
 )
-#: The last second of the year 9999.
-_MAX_EXPIRY: Final = 253402300799
+#: The end of the year 9999, which ``datetime.max`` comes to as a float.
+_MAX_EXPIRY: Final = 253402300800
 
 Mode = Literal["strict", "if_present", "off"]
 
@@ -219,6 +218,6 @@ def _instant(name: str, value: object) -> float:
         raise TypeError(
             f"{name} must be an aware datetime or unix seconds, not {type(value).__name__}"
         )
-    if math.isnan(value) or not 0 <= value <= _MAX_EXPIRY:
+    if not 0 <= value <= _MAX_EXPIRY:  # nor is NaN
         raise ValueError(f"{name} must be unix seconds up to the year 9999, not {value}")
     return float(value)

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 __all__ = [
     "ASYNC",
+    "EVENTS",
     "PROJECTS",
     "TAKES_INFO",
     "TAKES_VARIABLES",
@@ -24,6 +25,7 @@ TAKES_VARIABLES: Final = 1
 TAKES_INFO: Final = 2
 ASYNC: Final = 4
 PROJECTS: Final = 8
+EVENTS: Final = 16
 
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 #: Optional parameters count only under these names; `def r(data, cache={})` takes the data alone.
@@ -35,12 +37,15 @@ _of_functions: WeakKeyDictionary[FunctionType, Shape] = WeakKeyDictionary()
 
 
 class Projected:
-    """A field's resolver: what it returns is the root field's value, not the whole data."""
+    """How a field is answered: by its resolver, if it has one, which gives the root field's value
+    and not the whole data. `policy` is the engine's number of the one that guards it.
+    """
 
-    __slots__ = ("call",)
+    __slots__ = ("call", "policy")
 
-    def __init__(self, call: Callable[..., Any]) -> None:
+    def __init__(self, call: Callable[..., Any] | None, policy: int) -> None:
         self.call = call
+        self.policy = policy
 
 
 class Shape(NamedTuple):

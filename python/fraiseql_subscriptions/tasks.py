@@ -16,7 +16,7 @@ from .process import is_forked
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["Task", "TaskTable"]
+__all__ = ["Task", "TaskTable", "keep"]
 
 _CANCELLED: Final = (2, b"the resolver was cancelled")
 Answer: TypeAlias = "bytes | tuple[int, bytes]"
@@ -79,7 +79,7 @@ class TaskTable:
             task.running = task.loop.create_task(run())
             # One that is cancelled before its first step never gets to settle by itself.
             task.running.add_done_callback(lambda _: self.settle(task, _CANCELLED))
-            _keep(task.running, task.loop)
+            keep(task.running, task.loop)
 
     def settle(self, task: Task, result: Answer) -> None:
         """Give the engine the answer, unless it was cancelled or is settled already."""
@@ -112,7 +112,7 @@ class TaskTable:
                 loop.call_soon(_cancel, task)
 
 
-def _keep(running: asyncio.Task[None], loop: asyncio.AbstractEventLoop) -> None:
+def keep(running: asyncio.Task[None], loop: asyncio.AbstractEventLoop) -> None:
     """Own a task until it is done. On its loop's thread."""
     mine = _running.get(loop)
     if mine is None:

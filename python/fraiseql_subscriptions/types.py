@@ -24,11 +24,12 @@ Wait: TypeAlias = Literal["dispatched", "accepted"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event for `publish_events`.
+    """One event, for `publish_events` or from `listen`.
 
     `data` is a JSON object (a dict, or whatever orjson makes an object of). Without a
     `correlation_id` the event's own id serves; without an `event_id` the engine makes one
-    (UUIDv7).
+    (UUIDv7). `timestamp` (unix seconds) and `position` (to resume from) are the engine's: those
+    of an event to be published do not matter.
     """
 
     event_type: str
@@ -36,6 +37,8 @@ class Event:
     data: Any
     correlation_id: Identifier | None = None
     event_id: Identifier | None = None
+    timestamp: float | None = None
+    position: str | None = None
 
 
 class ResolverInfo(NamedTuple):

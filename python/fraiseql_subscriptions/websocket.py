@@ -1,31 +1,24 @@
-"""One WebSocket of a client: its machine in the engine, its timers, and what it is sent.
+"""One WebSocket of a client: its frames, in and out.
 
 One reader and one writer a connection. The event loop's consumer wakes the writer once for
 all subscriptions of the connection; a client that does not read keeps the writer waiting, and
 its responses in the engine's queues.
 """
 
-# ruff: noqa: A001, A002  (`id` is a name of the public API)
-
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
-from .encode import decode_exact
-from .errors import AuthorizationError, InvalidQuery, SubscriptionsError, from_native
-from .loop import REFILL, Feed
-from .security import SecurityContext
+from .client import Client
+from .errors import EngineClosed, SubscriptionsError, from_native
 
 if TYPE_CHECKING:
     from .asgi import GraphQLSubscriptions, Receive, Scope, Send
-    from .loop import LoopConsumer
+    from .operation import Operation
 
 __all__ = ["NOT_ACCEPTABLE", "Connection"]
 
@@ -33,68 +26,30 @@ _logger = logging.getLogger("fraiseql_subscriptions")
 
 #: What a client that offers no known subprotocol is closed with.
 NOT_ACCEPTABLE: Final = {"code": 4406, "reason": "Subprotocol not acceptable"}
+_GOING_AWAY: Final = {"code": 1001, "reason": "The server is shutting down"}
 #: Frames of the protocol's own that may wait before the client's are left unread.
 _WAITING: Final = 64
+#: What a message's head ends with, and what the older protocol has in its place.
 _NEXT: Final = b',"type":"next","payload":'
 _DATA: Final = b',"type":"data","payload":'
-#: The built-in `id`, which is a parameter's name in places.
-_address: Final = id
 
 
-class SocketFeed(Feed):
-    """A feed whose connection reads it: waking it puts it on the connection's ready list."""
-
-    __slots__ = ("connection", "number", "prefix", "queued")
-
-    def __init__(
-        self, id: str, consumer: LoopConsumer, connection: Connection, number: int
-    ) -> None:
-        super().__init__(id, consumer)
-        self.connection = connection
-        self.number = number
-        #: What the subscription's responses begin with, once one has been seen.
-        self.prefix = b""
-        self.queued = False
-
-    def wake(self) -> None:
-        if not self.queued:
-            self.queued = True
-            self.connection.ready.append(self)
-            self.connection.wake()
-
-
-class Connection:
+class Connection(Client):
     """A client's WebSocket, from accept to close."""
 
     def __init__(
         self, app: GraphQLSubscriptions, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        self._app = app
-        self._executor = app.executor
-        self._handle = app.executor._entry()
-        self._native = app.executor._native
-        self._scope = scope
+        super().__init__(app, scope, "ws")
         self._receive = receive
         self._send = send
         self.subprotocol: str = self._native.choose_subprotocol(
             self._handle, " ".join(scope.get("subprotocols", ())).replace("\0", " ")
         )
-        self._id = f"ws-{uuid.uuid4().hex}"
         self._socket = 0
-        self._context = SecurityContext()
-        self._feeds: dict[int, SocketFeed] = {}
-        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._frames: deque[list[Any]] = deque()
-        self._loop = asyncio.get_running_loop()
-        self._wake = asyncio.Event()
         self._room = asyncio.Event()
-        self._deciding: asyncio.Task[None] | None = None
-        self._draining = False
-        #: Feeds with something to send, each once.
-        self.ready: deque[SocketFeed] = deque()
         self._given_up: asyncio.Future[None] = self._loop.create_future()
-        #: Done when the connection has ended.
-        self.ended: asyncio.Future[None] = self._loop.create_future()
 
     async def run(self) -> None:
         """Serve the client until one side closes."""
@@ -113,37 +68,40 @@ class Connection:
                 results = await asyncio.gather(*tasks, return_exceptions=True)
             for result in results:
                 if isinstance(result, Exception) and not isinstance(result, OSError):
-                    raise result
+                    await self._break(result)
+                    break
         finally:
-            self._end()
+            with contextlib.suppress(RuntimeError):  # the executor was closed before
+                self._native.close_socket(self._handle, self._socket)
+            await self._end()
 
-    def _end(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
-        if self._deciding is not None:
-            self._deciding.cancel()
-        self._feeds.clear()
-        self.ready.clear()
-        with contextlib.suppress(SubscriptionsError):  # the executor was closed before
-            self._executor.close_connection(self._id)
-        with contextlib.suppress(RuntimeError):  # likewise
-            self._native.close_socket(self._handle, self._socket)
-        if not self.ended.done():
-            self.ended.set_result(None)
-
-    def wake(self) -> None:
-        """Let the writer look."""
-        self._wake.set()
-
-    def drain(self) -> None:
-        """Send what is queued, then complete and close."""
-        self._draining = True
-        self.wake()
+    async def _break(self, error: Exception) -> None:
+        """Close because of a failure that is not the client's."""
+        try:
+            if isinstance(error, EngineClosed):
+                self._frames.append(["close", *_GOING_AWAY.values()])
+            else:
+                _logger.error("a WebSocket is closed after a failure", exc_info=error)
+                self._frames.clear()
+                self._tell("broken")
+            await asyncio.wait_for(self._write_frames(), self._app.grace)
+        except (asyncio.TimeoutError, OSError, SubscriptionsError):
+            pass  # it does not read, is gone, or the executor was closed in between
 
     def give_up(self) -> None:
-        """End without the client, which does not read."""
         if not self._given_up.done():
             self._given_up.set_result(None)
+
+    def _tell_machine(self, what: str, number: int, text: str) -> str:
+        told: str = self._native.socket_told(self._handle, self._socket, what, number, text)
+        return told
+
+    def _output(self, kind: str, rest: list[Any]) -> None:
+        self._frames.append([kind, *rest])
+        self._look()
+        if kind == "close":
+            # It stands behind what the client does not read, perhaps.
+            self._timers["close"] = self._loop.call_later(self._app.grace, self.give_up)
 
     # --- What comes in -----------------------------------------------------------------
 
@@ -159,7 +117,7 @@ class Connection:
                 frame = text.encode("utf-8", "surrogatepass")
             try:
                 told = self._native.socket_frame(
-                    self._handle, self._socket, _address(frame), text is None
+                    self._handle, self._socket, id(frame), text is None
                 )
             except RuntimeError as error:
                 raise from_native(error) from None
@@ -169,117 +127,24 @@ class Connection:
                 self._room.clear()
                 await self._room.wait()
 
-    def _tell(self, what: str, number: int = 0, text: str = "") -> None:
-        try:
-            told = self._native.socket_told(self._handle, self._socket, what, number, text)
-        except RuntimeError as error:
-            raise from_native(error) from None
-        if told:
-            self._do(told)
-
-    def _do(self, told: str) -> None:
-        """Do what the machine says, in order."""
-        for kind, *rest in orjson.loads(told):
-            if kind in ("send", "close"):
-                self._frames.append([kind, *rest])
-                self.wake()
-            elif kind == "timer":
-                self._set_timer(*rest)
-            elif kind == "authenticate":
-                self._deciding = self._loop.create_task(self._decide(rest[0]))
-            elif kind == "subscribe":
-                self._subscribe(*rest)
-            elif kind == "complete":
-                feed = self._feeds.pop(rest[0], None)
-                if feed is not None:
-                    self._executor.complete_subscription(feed.id)
-
-    def _set_timer(self, name: str, seconds: float) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None:
-            timer.cancel()
-        if seconds:
-            self._timers[name] = self._loop.call_later(seconds, self._expire, name)
-
-    def _expire(self, name: str) -> None:
-        self._timers.pop(name, None)
-        with contextlib.suppress(SubscriptionsError):  # the executor was closed: so is this, soon
-            self._tell("expired", 0, name)
-
-    async def _decide(self, params: str) -> None:
-        """Ask the application who this is. Whatever goes wrong refuses."""
-        try:
-            answer = await self._app.identify(
-                decode_exact(params.encode()) if params else {}, self._scope
-            )
-            if answer is None:
-                answer = SecurityContext()
-            if answer is False:
-                raise AuthorizationError("Forbidden")
-            if not isinstance(answer, SecurityContext):
-                raise TypeError(
-                    "on_connect must return a SecurityContext, None or False, "
-                    f"not {type(answer).__name__}"
-                )
-        except AuthorizationError as error:
-            self._tell("refused", 0, str(error).replace("\0", "") or "Forbidden")
-        except Exception:
-            _logger.exception("on_connect failed; the client was refused")
-            self._tell("refused", 0, "Forbidden")
-        else:
-            self._context = answer
-            self._tell("authenticated")
-
-    def _subscribe(
-        self, number: int, client_id: str, query: str, name: str, variables: str, extensions: str
-    ) -> None:
-        try:
-            asked = decode_exact(extensions.encode()) if extensions else {}
-            since = asked.get("since")
-            if since is not None and not (isinstance(since, str) and since and "\0" not in since):
-                raise InvalidQuery("extensions.since is not a position")
-            id = self._executor._client_subscription(
-                self._id,
-                client_id,
-                query,
-                name,
-                decode_exact(variables.encode()) if variables else None,
-                self._context,
-                since,
-                "since" in asked,
-            )
-            hub = self._executor._hub
-            assert hub is not None
-            feed = SocketFeed(id, hub.consumer(), self, number)
-            hub.adopt(feed)
-        except (SubscriptionsError, ValueError) as error:
-            code = getattr(error, "code", "BAD_REQUEST")
-            problem = {"message": str(error), "extensions": {"code": code}}
-            self._tell("failed", number, orjson.dumps([problem]).decode())
-            return
-        except Exception:  # a mistake of the application's, whose text is not for clients
-            _logger.exception("a client's subscription could not be registered")
-            problem = {"message": "Internal error", "extensions": {"code": "INTERNAL_ERROR"}}
-            self._tell("failed", number, orjson.dumps([problem]).decode())
-            return
-        self._feeds[number] = feed
-        feed.wake()
-
     # --- What goes out -----------------------------------------------------------------
 
     async def _write(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._frames or self.ready:
+            while True:
                 if await self._write_frames():
                     return
-                if self.ready:
-                    await self._serve(self.ready.popleft())
+                operation = self._operations.ready()
+                if operation is None:
+                    break
+                await self._serve(operation)
             if self._draining:
                 self._draining = False
-                for feed in list(self._feeds.values()):
-                    await self._empty(feed)
+                await self._operations.drain()
+                for operation in list(self._running.values()):
+                    await self._empty(operation)
                 self._tell("shutdown")
 
     async def _write_frames(self) -> bool:
@@ -293,46 +158,18 @@ class Connection:
             await self._send({"type": "websocket.send", "text": rest[0]})
         return False
 
-    async def _serve(self, feed: SocketFeed) -> None:
-        """Send what one subscription has, a round of it: others are waiting, too."""
-        feed.queued = False
-        if not feed.buffer and not feed.ended and feed.consumer.refill(feed) == REFILL:
-            feed.wake()
-        while feed.buffer and feed.number in self._feeds:
-            await self._deliver(feed, feed.buffer.popleft())
-        if feed.ended:
-            if self._feeds.pop(feed.number, None) is not None:
-                self._tell("finished", feed.number)  # the application ended it
-        elif not feed.queued and feed.consumer.refill(feed):
-            feed.wake()
+    async def _serve(self, operation: Operation) -> None:
+        """Send what one operation has, a round of it: others are waiting, too."""
+        while (message := operation.next()) is not None:
+            if self.subprotocol == "graphql-ws":
+                head = operation.head
+                message = head[: -len(_NEXT)] + _DATA + message[len(head) :]
+            await self._send({"type": "websocket.send", "text": message.decode()})
+        if operation.ended:
+            self._report_end(operation)
 
-    async def _empty(self, feed: SocketFeed) -> None:
-        """Send all that one subscription has."""
-        while feed.number in self._feeds and (feed.buffer or feed.consumer.refill(feed)):
-            await self._serve(feed)
-
-    async def _deliver(self, feed: SocketFeed, message: bytes) -> None:
-        prefix = feed.prefix
-        if not prefix or not message.startswith(prefix):
-            if not self._is_next(feed, message):
-                return
-            prefix = feed.prefix
-        if self.subprotocol == "graphql-ws":
-            message = prefix[: -len(_NEXT)] + _DATA + message[len(prefix) :]
-        await self._send({"type": "websocket.send", "text": message.decode()})
-
-    def _is_next(self, feed: SocketFeed, message: bytes) -> bool:
-        """Whether this is a response; the final message ends the operation instead."""
-        final = orjson.loads(message)
-        if final["type"] == "next":
-            # An id's own quotes are escaped, so this is the first such text.
-            feed.prefix = message[: message.index(_NEXT) + len(_NEXT)]
-            return True
-        del self._feeds[feed.number]
-        with contextlib.suppress(SubscriptionsError):
-            self._executor.complete_subscription(feed.id)  # its client may use the id again
-        if final["type"] == "error":
-            self._tell("failed", feed.number, orjson.dumps(final["payload"]).decode())
-        else:
-            self._tell("finished", feed.number)
-        return False
+    async def _empty(self, operation: Operation) -> None:
+        """Send all that one operation has."""
+        await self._serve(operation)
+        while operation.waits:
+            await self._serve(operation)

@@ -7,11 +7,18 @@ import json
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
-from fraiseql_subscriptions import SecurityContext, SubscriptionExecutor
+from fraiseql_subscriptions import (
+    AuthorizationError,
+    ContextExpired,
+    SecurityContext,
+    SecurityPolicy,
+    SubscriptionExecutor,
+)
 
 QUERY = "subscription { thing { id } }"
 
@@ -142,6 +149,74 @@ def test_revoking(executor: SubscriptionExecutor) -> None:
         executor.revoke()
     with pytest.raises(TypeError, match="permission"):
         executor.revoke(permission=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        2**63 / 1e9,  # the last that fits into nanoseconds
+        9_300_000_000,
+        datetime(2300, 1, 1, tzinfo=timezone.utc),
+        253_402_300_799,
+        datetime.max.replace(tzinfo=timezone.utc),
+    ],
+)
+def test_a_context_may_be_good_for_centuries(
+    executor: SubscriptionExecutor, moment: float | datetime
+) -> None:
+    context = SecurityContext(tenant_id=1, expires_at=moment)
+    id = executor.register_subscription("c", 1, QUERY, context=context)  # noqa: A001
+    publish(executor, 1, 1)
+    assert executor.update_context("c", SecurityContext(tenant_id=1, expires_at=2e10)) == 1
+    publish(executor, 2, 1)
+    assert ids(executor.next_events(id)) == [1, 2]
+
+
+@pytest.mark.parametrize("moment", [0, -0.0, 1, datetime(1970, 1, 1, tzinfo=timezone.utc)])
+def test_the_first_seconds_are_a_time_like_any_and_not_never(
+    executor: SubscriptionExecutor, moment: float | datetime
+) -> None:
+    context = SecurityContext(tenant_id=1, expires_at=moment)
+    with pytest.raises(ContextExpired, match="expired at 1970") as caught:
+        executor.register_subscription("c", 1, QUERY, context=context)
+    assert caught.value.code == "EXPIRED"
+    assert isinstance(caught.value, AuthorizationError)
+    id = executor.register_subscription("c", 1, QUERY, tenant_id=1)  # noqa: A001
+    publish(executor, 1, 1)
+    assert executor.update_context("c", context) == 0
+    assert [code(one) for one in executor.next_events(id)] == ["EXPIRED"]
+    assert executor.get_metrics()["refused"] == {"EXPIRED": 1}
+
+
+def test_a_permission_gained_drops_nothing_and_one_lost_does() -> None:
+    policy = SecurityPolicy(rbac="null", permissions={"*.id": "id:read", "*.n": "n:read"})
+
+    def told(message: bytes) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(message)["payload"]["data"]["thing"]
+        return found
+
+    with SubscriptionExecutor(security=policy) as executor:
+        context = SecurityContext(permissions={"thing:read", "id:read"})
+        id = executor.register_subscription(  # noqa: A001
+            "c", 1, "subscription { thing { id n } }", context=context
+        )
+        executor.publish_event("changed", "things", {"id": 1, "n": 1})
+        everything = SecurityContext(permissions={"thing:read", "id:read", "n:read"})
+        assert executor.update_context("c", everything) == 1
+        executor.publish_event("changed", "things", {"id": 2, "n": 2})
+        assert executor.update_context("c", SecurityContext()) == 1  # not asked for any
+        executor.publish_event("changed", "things", {"id": 3, "n": 3})
+        assert [told(one) for one in executor.next_events(id)] == [
+            {"id": 1, "n": None},
+            {"id": 2, "n": 2},
+            {"id": 3, "n": 3},
+        ]
+        assert executor.get_metrics()["dropped"]["revoked"] == 0
+        for other in (everything, context, SecurityContext(permissions={"thing:read", "n:read"})):
+            executor.publish_event("changed", "things", {"id": 4, "n": 4})
+            executor.update_context("c", other)
+            assert executor.next_events(id) == []
+        assert executor.get_metrics()["dropped"]["revoked"] == 3
 
 
 def test_a_context_expires_without_any_event(

@@ -27,7 +27,7 @@ def test_register_publish_and_next_reach_go_through_the_generated_bindings(handl
     from fraiseql_subscriptions import _native
 
     subscription = _native.register_subscription(
-        handle, "connection", "client", "subscription { order { id } }", "", "", "", ""
+        handle, "connection", "client", "subscription { order { id } }", "", "", "", "", 0
     )
     data = json.dumps({"id": 1}).encode()
     position = _native.publish_event(handle, "created", "orders", id(data), "", "", 0)
@@ -44,7 +44,7 @@ def test_failures_are_coded_text(handle: int) -> None:
     with pytest.raises(RuntimeError, match=r"^SUBSCRIPTION_NOT_FOUND: "):
         _native.next_event(handle, "sub-0-0", id([]))
     with pytest.raises(RuntimeError, match=r"^INVALID_QUERY: "):
-        _native.register_subscription(handle, "c", "s", "{", "", "", "", "")
+        _native.register_subscription(handle, "c", "s", "{", "", "", "", "", 0)
     with pytest.raises(RuntimeError, match=r"^ENGINE_CLOSED: "):
         _native.metrics(10**9)
 

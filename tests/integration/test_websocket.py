@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import uvicorn
-from websockets.asyncio.client import ClientConnection, connect
+from websocket_server import (
+    PATIENCE,
+    closed,
+    dial,
+    greet,
+    hear,
+    listening,
+    say,
+    subscribed,
+    until,
+)
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
-from websockets.typing import Subprotocol
 
 from fraiseql_subscriptions import AuthorizationError, SecurityContext, SubscriptionExecutor
 from fraiseql_subscriptions.asgi import GraphQLSubscriptions
@@ -31,7 +39,6 @@ type Subscription {
 }
 """
 QUERY = 'subscription { flightUpdated(airport: "JFK") { id gate { number } } }'
-PATIENCE = 20
 
 
 @contextlib.asynccontextmanager
@@ -50,63 +57,10 @@ async def serving(**options: Any) -> AsyncIterator[tuple[SubscriptionExecutor, s
             yield executor, url
 
 
-@contextlib.asynccontextmanager
-async def listening(app: GraphQLSubscriptions) -> AsyncIterator[str]:
-    config = uvicorn.Config(app, port=0, log_level="error", lifespan="on", ws="websockets-sansio")
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    await until(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield f"ws://127.0.0.1:{port}/"
-    finally:
-        server.should_exit = True
-        await task
-
-
-async def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"the condition did not come in {PATIENCE} s"
-        await asyncio.sleep(0.005)
-
-
-def dial(url: str, *protocols: str, **options: Any) -> connect:
-    names = [Subprotocol(one) for one in protocols or ("graphql-transport-ws",)]
-    return connect(url, subprotocols=names, **options)
-
-
-async def say(socket: ClientConnection, **message: Any) -> None:
-    await socket.send(json.dumps(message))
-
-
-async def hear(socket: ClientConnection) -> Any:
-    heard = await asyncio.wait_for(socket.recv(), PATIENCE)
-    assert isinstance(heard, str), "text frames only"
-    return json.loads(heard)
-
-
-async def closed(socket: ClientConnection) -> tuple[int, str]:
-    await asyncio.wait_for(socket.wait_closed(), PATIENCE)
-    assert socket.close_code is not None
-    return socket.close_code, socket.close_reason or ""
-
-
-async def greet(socket: ClientConnection, **init: Any) -> None:
-    await say(socket, type="connection_init", **init)
-    assert (await hear(socket))["type"] == "connection_ack"
-
-
-async def subscribed(socket: ClientConnection, query: str = QUERY, id: str = "1") -> None:  # noqa: A002
-    await say(socket, type="subscribe", id=id, payload={"query": query})
-    await say(socket, type="ping")  # answered after the subscription was registered
-    assert (await hear(socket)) == {"type": "pong"}
-
-
 async def test_an_event_reaches_a_client_through_the_field() -> None:
     async with serving() as (executor, url), dial(url) as socket:
         await greet(socket)
-        await subscribed(socket)
+        await subscribed(socket, QUERY)
         await executor.publish("departed", "flights.LAX", {"id": "0"})
         await executor.publish("departed", "flights.JFK", {"id": "1", "gate": {"number": 4}})
         assert await hear(socket) == {
@@ -115,7 +69,7 @@ async def test_an_event_reaches_a_client_through_the_field() -> None:
             "payload": {"data": {"flightUpdated": {"id": "1", "gate": {"number": 4}}}},
         }
         await say(socket, type="complete", id="1")
-        await subscribed(socket)  # the id is free again
+        await subscribed(socket, QUERY)  # the id is free again
         assert executor.get_metrics()["active"] == 1
 
 
@@ -147,7 +101,7 @@ async def test_what_cannot_be_subscribed_to_is_an_error_message(query: str, told
         assert message["type"] == "error"
         assert isinstance(message["payload"], list)
         assert told in message["payload"][0]["message"]
-        await subscribed(socket)  # the connection and the id go on
+        await subscribed(socket, QUERY)  # the connection and the id go on
         assert executor.get_metrics()["active"] == 1
 
 
@@ -155,7 +109,7 @@ async def test_many_subscriptions_and_responses_come_in_order() -> None:
     async with serving() as (executor, url), dial(url) as socket:
         await greet(socket)
         for number in range(20):
-            await subscribed(socket, id=f"s{number}")
+            await subscribed(socket, QUERY, id=f"s{number}")
         for number in range(700):
             await executor.publish("e", "flights.JFK", {"id": str(number)})
         seen: dict[str, list[int]] = {}
@@ -196,10 +150,10 @@ async def test_a_client_resumes_from_the_position_it_saw_last() -> None:
 async def test_the_server_ends_a_subscription_with_an_error_list() -> None:
     async with serving() as (executor, url), dial(url) as socket:
         await greet(socket)
-        await subscribed(socket)
+        await subscribed(socket, QUERY)
         assert executor.invalidate({"subscription_id": "1"}) == 1
         assert (await hear(socket)) == {"id": "1", "type": "complete"}
-        await subscribed(socket)
+        await subscribed(socket, QUERY)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +181,7 @@ async def test_init_must_come_in_time() -> None:
 async def test_an_id_in_use_closes_with_4409() -> None:
     async with serving() as (_, url), dial(url) as socket:
         await greet(socket)
-        await subscribed(socket)
+        await subscribed(socket, QUERY)
         await say(socket, type="subscribe", id="1", payload={"query": QUERY})
         assert await closed(socket) == (4409, "Subscriber for 1 already exists")
 
@@ -261,7 +215,7 @@ async def test_on_connect_decides_before_the_ack() -> None:
                 assert await closed(socket) == (4403, reason)
         async with dial(url) as socket:
             await greet(socket, payload={"token": "a"})
-            await subscribed(socket)
+            await subscribed(socket, QUERY)
             await executor.publish("e", "flights.JFK", {"id": "1", "tenant_id": "b"})
             await executor.publish("e", "flights.JFK", {"id": "2", "tenant_id": "a"})
             assert (await hear(socket))["payload"]["data"]["flightUpdated"]["id"] == "2"
@@ -270,7 +224,7 @@ async def test_on_connect_decides_before_the_ack() -> None:
 async def test_an_anonymous_client_is_checked() -> None:
     async with serving() as (executor, url), dial(url) as socket:
         await greet(socket)
-        await subscribed(socket)
+        await subscribed(socket, QUERY)
         await executor.publish("e", "flights.JFK", {"id": "1", "tenant_id": "b"})
         await executor.publish("e", "flights.JFK", {"id": "2"})
         assert (await hear(socket))["payload"]["data"]["flightUpdated"]["id"] == "2"
@@ -290,6 +244,7 @@ async def test_the_legacy_protocol_wraps_data_and_holds_early_starts() -> None:
         await say(socket, type="connection_init")
         await say(socket, type="start", id="1", payload={"query": QUERY})
         assert (await hear(socket)) == {"type": "connection_ack"}
+        assert (await hear(socket)) == {"type": "ka"}
         await until(lambda: executor.get_metrics()["active"])
         await executor.publish("e", "flights.JFK", {"id": "1"})
         assert await hear(socket) == {
@@ -313,7 +268,7 @@ async def test_a_client_that_vanishes_leaves_nothing() -> None:
         for _ in range(20):
             socket = await dial(url)
             await greet(socket)
-            await subscribed(socket)
+            await subscribed(socket, QUERY)
             socket.transport.abort()
         await until(lambda: not executor.get_metrics()["active"])
 
@@ -369,7 +324,7 @@ async def test_nobody_reads_or_ends_the_subscriptions_of_another_connection() ->
             await greet(mine)
             await greet(theirs)
             await subscribed(mine, "subscription { thing { id } }", id="1")
-            (engine_id,) = (feed.id for one in app._connections for feed in one._feeds.values())
+            (engine_id,) = executor.subscriptions_by_channel("things")
             guesses = sorted({"1", engine_id, *engine_id.split(":")})
             for guess in guesses:
                 await say(theirs, type="complete", id=guess)

@@ -39,8 +39,10 @@ def test_the_memory_bus_has_a_url(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "redis://user:secret@host/0",
-        "postgresql://user:secret@host/db",
+        "redis+cluster://user:secret@host/0",
+        "rediss-cluster://user:secret@host",
+        "mysql://user:secret@host/db",
+        "redis://user:secret@host/\0",
         "memory://secret",
         "secret",
         "",
@@ -48,9 +50,39 @@ def test_the_memory_bus_has_a_url(url: str) -> None:
     ],
 )
 def test_another_url_is_refused_without_repeating_its_password(url: str) -> None:
-    with pytest.raises(ValueError, match="memory") as caught:
+    with pytest.raises(ValueError, match=r"memory|NUL") as caught:
         SubscriptionExecutor(url)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "made"),
+    [
+        ("redis://user:secret@host/0", EventBusConfig.redis),
+        ("rediss://:secret@host:6380", EventBusConfig.redis),
+        ("redis+sentinel://:secret@a:1,b:2/0?master=m", EventBusConfig.redis),
+        ("postgresql://user:secret@host/db", EventBusConfig.postgresql),
+        ("postgres://user:secret@host/db", EventBusConfig.postgresql),
+    ],
+)
+def test_servers_have_urls_that_are_not_shown(url: str, made: Any) -> None:
+    config = EventBusConfig.from_url(url)
+    assert config == made(url)
+    assert "secret" not in repr(config)
+    assert "secret" not in repr(SubscriptionExecutor(url))
+
+
+def test_the_url_is_of_the_bus_that_is_named() -> None:
+    makers: list[tuple[Any, dict[str, Any]]] = [
+        (EventBusConfig.redis, {"url": "postgresql://secret"}),
+        (EventBusConfig.postgresql, {"url": "redis://secret"}),
+        (EventBusConfig, {"kind": "redis"}),
+        (EventBusConfig, {"url": "redis://secret"}),
+    ]
+    for make, arguments in makers:
+        with pytest.raises(ValueError, match="url") as caught:
+            make(**arguments)
+        assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +144,12 @@ def test_an_overflow_policy_that_does_not_exist_is_refused(overflow: Any) -> Non
         (Rate, {"burst": 1.5, "per_second": 1}, TypeError),
         (Rate, {"burst": 10**9, "per_second": 1}, ValueError),
         (EventBusConfig, {"history": -1}, ValueError),
-        (EventBusConfig, {"kind": "redis"}, ValueError),
+        (EventBusConfig, {"kind": "nats"}, ValueError),
+        (EventBusConfig, {"publish_timeout": -1}, ValueError),
+        (EventBusConfig, {"retention": "1h"}, TypeError),
+        (EventBusConfig, {"max_length": 0}, ValueError),
+        (EventBusConfig, {"prefix": "Pre-fix"}, ValueError),
+        (EventBusConfig, {"prefix": 1}, TypeError),
         (SecurityPolicy, {"tenant": "sometimes"}, ValueError),
         (SecurityPolicy, {"max_violations": -1}, ValueError),
         (SecurityPolicy, {"max_violations": 1.0}, TypeError),
@@ -145,6 +182,8 @@ def test_an_overflow_policy_that_does_not_exist_is_refused(overflow: Any) -> Non
         (SecurityContext, {"expires_at": float("inf")}, ValueError),
         (SecurityContext, {"expires_at": -1}, ValueError),
         (SecurityContext, {"expires_at": 1_700_000_000_000}, ValueError),
+        (SecurityContext, {"expires_at": 10**400}, ValueError),
+        (SecurityContext, {"expires_at": datetime.min.replace(tzinfo=timezone.utc)}, ValueError),
         (SecurityContext, {"claims": []}, TypeError),
         (SecurityContext, {"claims": {"a": object()}}, TypeError),
         (SecurityContext, {"claims": {"a": float("nan")}}, ValueError),

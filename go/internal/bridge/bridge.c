@@ -345,6 +345,14 @@ int fsq_append_text(PyObject *list, const char *text, int64_t length)
 	return status;
 }
 
+int fsq_append_body(PyObject *list, const char *text, int64_t length)
+{
+	int status = give(list, PyBytes_FromStringAndSize(text, length));
+	if (status < 0)
+		PyErr_Clear();
+	return status;
+}
+
 int fsq_event_at(PyObject *list, int64_t index, fsq_event *event)
 {
 	PyObject *item = PyList_GET_ITEM(list, index);

@@ -71,9 +71,10 @@ int64_t fsq_append_bytes(PyObject *list, const char *texts, fsq_entry *entries, 
 /* The same with (str, bytes) tuples. Names are ASCII. */
 int64_t fsq_append_pairs(PyObject *list, const char *texts, fsq_entry *entries, int64_t count);
 
-/* Append (integer, None); append a str of UTF-8 text. Return 0 or -1. */
+/* Append (integer, None); a str of UTF-8 text; a bytes object. Return 0 or -1. */
 int fsq_append_ticket(PyObject *list, int64_t ticket);
 int fsq_append_text(PyObject *list, const char *text, int64_t length);
+int fsq_append_body(PyObject *list, const char *text, int64_t length);
 
 /* Read item `index` of a list of event tuples. Returns 0, or -1 when it is none. */
 int fsq_event_at(PyObject *list, int64_t index, fsq_event *event);

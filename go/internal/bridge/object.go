@@ -21,15 +21,23 @@ func object(address int) *C.PyObject {
 
 // Bytes is a copy of the bytes object at address.
 func Bytes(address int) ([]byte, error) {
+	viewed, err := view(object(address))
+	if err != nil {
+		return nil, err
+	}
+	copied := make([]byte, len(viewed))
+	copy(copied, viewed)
+	return copied, nil
+}
+
+// view is what a bytes object holds, for as long as the object is kept.
+func view(at *C.PyObject) ([]byte, error) {
 	// Fields are read without a call: this is on the way of every publish.
-	o := (*C.PyBytesObject)(unsafe.Pointer(object(address)))
+	o := (*C.PyBytesObject)(unsafe.Pointer(at))
 	if kind := o.ob_base.ob_base.ob_type; kind.tp_flags&C.Py_TPFLAGS_BYTES_SUBCLASS == 0 {
 		return nil, fault.New(fault.InvalidType, "expected the address of a bytes object, got one of a %s", C.GoString(kind.tp_name))
 	}
-	length := int(o.ob_base.ob_size)
-	copied := make([]byte, length)
-	copy(copied, unsafe.Slice((*byte)(unsafe.Pointer(&o.ob_sval[0])), length))
-	return copied, nil
+	return unsafe.Slice((*byte)(unsafe.Pointer(&o.ob_sval[0])), int(o.ob_base.ob_size)), nil
 }
 
 // List is a Python list that the caller filled or wants filled.
@@ -40,6 +48,11 @@ func ListAt(address int) List { return List{object(address)} }
 
 // Len is the number of its items.
 func (l List) Len() int { return int(C.PyList_Size(l.object)) }
+
+// View is what item i holds, a bytes object, for as long as the list keeps it.
+func (l List) View(i int) ([]byte, error) {
+	return view(C.PyList_GetItem(l.object, C.Py_ssize_t(i)))
+}
 
 // Event is an event as it crosses from Python. Data is a copy.
 type Event struct {
@@ -114,6 +127,11 @@ func (l List) AppendTicket(ticket uint64) error {
 func (l List) AppendText(text string) error {
 	source := []byte(text)
 	return status(C.fsq_append_text(l.object, characters(source), C.int64_t(len(source))))
+}
+
+// AppendBody appends one bytes object.
+func (l List) AppendBody(body []byte) error {
+	return status(C.fsq_append_body(l.object, characters(body), C.int64_t(len(body))))
 }
 
 // ProcessInit appends to l a read-only memoryview of the byte that is 1 in a

@@ -23,20 +23,32 @@ type Bus interface {
 	// has, and is not dispatched again.
 	PublishWithExecutor(t *Thread, events []*event.Event, wait Wait) ([]Receipt, error)
 	// Await lets t wait at most timeout for the event behind a receipt's ticket,
-	// dispatching it on t where it is its turn. True means dispatched. The tickets
-	// of a batch are awaited in its order, each by one thread at a time.
+	// dispatching it on t where it is its turn. True means that there is nothing left
+	// to wait for: dispatched, or what Outcome tells. The tickets of a batch are
+	// awaited in its order, each by one thread at a time.
 	Await(t *Thread, ticket uint64, timeout time.Duration) bool
+	// Outcome tells what became of an event whose receipt has no position: its position
+	// once it has been accepted, a zero one before that; the error says that it was not
+	// accepted, or that this could not be found out. Asked after an Await that was true,
+	// or a Finish, it ends the ticket.
+	Outcome(t *Thread, ticket uint64) (event.Position, error)
 	// Forsake gives up waiting: the engine dispatches the event by itself. Every
 	// ticket is awaited until that is true, or forsaken.
 	Forsake(ticket uint64)
-	// Now is the position of the newest accepted event.
-	Now(t *Thread) event.Position
+	// Follow makes sure that an event whose publishing begins after it has returned,
+	// on a channel that matches a pattern, is dispatched here. Each Follow has an
+	// Unfollow; after an error there is nothing to let go of. It may wait for a
+	// server, as long as a publish may.
+	Follow(t *Thread, patterns []channel.Pattern) error
+	// Unfollow lets go of patterns. It never waits.
+	Unfollow(patterns []channel.Pattern)
 	// Replay calls begin, while no event is being accepted, with the retained
 	// events after since on channels that match a pattern, in order, and the
 	// newest offset. recovered is false when history no longer reaches back to
 	// since; then there are no events. begin must be short, and take no lock
-	// through t.
-	Replay(t *Thread, since event.Position, patterns []channel.Pattern, begin func(events []*event.Event, last uint64, recovered bool))
+	// through t. The error says that the history could not be asked; begin was not
+	// called.
+	Replay(t *Thread, since event.Position, patterns []channel.Pattern, begin func(events []Replayed, last uint64, recovered bool)) error
 	// Cut calls f with the newest offset while no event is being accepted: what f
 	// does happens between that event and the next. f must be short, and take no
 	// lock through t.
@@ -47,9 +59,19 @@ type Bus interface {
 	Settled(t *Thread, f func()) bool
 	// Stats are the bus's own counters.
 	Stats() Stats
+	// State is what health() tells of a server behind the bus, nil when there is none.
+	State() map[string]any
 	// Close refuses new events. Events already accepted are still dispatched by
-	// whoever holds their turn; done reports whether none is left.
+	// whoever holds their turn; done reports whether none is left, and nothing that
+	// the bus started. Settled tells when.
 	Close() (done bool)
+}
+
+// Replayed is an event of the history, and the position of a client that has
+// received it and all before it.
+type Replayed struct {
+	Event *event.Event
+	At    event.Position
 }
 
 // Wait says how long a publish waits.
@@ -64,9 +86,10 @@ const (
 
 // Receipt is what a publisher gets for an accepted event.
 type Receipt struct {
+	// Position is zero when it is not known yet: Outcome tells, later.
 	Position event.Position
-	// Ticket is for Await: the event is still to be dispatched here, and its
-	// publisher waits for that or has a Finish. Otherwise it is 0.
+	// Ticket is for Await: the event is still to be accepted, or to be dispatched
+	// here, and its publisher waits for that or has a Finish. Otherwise it is 0.
 	Ticket uint64
 }
 

@@ -17,7 +17,8 @@ type GIL interface {
 type Thread struct {
 	// GIL is nil on threads that do not hold the lock.
 	GIL GIL
-	// Loop is true on a thread with a running event loop: it never waits.
+	// Loop is true on a thread with a running event loop: it never waits, but a moment
+	// for a server that a registration has to ask.
 	Loop bool
 	// Engine is true on the engine's own threads.
 	Engine bool
@@ -97,5 +98,18 @@ func (t *Thread) Settle() {
 		for _, task := range tasks {
 			task(t)
 		}
+	}
+}
+
+// HandOver lends what was owed to threads that may run it, for a thread that may not:
+// a reader of a server has no Python.
+func (t *Thread) HandOver(lend func(task func(t *Thread))) {
+	tasks := t.owed
+	t.owed = nil
+	for _, task := range tasks {
+		lend(func(t *Thread) {
+			task(t)
+			t.Settle()
+		})
 	}
 }

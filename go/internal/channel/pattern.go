@@ -56,6 +56,9 @@ func ParsePattern(text string) (Pattern, error) {
 // String is the pattern as it was written.
 func (p Pattern) String() string { return p.text }
 
+// Name is the one channel that the pattern matches; single is false if it has a wildcard.
+func (p Pattern) Name() (name string, single bool) { return p.text, p.kind == exact }
+
 // Match reports whether an event published on name reaches the pattern. name
 // must satisfy Validate. It doesn't allocate.
 func (p Pattern) Match(name string) bool {

@@ -22,9 +22,8 @@ const (
 // Data is copied as it is; the timestamp has no exponent and no fraction when
 // it is whole.
 func (e *Event) AppendJSON(dst []byte) []byte {
-	dst = append(dst, `{"id":`...)
-	dst = document.AppendQuoted(dst, e.ID)
-	dst = append(dst, `,"event_type":`...)
+	dst = e.AppendID(dst)
+	dst = append(dst, `"event_type":`...)
 	dst = document.AppendQuoted(dst, e.Type)
 	dst = append(dst, `,"channel":`...)
 	dst = document.AppendQuoted(dst, e.Channel)
@@ -35,6 +34,12 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `,"correlation_id":`...)
 	dst = document.AppendQuoted(dst, e.CorrelationID)
 	return append(dst, '}')
+}
+
+// AppendID appends how AppendJSON begins: no event of another id begins so.
+func (e *Event) AppendID(dst []byte) []byte {
+	dst = append(dst, `{"id":`...)
+	return append(document.AppendQuoted(dst, e.ID), ',')
 }
 
 // AppendTimestamp appends unix seconds in the form that AppendJSON gives them:

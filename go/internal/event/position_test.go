@@ -48,7 +48,7 @@ func TestAnEventReceivedMovesAPosition(t *testing.T) {
 
 func TestWhatIsNoPositionIsRefused(t *testing.T) {
 	for _, text := range []string{
-		"", ":", "e", "e:", ":1", "e:x", "e:-1", "e:+1", "e:01", "e: 1", "e:1 ", "e:1.0", "e:18446744073709551616", "e:99999999999999999999",
+		"", ":", "e", "e:", ":1", "e:é", "e:-1", "e:+1", "e:01", "e: 1", "e:1 ", "e:1.0", "e:18446744073709551616", "e:99999999999999999999",
 		"e:f:1", "é:1", "a b:1", "e!1:2", "e:5!", "e:5!,", "e:5!1,", "e:5!5", "e:5!6", "e:5!2,2", "e:5!3,2", "e:5!1!2", "e:5!x", "e:5!01", "e\x00:1",
 	} {
 		if p, err := ParsePosition(text); fault.CodeOf(err) != fault.InvalidValue {
@@ -60,8 +60,25 @@ func TestWhatIsNoPositionIsRefused(t *testing.T) {
 	}
 }
 
+func TestAPlaceIsKeptAsItsText(t *testing.T) {
+	for _, text := range []string{"e:p", "e:r1700000000000-3.a!b,c", "e:P" + strings.Repeat("0", maxPlace-1)} {
+		p, err := ParsePosition(text)
+		if err != nil || p.Place == nil || p.String() != text || !p.Equal(p) || p.IsZero() {
+			t.Errorf("%.40s became %.40v, %v", text, p, err)
+		}
+		if p.Equal(Position{Epoch: "e", Offset: p.Offset}) {
+			t.Errorf("%.40s equals an offset", text)
+		}
+	}
+	for _, text := range []string{"e:p\"", "e:p q", "e:p:", "e:P" + strings.Repeat("0", maxPlace)} {
+		if p, err := ParsePosition(text); err == nil {
+			t.Errorf("%.40q became %.40v", text, p)
+		}
+	}
+}
+
 func FuzzParsePosition(f *testing.F) {
-	for _, seed := range []string{"e:0", "e:9!3,5,8", "a-b.c_d:18446744073709551615", "e:01", "e:5!5", ":", "e:5!"} {
+	for _, seed := range []string{"e:0", "e:9!3,5,8", "a-b.c_d:18446744073709551615", "e:01", "e:5!5", ":", "e:5!", "e:r12-3.4"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

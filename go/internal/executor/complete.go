@@ -11,6 +11,8 @@ var (
 	completed        = &ending{reason: EndCompleted}
 	connectionClosed = &ending{reason: EndConnectionClosed}
 	executorClosed   = &ending{reason: EndExecutorClosed}
+	// busUnavailable is of a registration whose resume failed.
+	busUnavailable = &ending{reason: EndBusUnavailable}
 )
 
 // find is the subscription with an id: a live one, or one that the server has
@@ -53,6 +55,17 @@ func (x *Executor) CompleteSubscription(t *bus.Thread, id string) bool {
 	x.mu.Unlock()
 	x.discard(t, []*Subscription{s}, uses, completed)
 	return true
+}
+
+// abort ends a subscription whose registration fails after all. Who registers it
+// takes its resolver back.
+func (x *Executor) abort(t *bus.Thread, s *Subscription, how *ending) {
+	t.Lock(&x.mu)
+	if x.subscriptions[s.number] == s {
+		x.remove(s, nil)
+	}
+	x.mu.Unlock()
+	x.discard(t, []*Subscription{s}, nil, how)
 }
 
 // CloseConnection completes every subscription of a connection, and returns them.
@@ -109,6 +122,7 @@ func (x *Executor) unlist(s *Subscription, uses map[int]int) map[int]int {
 	}
 	delete(x.clients, clientKey{s.connection, s.clientID})
 	x.limits.book.Release(s.account, x.limits.elapsed())
+	x.bus.Unfollow(s.spec().patterns)
 	if s.policy().Overflow == queue.Block {
 		x.waiting.subscriptions.Add(-1)
 	}

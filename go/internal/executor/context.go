@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/document"
@@ -82,9 +83,8 @@ func (x *Executor) replaceContext(t *bus.Thread, s *Subscription, context json.R
 	}
 	registration := from.registration()
 	registration.Options = withContext(from.spec.options, context)
-	parts, err := x.compile(t, registration, from.answer.resolver)
+	parts, err := x.compile(t, registration, from.answer)
 	if err != nil {
-		x.countViolation(s.connection, err)
 		reason := "the subscription's new context may not have it: " + sentence(err)
 		x.endFor(t, s, newEnding(Final{Message: reason, Code: string(fault.Forbidden)}, EndForbidden), r)
 		x.auditForbidden(s, context, reason, fault.Forbidden)
@@ -131,7 +131,7 @@ func (x *Executor) changeContext(t *bus.Thread, s *Subscription, registration Re
 	m := &member{inbox: old.inbox, before: old}
 	m.after.Store(math.MaxUint64)
 	replaying := old.isReplaying() // asked once: it may end at any moment
-	keeps := covers(parts.spec, key, from) && !replaying
+	keeps := covers(&parts, key, from) && !replaying
 	if !keeps && !x.renewInbox(s, m) {
 		x.mu.Unlock()
 		x.empty(t, s, r)
@@ -170,19 +170,33 @@ func (m *member) isReplaying() bool {
 	return m == &m.subscription.first && m.after.Load() == math.MaxUint64 && m.until.Load() == 0
 }
 
-// covers says that whoever saw something as a member of old may see it by a spec and
-// an answer. Other bytes, such as other fields nulled, are not covered, and what a
-// resolver made of the context is nobody's guess.
-func covers(s *spec, now answerKey, old *cohort) bool {
+// covers says that whoever saw something as a member of old may see it by these parts,
+// whose answer's key is now. Fields that are nulled no longer are no reason against it,
+// and what a resolver made of the context is nobody's guess.
+func covers(parts *compiled, now answerKey, old *cohort) bool {
+	s := parts.spec
 	if s.context == nil || old.spec.context == nil || !s.context.Covers(old.spec.context) {
 		return false
 	}
 	before := old.answer.key
 	now.context, before.context = "", ""
-	if now != before {
+	now.nulled, before.nulled = "", ""
+	if now != before || !showsAll(parts, old) {
 		return false
 	}
 	return now.flags&TakesInfo == 0 || sameButExpiry(s.contextJSON, old.spec.contextJSON)
+}
+
+// showsAll says that the parts null nothing that old shows.
+func showsAll(parts *compiled, old *cohort) bool {
+	switch {
+	case parts.plan.Whole() == parts.plan:
+		return true
+	case old.answer.plan.Whole() == old.answer.plan:
+		return false
+	}
+	before := old.clearance.Missing()
+	return !slices.ContainsFunc(parts.clearance.Missing(), func(one string) bool { return !slices.Contains(before, one) })
 }
 
 // sameButExpiry compares two contexts' texts.

@@ -175,6 +175,38 @@ func TestRenewingAContextLosesAndRepeatsNothing(t *testing.T) {
 	}
 }
 
+func TestGainingPermissionsLosesAndRepeatsNothing(t *testing.T) {
+	x := openSecured(t, `{"rbac":"null","permissions":{"*.a":"a","*.b":"b","*.c":"c"}}`)
+	s := register(t, x, executor.Registration{
+		Query:   "subscription { orderUpdated { id a b c } }",
+		Options: `{"context":{"permissions":["order:read"]},"queue":{"max_responses":10000,"max_bytes":1000000000,"overflow":"drop_oldest"}}`,
+	})
+	const events = 2000
+	var publisher sync.WaitGroup
+	publisher.Go(func() {
+		for id := range events {
+			publish(t, x, "orders", fmt.Sprintf(`{"id":%d,"a":1,"b":1,"c":1}`, id))
+		}
+	})
+	held := `"order:read"`
+	for _, one := range []string{`"a"`, `"b"`, `"c"`} {
+		held += "," + one
+		if changed, emptied := update(t, x, `{"permissions":[`+held+`]}`); changed != 1 || len(emptied) > 0 {
+			t.Errorf("%d changed, %d emptied", changed, len(emptied))
+		}
+	}
+	publisher.Wait()
+	got := orderIDs(t, read(x, s))
+	for i, id := range got {
+		if i != id {
+			t.Fatalf("event %d came in place %d", id, i)
+		}
+	}
+	if len(got) != events {
+		t.Errorf("%d of %d events came", len(got), events)
+	}
+}
+
 func TestAnAnswerThatIsComputedDuringTheUpdateIsNotForTheNewContext(t *testing.T) {
 	python := newResolvers()
 	x := open(t, python)

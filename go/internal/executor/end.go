@@ -23,13 +23,14 @@ const (
 	EndInvalidated      EndReason = "invalidated"   // by the application's filter
 	EndViolations       EndReason = "violations"    // its connection had too many
 	EndLimit            EndReason = "limit"         // its new user has no room for it
+	EndBusUnavailable   EndReason = "bus_unavailable"
 )
 
 // reasons are what a new executor's metrics show at zero.
 var reasons = []string{
 	string(EndCompleted), string(EndConnectionClosed), string(EndExecutorClosed), string(EndSlowConsumer),
 	string(EndForbidden), string(EndRevoked), string(EndExpired), string(EndInvalidated),
-	string(EndViolations), string(EndLimit),
+	string(EndViolations), string(EndLimit), string(EndBusUnavailable),
 }
 
 // Final is the last message of a subscription that the server ended: an error

@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
-	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/memory"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/limit"
@@ -37,12 +36,15 @@ type Executor struct {
 	options Options
 	python  Python
 	schema  *query.Schema
-	policy  *security.Policy
+	policy  *security.Policy // the first of policies
 	queue   *queuePolicy
 	bus     bus.Bus
+	remote  bool // the bus is a server's: acceptance takes time, and may fail
 	metrics *metrics.Set
 	log     *slog.Logger
 	workers *workers
+	// policies are written under mu.
+	policies atomic.Pointer[policies]
 	// stopping refuses new work, closed every call.
 	stopping, closed atomic.Bool
 
@@ -117,6 +119,7 @@ func New(number int, options Options, python Python) (*Executor, error) {
 	x.pending.answers = make(map[uint64]*pendingAnswer)
 	x.waiting.bySubscription = make(map[*Subscription][]*waitingResponse)
 	x.waiting.publications = make(map[uint64]*publication)
+	x.waiting.byBus = make(map[uint64]*publication)
 	x.slow.interval = slowLogInterval
 	x.clock = systemClock
 	x.sampleDenials()
@@ -129,9 +132,10 @@ func New(number int, options Options, python Python) (*Executor, error) {
 	if x.policy, err = security.ParsePolicy(options.Security); err != nil {
 		return nil, err
 	}
-	if err = x.checkPermissions(); err != nil {
+	if err = x.checkPermissions(x.policy); err != nil {
 		return nil, err
 	}
+	x.policies.Store(&policies{all: []*security.Policy{x.policy}})
 	if x.queue, err = options.Queue.policy(); err != nil {
 		return nil, err
 	}
@@ -142,11 +146,8 @@ func New(number int, options Options, python Python) (*Executor, error) {
 	x.workers = newWorkers(python, func(cause any) { x.LogPanic("a thread of the engine panicked", cause) })
 	x.log = slog.New(&logHandler{executor: x})
 	x.metrics = metrics.New(x.gauges, append(slices.Sorted(maps.Keys(overflows)), droppedRevoked, droppedRate), reasons, limitNames, violations)
-	switch options.Bus.Kind {
-	case "memory":
-		x.bus = memory.New(x, options.Bus.History)
-	default:
-		return nil, fault.New(fault.InvalidValue, "the event bus %q is not one of memory", options.Bus.Kind)
+	if err = x.openBus(options.Bus); err != nil {
+		return nil, err
 	}
 	return x, nil
 }
@@ -160,10 +161,11 @@ func (x *Executor) Health() map[string]any {
 	if x.closed.Load() {
 		state = "closed"
 	}
-	return map[string]any{
-		"status": state,
-		"bus":    map[string]any{"name": x.bus.Name(), "state": state, "stats": x.bus.Stats()},
+	bus := map[string]any{"name": x.bus.Name(), "state": state, "stats": x.bus.Stats()}
+	if server := x.bus.State(); server != nil {
+		bus["server"] = server
 	}
+	return map[string]any{"status": state, "bus": bus}
 }
 
 // Stop refuses new subscriptions and events, and waits at most timeout until those

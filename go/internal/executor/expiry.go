@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
 
 // clock is the time of day, and a timer; tests have their own.
@@ -28,6 +29,10 @@ type expiries struct {
 	stop func() bool // the timer's; nil: there is none
 	due  int64       // when it fires
 	any  atomic.Int64
+	// first is when the first of them expires, in unix nanoseconds, or did while its
+	// subscriptions are being ended; 0: none. Read without a lock.
+	first  atomic.Int64
+	ending bool
 }
 
 // longestTimer bounds how late the timer can be after the time of day was set.
@@ -52,6 +57,7 @@ func (x *Executor) addExpiry(c *cohort) {
 	}
 	x.expiries.any.Add(1)
 	heap.Push(&x.expiries.heap, c)
+	x.noteFirstExpiry()
 	x.armExpiry()
 }
 
@@ -64,6 +70,7 @@ func (x *Executor) removeExpiry(c *cohort) {
 	if c.expiry > 0 {
 		heap.Remove(&x.expiries.heap, c.expiry-1)
 	}
+	x.noteFirstExpiry()
 	if len(x.expiries.heap) == 0 && x.expiries.stop != nil {
 		x.expiries.stop()
 		x.expiries.stop = nil
@@ -102,25 +109,56 @@ func (x *Executor) stopExpiring(t *bus.Thread) {
 	}
 }
 
-// expireContexts ends the subscriptions whose context has expired: nothing that they
-// have queued can be read any more.
+// noteFirstExpiry keeps first. x.mu is held.
+func (x *Executor) noteFirstExpiry() {
+	e := &x.expiries
+	switch {
+	case e.ending: // who reads waits until that is done
+	case len(e.heap) == 0:
+		e.first.Store(0)
+	default:
+		e.first.Store(e.heap[0].spec.expires)
+	}
+}
+
+// expireContexts is what the timer calls.
 func (x *Executor) expireContexts() {
 	defer func() {
 		if cause := recover(); cause != nil {
 			x.LogPanic("ending expired subscriptions panicked", cause)
 		}
 	}()
-	thread := &bus.Thread{}
-	r := new(replacements)
-	x.replacing.Lock() // a context that is renewed until here is not found, later ones find the end
-	for _, s := range x.takeExpired() {
-		x.endFor(thread, s, expired(), r)
+	x.endExpired(&bus.Thread{})
+}
+
+// expireBeforeReading ends what has expired before somebody reads: the timer may be
+// late. Without contexts that expire it costs one atomic load.
+func (x *Executor) expireBeforeReading(t *bus.Thread) {
+	if first := x.expiries.first.Load(); first != 0 && x.clock.now() >= first {
+		x.endExpired(t)
 	}
+}
+
+// endExpired ends the subscriptions whose context has expired: nothing that they
+// have queued can be read any more.
+func (x *Executor) endExpired(t *bus.Thread) {
+	r := new(replacements)
+	t.Lock(&x.replacing) // a context that is renewed until here is not found, later ones find the end
+	t.Unlocked(func() {
+		outside := &bus.Thread{}
+		for _, s := range x.takeExpired() {
+			x.endFor(outside, s, expired(), r)
+		}
+		x.mu.Lock()
+		x.expiries.ending = false
+		x.noteFirstExpiry()
+		x.mu.Unlock()
+	})
 	x.replacing.Unlock()
 	if r.ended == 0 {
 		return
 	}
-	x.Audit(AuditRecord{Kind: AuditExpired, Reason: "contexts have expired", Code: "EXPIRED", Count: r.ended})
+	x.Audit(AuditRecord{Kind: AuditExpired, Reason: "contexts have expired", Code: string(fault.Expired), Count: r.ended})
 	ids := make([]string, 0, len(r.emptied))
 	for _, s := range r.emptied {
 		ids = append(ids, s.ID())
@@ -137,7 +175,10 @@ func (x *Executor) takeExpired() (all []*Subscription) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e := &x.expiries
-	e.stop, e.due = nil, math.MaxInt64
+	if e.stop != nil {
+		e.stop()
+	}
+	e.stop, e.due, e.ending = nil, math.MaxInt64, true
 	now := x.clock.now()
 	for len(e.heap) > 0 && e.heap[0].spec.isExpired(now) {
 		c := heap.Pop(&e.heap).(*cohort)
@@ -152,7 +193,7 @@ func (x *Executor) takeExpired() (all []*Subscription) {
 }
 
 func expired() *ending {
-	return newEnding(Final{Message: "the subscription's context has expired", Code: "EXPIRED"}, EndExpired)
+	return newEnding(Final{Message: "the subscription's context has expired", Code: string(fault.Expired)}, EndExpired)
 }
 
 // expiryHeap implements heap.Interface.

@@ -24,6 +24,7 @@ func (s *Subscription) notify() {
 // fewer, s is re-armed: the next response makes its consumer readable again. One
 // that the server ended gives its final message last, and is not found after that.
 func (x *Executor) NextResponses(t *bus.Thread, s *Subscription, maximum int) (*Batch, error) {
+	x.expireBeforeReading(t)
 	b := x.newBatch()
 	taken := b.take(s, maximum, false)
 	if taken < maximum {
@@ -51,6 +52,7 @@ func (x *Executor) Drain(t *bus.Thread, number, maximum int) (*Batch, error) {
 	if err != nil {
 		return nil, err
 	}
+	x.expireBeforeReading(t)
 	b := x.newBatch()
 	x.forget(t, x.drain(t, c, b, maximum)...)
 	return b, nil

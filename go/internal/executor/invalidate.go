@@ -19,7 +19,8 @@ var (
 // Invalidate ends every live subscription that passes a filter over itself: its
 // reader gets what is queued and then "complete". It returns how many it ended. A
 // subscription has connection_id, subscription_id, field (its root field),
-// variables.…, user_id, tenant_id and claims.…, those of its context.
+// variables.… (as coerced, and as given where its query does not define them), user_id,
+// tenant_id and claims.…, those of its context.
 func (x *Executor) Invalidate(t *bus.Thread, text []byte) (ended int, err error) {
 	if err := x.checkOpen(); err != nil {
 		return 0, err
@@ -85,9 +86,7 @@ func (s *Subscription) describe(dst []byte, c *cohort) []byte {
 	dst = appendQuoted(append(dst, `{"connection_id":`...), s.connection)
 	dst = appendQuoted(append(dst, `,"subscription_id":`...), s.clientID)
 	dst = appendQuoted(append(dst, `,"field":`...), c.answer.operation.RootField())
-	if variables := c.answer.plan.Variables(); len(variables) > 0 {
-		dst = append(append(dst, `,"variables":`...), variables...)
-	}
+	dst = appendVariables(append(dst, `,"variables":`...), c.answer.plan.Variables(), []byte(c.answer.key.variables))
 	if c.spec.context != nil {
 		var d document.Document
 		if d.Parse(c.spec.contextJSON) == nil {
@@ -97,6 +96,28 @@ func (s *Subscription) describe(dst []byte, c *cohort) []byte {
 				}
 			}
 		}
+	}
+	return append(dst, '}')
+}
+
+// appendVariables appends an object of the coerced variables and of those given besides.
+func appendVariables(dst, coerced, given []byte) []byte {
+	var known, all document.Document
+	if len(coerced) == 0 || known.Parse(coerced) != nil {
+		coerced = []byte("{}")
+	}
+	if len(given) == 0 || all.Parse(given) != nil {
+		return append(dst, coerced...)
+	}
+	dst = append(dst, coerced[:len(coerced)-1]...)
+	for members := all.Root().Members(); members.Next(); {
+		if known.Root().Get(members.Key().Text()).Exists() {
+			continue
+		}
+		if dst[len(dst)-1] != '{' {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(dst, members.Key().Raw()...), ':'), members.Value().Raw()...)
 	}
 	return append(dst, '}')
 }

@@ -111,6 +111,9 @@ func (x *Executor) openAccount(connection string, s *spec) (*limit.Account, erro
 	if x.limits.breaker.IsOpen(connection, now) {
 		return nil, x.tooManyViolations(connection)
 	}
+	if s.part {
+		return x.limits.book.Accompany(s.user), nil
+	}
 	return x.limits.book.Reserve(connection, s.user, now)
 }
 

@@ -407,6 +407,27 @@ func TestATransportCountsWhatItNotices(t *testing.T) {
 	}
 }
 
+func TestWhatTheApplicationTakesAwayIsNoViolation(t *testing.T) {
+	x := openSecured(t, `{"max_violations":0}`)
+	other := mustTry(t, x, "c", "other", `{"context":{"permissions":["order:read"]}}`)
+	for i := range 3 {
+		mustTry(t, x, "c", fmt.Sprint(i), `{"context":{"user_id":1,"permissions":["order:read"]}}`)
+	}
+	if changed := revoke(t, x, `{"permission":"order:read","user_id":1}`); changed != 3 {
+		t.Errorf("%d changed", changed)
+	}
+	m := x.Metrics()
+	if m.Violations["field"] != 0 || m.BreakerTrips != 0 || m.Ended["forbidden"] != 3 || m.Active != 1 {
+		t.Errorf("violations %v, %d trips, ended %v, %d active", m.Violations, m.BreakerTrips, m.Ended, m.Active)
+	}
+	if _, err := try(x, "c", "x", `{"context":{"permissions":[]}}`); fault.CodeOf(err) != fault.Forbidden {
+		t.Error(err)
+	}
+	if got := read(x, other); len(got) != 1 || !strings.Contains(got[0], "TOO_MANY_VIOLATIONS") {
+		t.Errorf("what the client asks for is a violation: %v", got)
+	}
+}
+
 func TestNobodySlipsInWhileAConnectionIsCutOff(t *testing.T) {
 	for range 50 {
 		x, _ := openLimited(t, newResolvers(), `"max_subscriptions":0`)

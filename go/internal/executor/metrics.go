@@ -26,6 +26,10 @@ func (x *Executor) gauges() metrics.Gauges {
 		gauges.Queued += int64(inbox.Len())
 		gauges.QueuedBytes += inbox.Bytes()
 	}
-	gauges.Bus = map[string]metrics.Bus{x.bus.Name(): metrics.Bus(x.bus.Stats())}
+	stats := x.bus.Stats()
+	gauges.Bus = map[string]metrics.Bus{x.bus.Name(): {
+		Published: stats.Published, Dispatched: stats.Dispatched, Pending: stats.Pending,
+		Retained: stats.Retained, Server: x.bus.State(),
+	}}
 	return gauges
 }

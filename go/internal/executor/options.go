@@ -29,12 +29,6 @@ type Options struct {
 	Debug           bool            `json:"debug"`
 }
 
-// BusOptions choose the event bus.
-type BusOptions struct {
-	Kind    string `json:"kind"`
-	History int    `json:"history"` // events a channel
-}
-
 // ParseOptions reads an executor's settings.
 func ParseOptions(text string) (Options, error) {
 	var options Options
@@ -56,6 +50,9 @@ type spec struct {
 	eventTypes []string // nil: all
 	filter     *filter.Filter
 	context    *security.Context // nil: trusted, no checks
+	policy     *security.Policy  // by which the context is checked
+	// policyNumber is its place in Executor.policies.
+	policyNumber int
 	// contextJSON is the context as the application gave it, for resolvers' info.
 	contextJSON []byte
 	user        string // whose limits count, "": nobody's
@@ -63,6 +60,7 @@ type spec struct {
 	queue       *queuePolicy
 	positions   bool
 	shared      bool
+	part        bool // of a client's operation, which the limits count already
 	resolver    int
 	flags       ResolverFlags
 	cohorts     int // under Executor.mu
@@ -76,6 +74,8 @@ type subscriptionOptions struct {
 	Queue      *queueOptions   `json:"queue"`
 	Positions  bool            `json:"positions"`
 	Share      *bool           `json:"share"`
+	Part       bool            `json:"part"`
+	Policy     int             `json:"policy"`
 	Resolver   int             `json:"resolver"`
 	Flags      ResolverFlags   `json:"resolver_flags"`
 }
@@ -90,7 +90,7 @@ func (x *Executor) parseSpec(text string) (*spec, error) {
 	}
 	s := &spec{
 		options: text, eventTypes: options.EventTypes, queue: x.queue, positions: options.Positions,
-		shared: options.Share == nil || *options.Share, resolver: options.Resolver, flags: options.Flags,
+		shared: options.Share == nil || *options.Share, part: options.Part, policyNumber: options.Policy, resolver: options.Resolver, flags: options.Flags,
 	}
 	if options.Channels == nil {
 		options.Channels = []string{"*"}
@@ -103,6 +103,9 @@ func (x *Executor) parseSpec(text string) (*spec, error) {
 		s.patterns = append(s.patterns, pattern)
 	}
 	var err error
+	if s.policy, err = x.policyOf(options.Policy); err != nil {
+		return nil, err
+	}
 	if present(options.Filter) {
 		if s.filter, err = filter.Compile(options.Filter, x.options.Limits.FilterDepth); err != nil {
 			return nil, err
@@ -112,11 +115,8 @@ func (x *Executor) parseSpec(text string) (*spec, error) {
 		if s.context, err = security.ParseContext(options.Context); err != nil {
 			return nil, err
 		}
-		s.contextJSON, s.user = options.Context, s.context.User.Name()
-		if !s.context.ExpiresAt.IsZero() {
-			s.expires = max(s.context.ExpiresAt.UnixNano(), 1)
-		}
-	} else if x.policy.RequireContext {
+		s.contextJSON, s.user, s.expires = options.Context, s.context.User.Name(), s.context.Expires()
+	} else if s.policy.RequireContext {
 		return nil, fault.New(fault.Forbidden, "the security policy requires a context: pass context=SecurityContext(…), user_id= or tenant_id=")
 	}
 	if options.Queue != nil {

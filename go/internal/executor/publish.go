@@ -30,7 +30,9 @@ func (x *Executor) PublishWithExecutor(t *bus.Thread, events []*event.Event, wai
 		x.refused(err)
 		return nil, err
 	}
-	x.metrics.Published(len(events))
+	if !x.remote { // a server's acceptance is counted when it is known
+		x.metrics.Published(len(events))
+	}
 	return receipts, nil
 }
 
@@ -44,7 +46,12 @@ func (x *Executor) publishAndWait(t *bus.Thread, events []*event.Event, wait bus
 	}
 	finish := t.Finish
 	if finish != nil {
-		t.Finish = func(uint64) {} // the publication tells; the bus gives tickets only with one
+		// The publication tells; the bus gives tickets only with one.
+		t.Finish = func(ticket uint64) {
+			if x.remote {
+				x.busFinished(&bus.Thread{}, ticket)
+			}
+		}
 		defer func() { t.Finish = finish }()
 	}
 	receipts, err := x.bus.PublishWithExecutor(t, events, wait)
@@ -81,7 +88,32 @@ func (x *Executor) Await(t *bus.Thread, ticket uint64, timeout time.Duration) bo
 		return x.bus.Await(t, ticket, timeout)
 	}
 	p := x.publication(t, ticket)
-	return p == nil || p.busTicket == 0 || x.bus.Await(t, p.busTicket, timeout)
+	if p == nil || p.busTicket == 0 {
+		return true
+	}
+	done := x.bus.Await(t, p.busTicket, timeout)
+	if done && p.remote {
+		x.busFinished(t, p.busTicket)
+	}
+	return done
+}
+
+// Outcome tells what became of an event whose receipt had no position: see bus.Bus.
+func (x *Executor) Outcome(t *bus.Thread, ticket uint64) (event.Position, error) {
+	if ticket < roomTickets {
+		return x.bus.Outcome(t, ticket)
+	}
+	p := x.publication(t, ticket)
+	if p == nil {
+		return event.Position{}, fault.New(fault.InvalidValue, "there is no ticket %d", ticket)
+	}
+	at, err := x.bus.Outcome(t, p.busTicket)
+	t.Lock(&x.waiting.mu)
+	defer x.waiting.mu.Unlock()
+	if err != nil || p.isSettled() {
+		x.waiting.forget(p)
+	}
+	return at, err
 }
 
 // Forsake gives up waiting for a ticket.

@@ -69,4 +69,7 @@ const (
 	// Projects says that the value is the root field's, to be projected through the
 	// selection set.
 	Projects
+	// Events is for subscriptions without a resolver: what they get is the event
+	// itself, from which the application makes the answer.
+	Events
 )

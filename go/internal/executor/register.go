@@ -26,7 +26,8 @@ const longText = 4096
 
 // RegisterSubscription makes a subscription live. Nothing remains of one that is
 // refused. Its errors are InvalidQuery, DuplicateSubscription, LimitExceeded,
-// TooManyViolations, Forbidden, InvalidValue and EngineClosed.
+// TooManyViolations, ScopeViolation, Forbidden, Expired, InvalidValue, EngineClosed, and
+// those of the bus.
 func (x *Executor) RegisterSubscription(t *bus.Thread, r Registration) (*Subscription, error) {
 	s, err := x.register(t, r)
 	if err != nil {
@@ -43,25 +44,45 @@ func (x *Executor) register(t *bus.Thread, r Registration) (*Subscription, error
 	if err != nil {
 		return nil, err
 	}
-	compiled, err := x.compile(t, r, ownResolver)
+	compiled, err := x.compile(t, r, nil)
 	if err != nil {
 		return nil, err
 	}
+	if err := x.bus.Follow(t, compiled.spec.patterns); err != nil {
+		return nil, err
+	}
+	s, err := x.enroll(t, r, compiled, since != nil)
+	if err != nil {
+		x.bus.Unfollow(compiled.spec.patterns)
+		return nil, err
+	}
+	x.metrics.Registered()
+	if since != nil {
+		if err := x.replay(t, s, *since); err != nil {
+			x.abort(t, s, busUnavailable)
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// enroll makes a subscription live; with resumes, for events only that come after
+// what a replay brings. The bus follows its channels.
+func (x *Executor) enroll(t *bus.Thread, r Registration, compiled compiled, resumes bool) (*Subscription, error) {
 	s := &Subscription{executor: x, connection: r.Connection, clientID: r.Subscription}
 	s.inbox.Store(&s.own)
 	x.freeEnded(t)
 	t.Lock(&x.mu)
+	defer x.mu.Unlock()
 	if compiled.spec.isExpired(x.clock.now()) {
-		x.mu.Unlock()
-		return nil, fault.New(fault.Forbidden, "the context expired at %s; register with one that is still good", compiled.spec.context.ExpiresAt.UTC().Format(time.RFC3339))
+		return nil, fault.New(fault.Expired, "the context expired at %s; register with one that is still good", compiled.spec.context.ExpiresAt.UTC().Format(time.RFC3339))
 	}
 	if err := x.admit(s, compiled.spec); err != nil {
-		x.mu.Unlock()
 		return nil, err
 	}
 	c := x.join(s, r, compiled)
 	s.current = &s.first
-	if since != nil {
+	if resumes {
 		s.first.after.Store(math.MaxUint64) // nothing live before the replay has its places
 	}
 	s.first.inbox = &s.own
@@ -69,11 +90,6 @@ func (x *Executor) register(t *bus.Thread, r Registration) (*Subscription, error
 	s.attach(x.plain)
 	if s.policy().Overflow == queue.Block {
 		x.waiting.subscriptions.Add(1)
-	}
-	x.mu.Unlock()
-	x.metrics.Registered()
-	if since != nil {
-		x.replay(t, s, *since)
 	}
 	return s, nil
 }
@@ -98,15 +114,12 @@ type compiled struct {
 	clearance security.Clearance
 }
 
-// ownResolver stands for the resolver that a registration names.
-const ownResolver = -1
-
 // compile parses what the executor has not seen before, without holding its lock.
 // Whatever refuses a subscription for its context belongs here, and what a context
 // changes in the answer into its key: replacing a context asks again, and keeps what
 // is queued only for an equal key.
-// resolver is who answers, or ownResolver.
-func (x *Executor) compile(t *bus.Thread, r Registration, resolver int) (compiled, error) {
+// by is whose resolver answers; nil: the registration's own does.
+func (x *Executor) compile(t *bus.Thread, r Registration, by *answer) (compiled, error) {
 	t.Lock(&x.mu)
 	found := compiled{spec: x.specs[r.Options], operation: x.operations[operationKey{r.Query, r.Operation}]}
 	if found.spec != nil {
@@ -116,31 +129,39 @@ func (x *Executor) compile(t *bus.Thread, r Registration, resolver int) (compile
 	}
 	x.mu.Unlock()
 	var err error
-	work := func() {
+	r.read(t, func() {
 		if err = x.compileMissing(&found, r); err != nil {
 			return
 		}
-		if resolver == ownResolver {
-			resolver = found.spec.resolver
+		resolver, flags := found.spec.resolver, found.spec.flags
+		if by != nil {
+			resolver, flags = by.resolver, by.flags
 		}
-		err = x.clear(&found, r, resolver)
-	}
+		err = x.clear(&found, r, isProjected(resolver, flags))
+	})
+	return found, err
+}
+
+// read runs the work of reading a registration's texts, without the GIL if they are long.
+func (r *Registration) read(t *bus.Thread, work func()) {
 	if len(r.Query)+len(r.Variables)+len(r.Options) > longText {
 		t.Unlocked(work)
 	} else {
 		work()
 	}
-	return found, err
 }
 
 func (x *Executor) compileMissing(found *compiled, r Registration) (err error) {
-	if found.operation == nil {
-		if found.operation, err = query.Parse(x.schema, r.Query, r.Operation, x.options.Limits.query()); err != nil {
+	if found.spec == nil {
+		if found.spec, err = x.parseSpec(r.Options); err != nil {
 			return err
 		}
 	}
-	if found.spec == nil {
-		if found.spec, err = x.parseSpec(r.Options); err != nil {
+	if r.Query == "" && found.spec.takesEvents() {
+		found.operation = events
+	}
+	if found.operation == nil {
+		if found.operation, err = query.Parse(x.schema, r.Query, r.Operation, x.options.Limits.query()); err != nil {
 			return err
 		}
 	}
@@ -200,7 +221,7 @@ func (s *spec) answerKey(r Registration, number uint64, resolver int, flags Reso
 
 // answerKey is the spec's, with what the plan nulls.
 func (c *compiled) answerKey(r Registration, number uint64, resolver int, flags ResolverFlags) answerKey {
-	return c.spec.answerKey(r, number, resolver, flags, nulledBy(c.plan, c.clearance.Missing()))
+	return c.spec.answerKey(r, number, resolver, flags, nulledBy(c.plan, c.spec.policyNumber, c.clearance.Missing()))
 }
 
 // join finds or makes the cohort of a registration. x.mu is held.
@@ -220,7 +241,7 @@ func (x *Executor) intern(r Registration, parts *compiled) {
 	operation := operationKey{r.Query, r.Operation}
 	if known := x.operations[operation]; known != nil {
 		parts.operation = known
-	} else {
+	} else if parts.operation != events {
 		x.operations[operation] = parts.operation
 	}
 }
@@ -316,11 +337,19 @@ func (x *Executor) replaceMembership(t *bus.Thread, id string, resolver int, fla
 		return nil, nil, err
 	}
 	old := s.current
+	x.mu.Unlock()
 	from := old.cohort
+	if from.spec.takesEvents() {
+		return nil, nil, fault.New(fault.InvalidValue, "subscription %q takes whole events, which no resolver answers", id)
+	}
 	parts := compiled{spec: from.spec, operation: from.answer.operation, plan: from.answer.plan}
-	if err := x.clear(&parts, from.registration(), resolver); err != nil {
-		x.mu.Unlock()
+	if err := x.clear(&parts, from.registration(), isProjected(resolver, flags)); err != nil {
 		return nil, nil, err
+	}
+	t.Lock(&x.mu)
+	if s.current == nil { // ended meanwhile; nothing else replaces it
+		x.mu.Unlock()
+		return nil, nil, notFound(id)
 	}
 	key := parts.answerKey(from.registration(), s.number, resolver, flags)
 	m := &member{inbox: old.inbox, before: old}

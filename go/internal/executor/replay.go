@@ -5,7 +5,6 @@ import (
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
-	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
 )
 
@@ -28,28 +27,33 @@ type missed struct {
 // queued in an instant in which the bus accepts nothing, so before any live event
 // can be; the answers are made afterwards and settle into their places. Whatever
 // does not fit into the queue makes the resume inexact.
-func (x *Executor) replay(t *bus.Thread, s *Subscription, since event.Position) {
+func (x *Executor) replay(t *bus.Thread, s *Subscription, since event.Position) error {
 	var events []missed
-	t.Unlocked(func() { events = x.reserve(s, since) })
+	var err error
+	t.Unlocked(func() { events, err = x.reserve(&bus.Thread{Loop: t.Loop}, s, since) })
+	if err != nil {
+		return err
+	}
 	s.first.cohort.answer.replay(t, x, s, events)
 	for _, one := range events {
 		one.event.ReleaseDocument()
 	}
 	x.unlistEnded(t)
 	t.Settle()
+	return nil
 }
 
 // reserve finds what s missed and queues its places. Most is matched while events
 // go on being accepted; what came meanwhile follows, until it is little enough to
 // be matched in the instant in which s turns live.
-func (x *Executor) reserve(s *Subscription, since event.Position) (events []missed) {
-	outside := &bus.Thread{} // the GIL has been given up already
+// outside has given up the GIL already.
+func (x *Executor) reserve(outside *bus.Thread, s *Subscription, since event.Position) (events []missed, err error) {
 	patterns := s.spec().patterns
 	reached := since
 	for round := 1; ; round++ {
-		var found []*event.Event
+		var found []bus.Replayed
 		live := false
-		x.bus.Replay(outside, reached, patterns, func(replayed []*event.Event, last uint64, recovered bool) {
+		err := x.bus.Replay(outside, reached, patterns, func(replayed []bus.Replayed, last uint64, recovered bool) {
 			if !recovered {
 				events = nil
 				s.lose()
@@ -63,20 +67,22 @@ func (x *Executor) reserve(s *Subscription, since event.Position) (events []miss
 			events = x.place(s, events)
 			s.first.after.Store(last)
 		})
-		if live {
-			return events
+		if live || err != nil {
+			return events, err
 		}
 		events = x.match(s, events, found, &reached)
 	}
 }
 
 // match appends those of found that s may see.
-func (x *Executor) match(s *Subscription, events []missed, found []*event.Event, reached *event.Position) []missed {
-	for _, ev := range found {
-		*reached = reached.After(ev.Offset)
-		facts := x.policy.Read(ev.Channel, ev.Document().Root())
+func (x *Executor) match(s *Subscription, events []missed, found []bus.Replayed, reached *event.Position) []missed {
+	for _, one := range found {
+		ev := one.Event
+		*reached = one.At
+		var facts facts
+		facts.read(x.policy, ev)
 		if verdict, _ := x.DispatchEventToSingle(ev, &facts, x.expiryClock(), s.first.cohort); verdict == Deliver {
-			events = append(events, missed{event: ev, at: *reached})
+			events = append(events, missed{event: ev, at: one.At})
 		}
 	}
 	return events
@@ -139,11 +145,9 @@ func (s *Subscription) lose() {
 func (a *answer) replay(t *bus.Thread, x *Executor, s *Subscription, events []missed) {
 	if a.resolver == 0 {
 		t.Unlocked(func() {
-			var problems []query.Problem
-			var data []byte
 			for _, one := range events {
-				data, problems = a.plan.AppendData(data[:0], one.event.Document().Root(), problems[:0])
-				x.settleOne(s, one.place, EncodeResponseBytes(data, problems, a.position(&one.at)))
+				payload, _ := a.appendPayload(nil, one.event, &one.at, nil)
+				x.settleOne(s, one.place, payload)
 			}
 		})
 		return

@@ -47,7 +47,7 @@ func (x *Executor) Revoke(t *bus.Thread, who []byte) (changed int, emptied []*Su
 func revoked(asked *security.Context) func() *ending {
 	final := Final{Message: "access to this subscription was revoked", Code: string(fault.Forbidden)}
 	if asked.Tenant.Absent() {
-		final = Final{Message: "the user's access was revoked; sign in again", Code: "UNAUTHENTICATED"}
+		final = Final{Message: "the user's access was revoked; sign in again", Code: string(fault.Unauthenticated)}
 	}
 	return func() *ending { return newEnding(final, EndRevoked) }
 }
@@ -96,8 +96,8 @@ func (x *Executor) whoever(asked *security.Context, permission string) (all []*S
 		fit, known := fits[spec.context]
 		if !known {
 			context := spec.context
-			fit = (asked.User.Absent() || x.policy.Is(&context.User, &asked.User)) &&
-				(asked.Tenant.Absent() || x.policy.Is(&context.Tenant, &asked.Tenant)) &&
+			fit = (asked.User.Absent() || spec.policy.Is(&context.User, &asked.User)) &&
+				(asked.Tenant.Absent() || spec.policy.Is(&context.Tenant, &asked.Tenant)) &&
 				(permission == "" || context.Grants(permission))
 			fits[spec.context] = fit
 		}

@@ -194,16 +194,92 @@ func TestAnExpiredContextSeesNoEventEvenBeforeTheTimerFires(t *testing.T) {
 	other := register(t, x, executor.Registration{Connection: "other", Options: `{"context":{}}`})
 	clock.set(5.499, false)
 	publish(t, x, "orders", `{"id":1}`)
-	clock.set(5.5, false)
-	publish(t, x, "orders", `{"id":2}`)
 	if got := orderIDs(t, read(x, s)); !slices.Equal(got, []int{1}) {
 		t.Errorf("read %v", got)
 	}
+	clock.set(5.5, false)
+	publish(t, x, "orders", `{"id":2}`)
 	if got := orderIDs(t, read(x, other)); !slices.Equal(got, []int{1, 2}) {
 		t.Errorf("the other read %v", got)
 	}
 	if m := x.Metrics(); m.Denied["expired"] != 1 {
 		t.Errorf("denied %v", m.Denied)
+	}
+}
+
+func TestWhatIsQueuedCannotBeReadOnceItsContextHasExpiredEvenBeforeTheTimerFires(t *testing.T) {
+	thread := &bus.Thread{}
+	for name, read := range map[string]func(*executor.Executor, *executor.Subscription) []string{
+		"by its id": read,
+		"by drain": func(x *executor.Executor, _ *executor.Subscription) (texts []string) {
+			batch := taken(x.Drain(thread, 0, 100))
+			defer batch.Recycle()
+			for i := range batch.Entries {
+				texts = append(texts, string(batch.Message(nil, i)))
+			}
+			return texts
+		},
+	} {
+		x, clock := openWithHands(t)
+		taken(x.Drain(thread, 0, 100)).Recycle() // the plain side exists
+		s := register(t, x, executor.Registration{Options: `{"context":{"expires_at":5.5}}`})
+		publish(t, x, "orders", `{"id":1}`)
+		clock.set(5.499, false)
+		if got := orderIDs(t, read(x, s)); !slices.Equal(got, []int{1}) {
+			t.Errorf("%s: %v", name, got)
+		}
+		publish(t, x, "orders", `{"id":2}`)
+		clock.set(5.5, false)
+		if got := read(x, s); len(got) != 1 || !strings.Contains(got[0], `"code":"EXPIRED"`) {
+			t.Errorf("%s: %v", name, got)
+		}
+		if m := x.Metrics(); m.Ended["expired"] != 1 || m.Dropped["revoked"] != 1 {
+			t.Errorf("%s: ended %v, dropped %v", name, m.Ended, m.Dropped)
+		}
+		clock.set(6, true)
+		if left := x.Remains(); left != "" || len(clock.timers) > 0 {
+			t.Errorf("%s: tables of sizes %s and %d timers are left", name, left, len(clock.timers))
+		}
+	}
+}
+
+func TestNoReaderGetsWhatHasExpiredWhileTheTimerIsAtIt(t *testing.T) {
+	const all = 200
+	for range 50 {
+		x, clock := openWithHands(t)
+		forwards := make([]*executor.Subscription, all)
+		for i := range forwards {
+			forwards[i] = register(t, x, executor.Registration{
+				Connection: fmt.Sprint(i), Options: fmt.Sprintf(`{"context":{"expires_at":%g}}`, 2+float64(i)/100),
+			})
+		}
+		backwards := slices.Clone(forwards) // first those that the timer comes to last
+		slices.Reverse(backwards)
+		publish(t, x, "orders", `{"id":1}`)
+		clock.set(10, false)
+		var others sync.WaitGroup
+		others.Go(func() { clock.set(10, true) })
+		others.Go(func() { // whose contexts are good do not hide those that are not
+			for range 20 {
+				other := register(t, x, executor.Registration{Connection: "other", Options: `{"context":{"expires_at":100}}`})
+				x.CompleteSubscription(&bus.Thread{}, other.ID())
+			}
+		})
+		for _, subscriptions := range [][]*executor.Subscription{forwards, backwards} {
+			others.Go(func() {
+				for _, s := range subscriptions {
+					for _, message := range read(x, s) {
+						if !strings.Contains(message, "EXPIRED") {
+							t.Errorf("read %s", message)
+						}
+					}
+				}
+			})
+		}
+		others.Wait()
+		if m := x.Metrics(); m.Ended["expired"] != all || m.Dropped["revoked"] != all {
+			t.Fatalf("ended %v, dropped %v", m.Ended, m.Dropped)
+		}
 	}
 }
 
@@ -297,7 +373,7 @@ func TestAContextThatHasExpiredIsRefused(t *testing.T) {
 	s := register(t, x, executor.Registration{Options: `{"context":{"expires_at":100}}`})
 	clock.set(50, true)
 	_, err := x.RegisterSubscription(&bus.Thread{}, executor.Registration{Connection: "c", Subscription: "2", Query: "subscription { a { id } }", Options: `{"context":{"expires_at":50}}`})
-	if fault.CodeOf(err) != fault.Forbidden || !strings.Contains(err.Error(), "expired at 1970-01-01T00:00:50Z") {
+	if fault.CodeOf(err) != fault.Expired || !strings.Contains(err.Error(), "expired at 1970-01-01T00:00:50Z") {
 		t.Errorf("%v", err)
 	}
 	if changed, _ := update(t, x, `{"expires_at":49}`); changed != 0 {
@@ -332,13 +408,13 @@ func TestInvalidateCompletesThoseThatPass(t *testing.T) {
 				Variables: `{"n":5}`, Options: `{"context":{"tenant_id":1,"claims":{"level":{"n":3}}}}`,
 			}),
 			register(t, x, executor.Registration{Connection: "d", Subscription: "b\"", Query: "subscription { alias: other { id } }", Options: `{"context":{"user_id":"u"}}`}),
-			register(t, x, executor.Registration{Connection: "d", Subscription: "c"}),
+			register(t, x, executor.Registration{Connection: "d", Subscription: "c", Variables: `{"region":"eu"}`}), // its query does not define it
 		}
 	}
 	for text, want := range map[string][]int{
 		`{}`: {0, 1, 2}, `{"connection_id":"d"}`: {1, 2}, `{"subscription_id":"b\""}`: {1},
 		`{"field":"other"}`: {1}, `{"field":"alias"}`: nil, `{"field":{"starts_with":"order"}}`: {0, 2},
-		`{"variables.n":{"gt":4}}`: {0}, `{"tenant_id":1}`: {0}, `{"tenant_id":"1"}`: nil, `{"user_id":"u"}`: {1},
+		`{"variables.n":{"gt":4}}`: {0}, `{"variables.region":"eu"}`: {2}, `{"variables.n":6}`: nil, `{"tenant_id":1}`: {0}, `{"tenant_id":"1"}`: nil, `{"user_id":"u"}`: {1},
 		`{"user_id":{"not_exists":true}}`: {0, 2}, `{"claims.level.n":3}`: {0}, `{"not":{"claims.level":{"exists":true}}}`: {1, 2},
 	} {
 		all := subscribe()

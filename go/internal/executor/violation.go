@@ -48,9 +48,9 @@ func (x *Executor) Violation(t *bus.Thread, connection string, kind Violation) (
 	return x.limits.breaker.IsOpen(connection, x.limits.elapsed())
 }
 
-// countViolation counts a registration or a new context that was refused for what the
-// subscription asks, whether the connection has a live subscription or not. unlistEnded
-// is to be called soon.
+// countViolation counts a registration that was refused for what it asks, whether the
+// connection has a live subscription or not. unlistEnded is to be called soon. A context
+// that the application replaces, or takes a permission from, is no doing of the subscriber's.
 func (x *Executor) countViolation(connection string, err error) {
 	var refusal *security.Refusal
 	if !errors.As(err, &refusal) {

@@ -22,6 +22,7 @@ type waiting struct {
 	mu             sync.Mutex
 	bySubscription map[*Subscription][]*waitingResponse // oldest first
 	publications   map[uint64]*publication              // by ticket, of those awaited
+	byBus          map[uint64]*publication              // the same by busTicket, where the bus tells the outcome
 	lastTicket     uint64
 }
 
@@ -46,11 +47,13 @@ type publication struct {
 	busTicket uint64 // 0: the bus has none
 	delivered bool
 	abandoned bool // nobody waits any more
-	responses []*waitingResponse
-	timer     *time.Timer // for the earliest deadline
-	due       time.Time
-	settled   chan struct{}       // closed when it is delivered and all of it fits
-	finish    func(ticket uint64) // told of the same
+	// remote: a server decides about the event, and busDone says that it is known how.
+	remote, busDone bool
+	responses       []*waitingResponse
+	timer           *time.Timer // for the earliest deadline
+	due             time.Time
+	settled         chan struct{}       // closed when it is delivered and all of it fits
+	finish          func(ticket uint64) // told of the same
 }
 
 // waitsForRoom says whether a publisher may wait: not inside a resolver, on a
@@ -67,25 +70,50 @@ func (x *Executor) newPublication(t *bus.Thread) *publication {
 	t.Lock(&w.mu)
 	defer w.mu.Unlock()
 	w.lastTicket++
-	return &publication{executor: x, ticket: roomTickets + w.lastTicket, settled: make(chan struct{})}
+	return &publication{executor: x, ticket: roomTickets + w.lastTicket, remote: x.remote, settled: make(chan struct{})}
 }
 
 // issue gives the publisher a ticket once the bus has its event: 0 when there is
 // nothing to wait for.
 func (p *publication) issue(t *bus.Thread, busTicket uint64, finish func(ticket uint64)) uint64 {
-	w := &p.executor.waiting
+	x := p.executor
+	w := &x.waiting
 	t.Lock(&w.mu)
-	defer w.mu.Unlock()
 	if p.isSettled() || busTicket == 0 && len(p.responses) == 0 {
+		w.mu.Unlock()
 		return 0
 	}
 	p.busTicket, p.finish = busTicket, finish
 	w.publications[p.ticket] = p
+	if p.remote {
+		w.byBus[busTicket] = p
+	}
+	w.mu.Unlock()
+	if p.remote && x.bus.Await(t, busTicket, 0) {
+		x.busFinished(t, busTicket) // it was told before the ticket was known
+	}
 	return p.ticket
 }
 
+// busFinished is told when the bus has nothing more to say of an event: it was
+// dispatched, has no subscribers here, or was not accepted.
+func (x *Executor) busFinished(t *bus.Thread, busTicket uint64) {
+	w := &x.waiting
+	t.Lock(&w.mu)
+	p := w.byBus[busTicket]
+	var settled []settlement
+	if p != nil && !p.busDone {
+		p.delivered, p.busDone = true, true
+		settled = w.settle(nil, p)
+	}
+	w.mu.Unlock()
+	tell(settled)
+}
+
 // isSettled is asked with waiting.mu held.
-func (p *publication) isSettled() bool { return p.delivered && len(p.responses) == 0 }
+func (p *publication) isSettled() bool {
+	return p.delivered && len(p.responses) == 0 && (p.busDone || !p.remote)
+}
 
 // hold lets the publisher wait for a response beyond the bound. False: nobody
 // waits.
@@ -147,8 +175,16 @@ func (w *waiting) settle(settled []settlement, p *publication) []settlement {
 	if p.timer != nil {
 		p.timer.Stop()
 	}
-	delete(w.publications, p.ticket)
+	if !p.remote { // its publisher asks for the outcome
+		delete(w.publications, p.ticket)
+	}
 	return append(settled, settlement{p, p.finish})
+}
+
+// forget takes p out of the tables: nobody asks for it any more. w.mu is held.
+func (w *waiting) forget(p *publication) {
+	delete(w.publications, p.ticket)
+	delete(w.byBus, p.busTicket)
 }
 
 // tell lets the publishers go on.
@@ -251,7 +287,7 @@ func (p *publication) abandon() {
 	w := &p.executor.waiting
 	w.mu.Lock()
 	p.abandoned, p.finish = true, nil
-	delete(w.publications, p.ticket)
+	w.forget(p)
 	responses := slices.Clone(p.responses)
 	w.mu.Unlock()
 	p.executor.withdraw(responses)
@@ -268,7 +304,15 @@ func (x *Executor) publication(t *bus.Thread, ticket uint64) *publication {
 }
 
 // HasRoom reports that the event behind a ticket waits for no room.
-func (x *Executor) HasRoom(t *bus.Thread, ticket uint64) bool { return x.publication(t, ticket) == nil }
+func (x *Executor) HasRoom(t *bus.Thread, ticket uint64) bool {
+	p := x.publication(t, ticket)
+	if p == nil {
+		return true
+	}
+	t.Lock(&x.waiting.mu)
+	defer x.waiting.mu.Unlock()
+	return p.isSettled()
+}
 
 // AwaitRoom waits at most timeout until all that the event behind a ticket caused
 // fits into its queues, or was dropped after the time that their policies give it.

@@ -40,8 +40,8 @@ type connection struct {
 
 // Account is what a user, or nobody, has on one connection.
 type Account struct {
-	connection    *connection
-	User          *User // nil: nobody
+	connection    *connection // nil: it accompanies another
+	User          *User       // nil: nobody
 	next          *Account
 	subscriptions int
 }
@@ -111,9 +111,16 @@ func (b *Book) Reserve(on, user string, now int64) (*Account, error) {
 	return b.enter(c, user, a), nil
 }
 
+// Accompany is an account for a part of what Reserve has counted: it is not counted again,
+// and its deliveries are its user's.
+func (b *Book) Accompany(user string) *Account { return &Account{User: b.byUser[user]} }
+
 // Move counts a subscription for another user of its connection, if that user's
 // limits have room for it. Otherwise nothing has changed.
 func (b *Book) Move(from *Account, user string, now int64) (*Account, error) {
+	if from.connection == nil {
+		return b.Accompany(user), nil
+	}
 	if from.isOf(user) {
 		return from, nil
 	}
@@ -203,8 +210,11 @@ func (b *Book) user(name string) *User {
 // it is full, so that coming back gains nothing.
 func (b *Book) Release(a *Account, now int64) {
 	b.sweep(now)
-	b.subscriptions--
 	c := a.connection
+	if c == nil {
+		return // it accompanied another
+	}
+	b.subscriptions--
 	if c.subscriptions--; c.subscriptions == 0 {
 		delete(b.connections, c.name)
 	}

@@ -48,6 +48,8 @@ type Bus struct {
 	Dispatched uint64 `json:"dispatched"`
 	Pending    int    `json:"pending"`
 	Retained   int    `json:"retained"`
+	// Server is what the bus tells of the server behind it, where there is one.
+	Server map[string]any `json:"server,omitempty"`
 }
 
 // Set is one executor's metrics. Its methods may be called from any goroutine;

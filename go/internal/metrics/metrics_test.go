@@ -140,6 +140,22 @@ func TestTextHoldsEverySeriesWithItsValueTypeAndHelp(t *testing.T) {
 	}
 }
 
+func TestNumbersThatABusTellsOfItsServerAreMetrics(t *testing.T) {
+	s := newSet(func() Gauges {
+		return Gauges{Bus: map[string]Bus{"redis": {Server: map[string]any{
+			"connected": true, "cluster": false, "reconnects": uint64(2), "lag": 0.5, "streams": 3, "behind": int64(4), "version": "7.0",
+		}}}}
+	})
+	got := map[string]float64{}
+	for _, m := range parse(t, s)["fraiseql_subscriptions_bus_server"].GetMetric() {
+		got[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+	}
+	want := map[string]float64{"connected": 1, "cluster": 0, "reconnects": 2, "lag": 0.5, "streams": 3, "behind": 4}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestTextFollowsPrometheusNamingRules(t *testing.T) {
 	text, err := used().Text()
 	if err != nil {

@@ -91,6 +91,7 @@ func newExposition(set *Set) *exposition {
 				func(b Bus) float64 { return float64(b.Pending) }),
 			byBus(gauge, "bus_retained_events", "Events the bus keeps for subscriptions that resume.",
 				func(b Bus) float64 { return float64(b.Retained) }),
+			{describe("bus_server", "What the bus tells of its server: the numbers of health(), yes and no as 1 and 0.", "name"), gauge, serverNumbers},
 		},
 		latency: describe("dispatch_duration_seconds", "How long the dispatch of an event took."),
 	}
@@ -120,6 +121,31 @@ func byBus(kind prometheus.ValueType, name, help string, value func(Bus) float64
 		}
 		return found
 	}}
+}
+
+// serverNumbers are the numbers that buses tell of their servers.
+func serverNumbers(s *Snapshot) map[string]float64 {
+	found := map[string]float64{}
+	for _, bus := range s.Bus {
+		for name, value := range bus.Server {
+			switch value := value.(type) {
+			case int:
+				found[name] = float64(value)
+			case int64:
+				found[name] = float64(value)
+			case uint64:
+				found[name] = float64(value)
+			case float64:
+				found[name] = value
+			case bool:
+				found[name] = 0
+				if value {
+					found[name] = 1
+				}
+			}
+		}
+	}
+	return found
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {

@@ -25,6 +25,14 @@ const (
 	Subscribe Kind = "subscribe"
 	// Complete ends operation Number: its client does not want it any more.
 	Complete Kind = "complete"
+	// Respond answers HTTP request Number with the status Code, Headers and the whole
+	// body Text.
+	Respond Kind = "respond"
+	// Begin answers HTTP request Number with the status Code and Headers; the body is
+	// what Send and results give, until End.
+	Begin Kind = "begin"
+	// End ends a client over HTTP, and the body that was begun. Nothing follows it.
+	End Kind = "end"
 )
 
 // The timers.
@@ -35,7 +43,7 @@ const (
 )
 
 // Action is one thing to be done. Number names an operation and is never used again in
-// its connection, unlike the id that the client gave it.
+// its connection, unlike the id that the client gave it; or it is an HTTP request's.
 type Action struct {
 	Kind      Kind
 	Text      string
@@ -43,13 +51,33 @@ type Action struct {
 	Seconds   float64
 	Number    uint64
 	Operation Operation
+	Headers   []Header
 }
 
+// Header is a field of an HTTP response.
+type Header struct{ Name, Value string }
+
 // Operation is what a client wants run. Variables and Extensions are JSON objects, or
-// empty.
+// empty. Refused is a type of operation that is not served where this one came in: "",
+// "mutation" or "subscription".
 type Operation struct {
 	ID, Query, Name       string
 	Variables, Extensions string
+	Refused               string
+}
+
+// todo is what one call of a machine has to be done, in memory that the next one uses
+// again.
+type todo struct{ out []Action }
+
+func (t *todo) begin() { clear(t.out); t.out = t.out[:0] }
+
+func (t *todo) add(a Action) { t.out = append(t.out, a) }
+
+func (t *todo) send(text string) { t.add(Action{Kind: Send, Text: text}) }
+
+func (t *todo) timer(name string, seconds float64) {
+	t.add(Action{Kind: SetTimer, Text: name, Seconds: seconds})
 }
 
 // AppendActions appends actions as JSON: a list of lists that begin with the kind.
@@ -82,8 +110,23 @@ func (a *Action) append(dst []byte) []byte {
 		dst = strconv.AppendUint(append(dst, ','), a.Number, 10)
 	case Subscribe:
 		dst = strconv.AppendUint(append(dst, ','), a.Number, 10)
-		for _, text := range [...]string{a.Operation.ID, a.Operation.Query, a.Operation.Name, a.Operation.Variables, a.Operation.Extensions} {
+		for _, text := range [...]string{a.Operation.ID, a.Operation.Query, a.Operation.Name, a.Operation.Variables, a.Operation.Extensions, a.Operation.Refused} {
 			dst = appendText(dst, text)
+		}
+	case Respond, Begin:
+		dst = strconv.AppendUint(append(dst, ','), a.Number, 10)
+		dst = strconv.AppendInt(append(dst, ','), int64(a.Code), 10)
+		dst = append(dst, ",["...)
+		for i, header := range a.Headers {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = document.AppendQuoted(append(dst, '['), header.Name)
+			dst = append(appendText(dst, header.Value), ']')
+		}
+		dst = append(dst, ']')
+		if a.Kind == Respond {
+			dst = appendText(dst, a.Text)
 		}
 	}
 	return append(dst, ']')

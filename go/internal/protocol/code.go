@@ -1,6 +1,9 @@
 package protocol
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // CloseCode is why a WebSocket was closed.
 type CloseCode int
@@ -10,6 +13,7 @@ const (
 	Normal          CloseCode = 1000
 	GoingAway       CloseCode = 1001 // the server shuts down, or the client does not answer pings
 	TooBig          CloseCode = 1009
+	Internal        CloseCode = 1011 // the application's code, or the engine, failed
 	BadRequest      CloseCode = 4400
 	Unauthorized    CloseCode = 4401 // an operation before the acknowledgement
 	Forbidden       CloseCode = 4403
@@ -23,6 +27,7 @@ const maxReason = 123
 
 // closeReason cuts text to what fits, between characters.
 func closeReason(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) <= maxReason {
 		return text
 	}

@@ -53,15 +53,22 @@ func (m message) identifier(limit int) (id, problem string) {
 		return "", `The message's "id" is not a string`
 	}
 	id = m.id.Text()
-	switch {
-	case id == "":
-		return "", `The message's "id" is empty`
-	case len(id) > limit:
-		return "", `The message's "id" is too long`
-	case strings.IndexByte(id, 0) >= 0:
-		return "", `The message's "id" contains a NUL character`
+	if problem = idProblem(id, limit); problem != "" {
+		return "", `The message's "id" ` + problem
 	}
 	return id, ""
+}
+
+func idProblem(id string, limit int) string {
+	switch {
+	case id == "":
+		return "is empty"
+	case len(id) > limit:
+		return "is too long"
+	case strings.IndexByte(id, 0) >= 0:
+		return "contains a NUL character"
+	}
+	return ""
 }
 
 // operation is what a message asks to run.

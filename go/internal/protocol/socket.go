@@ -41,20 +41,23 @@ type Socket struct {
 	dialect dialect
 	limits  Limits
 	state   state
-	last    uint64
-	awaited bool              // a pong
-	active  map[string]uint64 // numbers by the client's ids
-	ids     map[uint64]string
+	roster
+	todo
+	awaited bool     // a pong
 	held    []Action // legacy: operations that came before the acknowledgement
-	out     []Action
 }
 
 // dialect is what differs between the two protocols.
 type dialect interface {
 	// receive handles a message.
 	receive(s *Socket, m message)
+	// invalid answers a frame that is none of the protocol's messages. id is the
+	// operation's that it meant, if it said so.
+	invalid(s *Socket, id, problem string)
 	// refuse says why, where the protocol has a message for it, and closes.
 	refuse(s *Socket, code CloseCode, reason string)
+	// welcome sends what follows the acknowledgement.
+	welcome(s *Socket)
 	// errorPayload is what an error message carries for a list of errors (JSON).
 	errorPayload(errors []byte) []byte
 	// ping is sent now and then; answered says whether the client has to.
@@ -65,7 +68,7 @@ type dialect interface {
 
 // NewSocket is a connection that has just been accepted with this subprotocol.
 func NewSocket(subprotocol string, limits Limits) (*Socket, error) {
-	s := &Socket{limits: limits, active: map[string]uint64{}, ids: map[uint64]string{}}
+	s := &Socket{limits: limits, roster: newRoster()}
 	switch subprotocol {
 	case TransportWS:
 		s.dialect = transportWS{}
@@ -113,12 +116,12 @@ func (s *Socket) Frame(frame []byte, binary bool) []Action {
 		return s.out
 	}
 	if binary {
-		s.dialect.refuse(s, BadRequest, "Only text frames are understood")
+		s.dialect.invalid(s, "", "Only text frames are understood")
 		return s.out
 	}
 	m, problem := parseMessage(frame)
 	if problem != "" {
-		s.dialect.refuse(s, BadRequest, problem)
+		s.dialect.invalid(s, "", problem)
 		return s.out
 	}
 	s.dialect.receive(s, m)
@@ -139,7 +142,7 @@ func (s *Socket) Expired(timer string) []Action {
 			s.awaited = true
 			s.timer(PongTimer, s.limits.Pong)
 		}
-	case timer == PongTimer && s.state == ready:
+	case timer == PongTimer && s.state == ready && s.awaited:
 		s.close(GoingAway, "No pong received")
 	}
 	return s.out
@@ -154,6 +157,7 @@ func (s *Socket) Authenticated(payload []byte) []Action {
 	}
 	s.state = ready
 	s.send(string(appendMessage(nil, "connection_ack", "", payload)))
+	s.dialect.welcome(s)
 	if s.limits.Ping > 0 {
 		s.timer(PingTimer, s.limits.Ping)
 	}
@@ -171,11 +175,20 @@ func (s *Socket) Refused(reason string) []Action {
 	return s.out
 }
 
+// Broken ends the connection because of a failure that is not the client's.
+func (s *Socket) Broken() []Action {
+	s.begin()
+	if s.state != closed {
+		s.dialect.refuse(s, Internal, "Internal error")
+	}
+	return s.out
+}
+
 // Failed ends an operation with errors (a JSON list), and Finished without.
 // An operation that the client has completed is ignored.
 func (s *Socket) Failed(number uint64, errors []byte) []Action {
 	s.begin()
-	if id, known := s.forget(number); known {
+	if id, known := s.leave(number); known {
 		s.send(string(appendMessage(nil, "error", id, s.dialect.errorPayload(errors))))
 	}
 	return s.out
@@ -184,7 +197,7 @@ func (s *Socket) Failed(number uint64, errors []byte) []Action {
 // Finished ends an operation, after all that was sent of it.
 func (s *Socket) Finished(number uint64) []Action {
 	s.begin()
-	if id, known := s.forget(number); known {
+	if id, known := s.leave(number); known {
 		s.send(string(appendMessage(nil, "complete", id, nil)))
 	}
 	return s.out
@@ -193,7 +206,7 @@ func (s *Socket) Finished(number uint64) []Action {
 // Result sends an operation's only result (JSON) and ends it.
 func (s *Socket) Result(number uint64, result []byte) []Action {
 	s.begin()
-	if id, known := s.forget(number); known {
+	if id, known := s.leave(number); known {
 		s.send(string(appendMessage(nil, s.dialect.next(), id, result)))
 		s.send(string(appendMessage(nil, "complete", id, nil)))
 	}
@@ -207,7 +220,7 @@ func (s *Socket) Shutdown() []Action {
 		return nil
 	}
 	for _, number := range s.numbers() {
-		if id, known := s.forget(number); known {
+		if id, known := s.leave(number); known {
 			s.send(string(appendMessage(nil, "complete", id, nil)))
 		}
 	}
@@ -218,21 +231,15 @@ func (s *Socket) Shutdown() []Action {
 // Lost says that the connection is gone.
 func (s *Socket) Lost() {
 	s.state = closed
-	s.active, s.ids, s.held, s.out = nil, nil, nil, nil
-}
-
-func (s *Socket) begin() { clear(s.out); s.out = s.out[:0] }
-
-func (s *Socket) send(frame string) { s.out = append(s.out, Action{Kind: Send, Text: frame}) }
-
-func (s *Socket) timer(name string, seconds float64) {
-	s.out = append(s.out, Action{Kind: SetTimer, Text: name, Seconds: seconds})
+	s.empty()
+	s.held, s.out = nil, nil
 }
 
 func (s *Socket) close(code CloseCode, reason string) {
-	s.out = append(s.out, Action{Kind: Close, Code: code, Text: closeReason(reason)})
+	s.add(Action{Kind: Close, Code: code, Text: closeReason(reason)})
 	s.state = closed
-	s.active, s.ids, s.held = nil, nil, nil
+	s.empty()
+	s.held = nil
 }
 
 // introduce handles connection_init, whose payload both protocols share.
@@ -243,12 +250,12 @@ func (s *Socket) introduce(m message) {
 	}
 	params, problem := m.object()
 	if problem != "" {
-		s.dialect.refuse(s, BadRequest, problem)
+		s.dialect.invalid(s, "", problem)
 		return
 	}
 	s.state = deciding
 	s.timer(InitTimer, 0)
-	s.out = append(s.out, Action{Kind: Authenticate, Text: params})
+	s.add(Action{Kind: Authenticate, Text: params})
 }
 
 // start runs an operation whose id is free, unless there are too many.
@@ -259,11 +266,9 @@ func (s *Socket) start(o Operation) {
 		))))
 		return
 	}
-	s.last++
-	s.active[o.ID], s.ids[s.last] = s.last, o.ID
-	action := Action{Kind: Subscribe, Number: s.last, Operation: o}
+	action := Action{Kind: Subscribe, Number: s.enter(o.ID), Operation: o}
 	if s.state == ready {
-		s.out = append(s.out, action)
+		s.add(action)
 	} else {
 		s.held = append(s.held, action)
 	}
@@ -275,31 +280,13 @@ func (s *Socket) stop(id string) bool {
 	if !known {
 		return false
 	}
-	s.forget(number)
+	s.leave(number)
 	before := len(s.held)
 	s.held = slices.DeleteFunc(s.held, func(a Action) bool { return a.Number == number })
 	if len(s.held) == before {
-		s.out = append(s.out, Action{Kind: Complete, Number: number})
+		s.add(Action{Kind: Complete, Number: number})
 	}
 	return true
-}
-
-func (s *Socket) forget(number uint64) (id string, known bool) {
-	id, known = s.ids[number]
-	if known {
-		delete(s.ids, number)
-		delete(s.active, id)
-	}
-	return id, known
-}
-
-func (s *Socket) numbers() []uint64 {
-	numbers := make([]uint64, 0, len(s.ids))
-	for number := range s.ids {
-		numbers = append(numbers, number)
-	}
-	slices.Sort(numbers)
-	return numbers
 }
 
 // appendMessage appends a message; id and payload (JSON) are left out when empty.

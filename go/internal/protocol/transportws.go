@@ -11,7 +11,7 @@ func (transportWS) receive(s *Socket, m message) {
 		payload, problem := m.object()
 		switch {
 		case problem != "":
-			s.close(BadRequest, problem)
+			transportWS{}.invalid(s, "", problem)
 		case m.kind == "ping":
 			s.send(string(appendMessage(nil, "pong", "", []byte(payload))))
 		default:
@@ -26,7 +26,7 @@ func (transportWS) receive(s *Socket, m message) {
 		}
 		o, problem := m.operation(s.limits.IDBytes)
 		if problem != "" {
-			s.close(BadRequest, problem)
+			transportWS{}.invalid(s, "", problem)
 			return
 		}
 		if _, taken := s.active[o.ID]; taken {
@@ -37,16 +37,20 @@ func (transportWS) receive(s *Socket, m message) {
 	case "complete":
 		id, problem := m.identifier(s.limits.IDBytes)
 		if problem != "" {
-			s.close(BadRequest, problem)
+			transportWS{}.invalid(s, "", problem)
 			return
 		}
 		s.stop(id) // an unknown one has been completed from both sides
 	default:
-		s.close(BadRequest, "Clients send no messages of the type "+m.kind)
+		transportWS{}.invalid(s, "", "Clients send no messages of the type "+m.kind)
 	}
 }
 
+func (transportWS) invalid(s *Socket, _, problem string) { s.close(BadRequest, problem) }
+
 func (transportWS) refuse(s *Socket, code CloseCode, reason string) { s.close(code, reason) }
+
+func (transportWS) welcome(*Socket) {}
 
 func (transportWS) errorPayload(errors []byte) []byte { return errors }
 

@@ -55,6 +55,14 @@ func exceeded(limit string, allowed, asked int, what string) error {
 	return fault.Exceeded(fault.LimitExceeded, limit, float64(allowed), float64(asked), "%s; %s is %d", fmt.Sprintf(what, number), sentence, allowed)
 }
 
+// CheckVariables refuses variables whose text is too long.
+func CheckVariables(bytes int, limits Limits) error {
+	if limits.VariablesBytes > 0 && bytes > limits.VariablesBytes {
+		return exceeded("max_variables_bytes", limits.VariablesBytes, bytes, "the variables have %s bytes")
+	}
+	return nil
+}
+
 // scan reads the tokens once before the parser does: it reports what is not a
 // token with its place and refuses text that would make the parser recurse too
 // deeply. Its own stack does not grow with the text.

@@ -69,6 +69,14 @@ func Parse(schema *Schema, text, operationName string, limits Limits) (*Operatio
 	return check(schema, document, operationName, limits)
 }
 
+// OtherOperation is inside the fault of an operation that is no subscription, though
+// within every limit.
+type OtherOperation struct{ Kind string } // "query" or "mutation"
+
+func (o *OtherOperation) Error() string {
+	return "the operation is a " + o.Kind + ": only a subscription can be registered"
+}
+
 func check(schema *Schema, document *ast.QueryDocument, operationName string, limits Limits) (*Operation, error) {
 	fragments, err := fragmentsByName(document)
 	if err != nil {
@@ -80,6 +88,10 @@ func check(schema *Schema, document *ast.QueryDocument, operationName string, li
 	}
 	if err := measure(document, fragments, limits); err != nil {
 		return nil, err
+	}
+	if definition.Operation != ast.Subscription {
+		other := &OtherOperation{Kind: string(definition.Operation)}
+		return nil, fault.New(fault.InvalidQuery, "%d:%d: %w", definition.Position.Line, definition.Position.Column, other)
 	}
 	o := &Operation{
 		variablesBytes: limits.VariablesBytes,
@@ -150,7 +162,7 @@ func fragmentsByName(document *ast.QueryDocument) (map[string]*ast.FragmentDefin
 }
 
 // pickOperation finds the operation to run, as the specification's
-// GetOperation (section 6.1) does, and insists on a subscription.
+// GetOperation (section 6.1) does.
 func pickOperation(document *ast.QueryDocument, name string) (*ast.OperationDefinition, error) {
 	operations := document.Operations
 	if len(operations) == 0 {
@@ -178,9 +190,6 @@ func pickOperation(document *ast.QueryDocument, name string) (*ast.OperationDefi
 	}
 	if picked == nil {
 		return nil, fault.New(fault.InvalidQuery, "operation_name is %s, and the query holds no operation of that name", quote(name))
-	}
-	if picked.Operation != ast.Subscription {
-		return nil, invalidAt(picked.Position, "the operation is a %s: only a subscription can be registered", picked.Operation)
 	}
 	return picked, nil
 }

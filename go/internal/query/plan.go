@@ -71,8 +71,8 @@ var noVariables = []byte("{}")
 // variables are a fault.InvalidQuery that names the variable and the place in
 // it; too many bytes are a fault.LimitExceeded.
 func (o *Operation) Plan(variables []byte) (*Plan, error) {
-	if o.variablesBytes > 0 && len(variables) > o.variablesBytes {
-		return nil, exceeded("max_variables_bytes", o.variablesBytes, len(variables), "the variables have %s bytes")
+	if err := CheckVariables(len(variables), Limits{VariablesBytes: o.variablesBytes}); err != nil {
+		return nil, err
 	}
 	if len(variables) == 0 {
 		if o.fixed != nil {

@@ -29,8 +29,20 @@ type Context struct {
 	Claims document.Value
 }
 
-// maxExpiry is the last second of the year 9999.
-const maxExpiry = 253402300799
+// maxExpiry is the end of the year 9999.
+const maxExpiry = 253402300800
+
+// Expires is when the context ends in unix nanoseconds, 0 for never. What is beyond
+// the last such instant, in the year 2262, is that.
+func (c *Context) Expires() int64 {
+	if c.ExpiresAt.IsZero() {
+		return 0
+	}
+	if c.ExpiresAt.After(time.Unix(0, math.MaxInt64)) {
+		return math.MaxInt64
+	}
+	return max(c.ExpiresAt.UnixNano(), 1)
+}
 
 // ParseContext reads a context from JSON: an object with the members that
 // SecurityContext has in Python, each optional, null for absent. It keeps nothing

@@ -1,6 +1,7 @@
 package security
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -76,26 +77,27 @@ func TestPolicyRefusesWhatItCannotReadAndSaysWhat(t *testing.T) {
 
 func TestContextRefusesWhatItDoesNotKnowAndSaysWhat(t *testing.T) {
 	for text, says := range map[string]string{
-		`{"userid":5}`:                 `"userid"`,
-		`{"__proto__":{"user_id":5}}`:  `"__proto__"`,
-		`{"user_id":[5]}`:              "user_id is [5]",
-		`{"tenant_id":{}}`:             "tenant_id is {}",
-		`{"federation_id":[]}`:         "federation_id is []",
-		`{"service_name":{}}`:          "service_name is {}",
-		`{"roles":"admin"}`:            `roles is "admin"`,
-		`{"permissions":"order:read"}`: `permissions is "order:read"`,
-		`{"permissions":{"a":1}}`:      `permissions is {"a":1}`,
-		`{"permissions":["a",5]}`:      `permissions is ["a",5]`,
-		`{"scopes":[null]}`:            "scopes is [null]",
-		`{"expires_at":"2030"}`:        `expires_at is "2030"`,
-		`{"expires_at":-1}`:            "expires_at is -1",
-		`{"expires_at":1e300}`:         "expires_at is 1e300",
-		`{"expires_at":1e999}`:         "expires_at is 1e999",
-		`{"claims":[]}`:                "claims is []",
-		`null`:                         "must be an object",
-		`5`:                            "must be an object",
-		``:                             "can't be read",
-		`{`:                            "can't be read",
+		`{"userid":5}`:                  `"userid"`,
+		`{"__proto__":{"user_id":5}}`:   `"__proto__"`,
+		`{"user_id":[5]}`:               "user_id is [5]",
+		`{"tenant_id":{}}`:              "tenant_id is {}",
+		`{"federation_id":[]}`:          "federation_id is []",
+		`{"service_name":{}}`:           "service_name is {}",
+		`{"roles":"admin"}`:             `roles is "admin"`,
+		`{"permissions":"order:read"}`:  `permissions is "order:read"`,
+		`{"permissions":{"a":1}}`:       `permissions is {"a":1}`,
+		`{"permissions":["a",5]}`:       `permissions is ["a",5]`,
+		`{"scopes":[null]}`:             "scopes is [null]",
+		`{"expires_at":"2030"}`:         `expires_at is "2030"`,
+		`{"expires_at":-1}`:             "expires_at is -1",
+		`{"expires_at":253402300800.1}`: "expires_at is 253402300800.1",
+		`{"expires_at":1e300}`:          "expires_at is 1e300",
+		`{"expires_at":1e999}`:          "expires_at is 1e999",
+		`{"claims":[]}`:                 "claims is []",
+		`null`:                          "must be an object",
+		`5`:                             "must be an object",
+		``:                              "can't be read",
+		`{`:                             "can't be read",
 	} {
 		_, err := ParseContext([]byte(text))
 		if fault.CodeOf(err) != fault.InvalidValue || !strings.Contains(err.Error(), says) {
@@ -123,6 +125,18 @@ func TestContextReadsItsMembers(t *testing.T) {
 	}
 	if none := context(t, `{"permissions":[]}`); !none.HasPermissions || none.Grants("") {
 		t.Errorf("an empty set gives %+v", none)
+	}
+}
+
+func TestAContextExpiresInTheNanosecondsThatThereAre(t *testing.T) {
+	for text, want := range map[string]int64{
+		`{}`: 0, `{"expires_at":null}`: 0, `{"expires_at":0}`: 1, `{"expires_at":-0.0}`: 1,
+		`{"expires_at":1.5}`: 1_500_000_000, `{"expires_at":9223372036}`: 9_223_372_036_000_000_000,
+		`{"expires_at":9223372037}`: math.MaxInt64, `{"expires_at":2e10}`: math.MaxInt64, `{"expires_at":253402300800}`: math.MaxInt64,
+	} {
+		if got := context(t, text).Expires(); got != want {
+			t.Errorf("%s expires at %d, want %d", text, got, want)
+		}
 	}
 }
 

@@ -13,9 +13,9 @@ import (
 )
 
 // Open makes an empty bus that dispatches to d. What it started ends when the
-// test does. The suite publishes on channels of unique names, at most 50 events
-// on each but for one test, which publishes 2,000 and lets the bus keep any
-// number of them from 50 up.
+// test does. The suite follows every channel and publishes on channels of unique
+// names, at most 50 events on each but for one test, which publishes 2,000 and lets
+// the bus keep any number of them from 50 up.
 type Open func(t *testing.T, d bus.Dispatcher) bus.Bus
 
 // Run runs the whole suite.
@@ -26,7 +26,11 @@ func Run(t *testing.T, open Open) {
 		for name, test := range part {
 			t.Run(name, func(t *testing.T) {
 				d := NewDispatcher(t)
-				test(t, &bench{T: t, Dispatcher: d, bus: open(t, d), prefix: fmt.Sprintf("t%d.", prefixes.Add(1))})
+				b := open(t, d)
+				if err := b.Follow(new(bus.Thread), Patterns(t, "*")); err != nil {
+					t.Fatal(err)
+				}
+				test(t, &bench{T: t, Dispatcher: d, bus: b, prefix: fmt.Sprintf("t%d.", prefixes.Add(1))})
 			})
 		}
 	}
@@ -79,12 +83,27 @@ func Publish(tb testing.TB, b bus.Bus, t *bus.Thread, events ...*event.Event) []
 		tb.Errorf("publishing failed: %v", err)
 		return make([]bus.Receipt, len(events))
 	}
-	for _, receipt := range receipts {
+	AwaitAll(tb, b, t, receipts)
+	return receipts
+}
+
+// AwaitAll waits for what the receipts still have tickets for, and fills in the
+// positions that they lack.
+func AwaitAll(tb testing.TB, b bus.Bus, t *bus.Thread, receipts []bus.Receipt) {
+	tb.Helper()
+	for i := range receipts {
+		receipt := &receipts[i]
 		if receipt.Ticket != 0 && !b.Await(t, receipt.Ticket, deadline) {
-			tb.Errorf("waited %v for the event at %v to be dispatched", deadline, receipt.Position)
+			tb.Errorf("waited %v for the event at %v", deadline, receipt.Position)
+		}
+		if !receipt.Position.IsZero() {
+			continue
+		}
+		var err error
+		if receipt.Position, err = b.Outcome(t, receipt.Ticket); err != nil || receipt.Position.IsZero() {
+			tb.Errorf("an event is at %v, error %v", receipt.Position, err)
 		}
 	}
-	return receipts
 }
 
 // Patterns parses channel patterns.
@@ -101,10 +120,24 @@ func Patterns(tb testing.TB, texts ...string) []channel.Pattern {
 }
 
 // Offsets are the offsets of events.
-func Offsets(events []*event.Event) []uint64 {
+func Offsets(events []bus.Replayed) []uint64 {
 	offsets := make([]uint64, len(events))
-	for i, ev := range events {
-		offsets[i] = ev.Offset
+	for i, one := range events {
+		offsets[i] = one.Event.Offset
 	}
 	return offsets
+}
+
+// ids are the ids of events.
+func ids[E interface{ *event.Event | Delivered }](events []E) []string {
+	all := make([]string, len(events))
+	for i, one := range events {
+		switch one := any(one).(type) {
+		case *event.Event:
+			all[i] = one.ID
+		case Delivered:
+			all[i] = one.Event.ID
+		}
+	}
+	return all
 }

@@ -22,7 +22,7 @@ func TestAPositionNamesWhatIsStillOnItsWay(t *testing.T) {
 	if at.Offset != 4 || !slices.Equal(at.Missing, []uint64{2}) {
 		t.Fatalf("event 4 is delivered at %v, want 4 without 2", at)
 	}
-	b.Replay(new(bus.Thread), at, bustest.Patterns(t, "*"), func(events []*event.Event, last uint64, recovered bool) {
+	b.Replay(new(bus.Thread), at, bustest.Patterns(t, "*"), func(events []bus.Replayed, last uint64, recovered bool) {
 		if !recovered || last != 4 || !slices.Equal(bustest.Offsets(events), []uint64{2}) {
 			t.Errorf("since %v: %v up to %d, recovered %v", at, bustest.Offsets(events), last, recovered)
 		}

@@ -65,12 +65,17 @@ func New(dispatcher bus.Dispatcher, retain int) *Bus {
 // Name implements bus.Bus.
 func (b *Bus) Name() string { return "memory" }
 
-// Now implements bus.Bus.
-func (b *Bus) Now(t *bus.Thread) event.Position {
-	t.Lock(&b.mu)
-	defer b.mu.Unlock()
-	return b.position(b.last)
-}
+// Outcome implements bus.Bus: its receipts have positions.
+func (b *Bus) Outcome(*bus.Thread, uint64) (event.Position, error) { return event.Position{}, nil }
+
+// Follow implements bus.Bus: events are dispatched by whoever publishes them.
+func (b *Bus) Follow(*bus.Thread, []channel.Pattern) error { return nil }
+
+// Unfollow implements bus.Bus.
+func (b *Bus) Unfollow([]channel.Pattern) {}
+
+// State implements bus.Bus: there is no server.
+func (b *Bus) State() map[string]any { return nil }
 
 func (b *Bus) position(offset uint64) event.Position {
 	return event.Position{Epoch: b.epoch, Offset: offset}
@@ -86,15 +91,21 @@ func (b *Bus) reached(offset uint64) event.Position {
 }
 
 // Replay implements bus.Bus.
-func (b *Bus) Replay(t *bus.Thread, since event.Position, patterns []channel.Pattern, begin func([]*event.Event, uint64, bool)) {
+func (b *Bus) Replay(t *bus.Thread, since event.Position, patterns []channel.Pattern, begin func([]bus.Replayed, uint64, bool)) error {
 	t.Lock(&b.mu)
 	defer b.mu.Unlock()
-	if since.Epoch != b.epoch || since.Offset > b.last {
+	if since.Epoch != b.epoch || since.Place != nil || since.Offset > b.last {
 		begin(nil, b.last, false)
-		return
+		return nil
 	}
 	events, complete := b.history.after(since, patterns)
-	begin(events, b.last, complete)
+	replayed := make([]bus.Replayed, len(events))
+	for i, ev := range events {
+		since = since.After(ev.Offset)
+		replayed[i] = bus.Replayed{Event: ev, At: since}
+	}
+	begin(replayed, b.last, complete)
+	return nil
 }
 
 // Cut implements bus.Bus.

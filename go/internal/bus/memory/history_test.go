@@ -50,7 +50,7 @@ func TestHistoryIsExactOrSaysThatItIsNot(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := filled(t, c.retain, c.channels...)
 			since := event.Position{Epoch: b.epoch, Offset: c.since, Missing: c.missing}
-			b.Replay(new(bus.Thread), since, bustest.Patterns(t, c.patterns...), func(events []*event.Event, last uint64, recovered bool) {
+			b.Replay(new(bus.Thread), since, bustest.Patterns(t, c.patterns...), func(events []bus.Replayed, last uint64, recovered bool) {
 				if got := bustest.Offsets(events); recovered != c.recovered || !slices.Equal(got, c.want) || last != uint64(len(c.channels)) {
 					t.Errorf("%v up to %d, recovered %v; want %v, %v", got, last, recovered, c.want, c.recovered)
 				}
@@ -86,11 +86,11 @@ func (h *history) check(t *testing.T) {
 }
 
 func (b *Bus) recovers(t *testing.T, since uint64, pattern string) (recovered bool) {
-	b.Replay(new(bus.Thread), event.Position{Epoch: b.epoch, Offset: since}, bustest.Patterns(t, pattern), func(events []*event.Event, last uint64, complete bool) {
+	b.Replay(new(bus.Thread), event.Position{Epoch: b.epoch, Offset: since}, bustest.Patterns(t, pattern), func(events []bus.Replayed, last uint64, complete bool) {
 		recovered = complete
-		for i, ev := range events {
-			if pattern == "*" && ev.Offset != since+1+uint64(i) {
-				t.Errorf("since %d: event %d is at place %d", since, ev.Offset, i)
+		for i, one := range events {
+			if ev := one.Event; pattern == "*" && ev.Offset != since+1+uint64(i) {
+				t.Errorf("since %d: event %d is at place %d", since, one.Event.Offset, i)
 			}
 		}
 		if pattern == "*" && complete && uint64(len(events)) != last-since {

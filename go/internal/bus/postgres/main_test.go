@@ -45,10 +45,21 @@ func newDatabase(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := schema.Install(t.Context(), connect(t, name), schema.Options{}); err != nil {
+	install(t, name)
+	return name
+}
+
+// install installs the schema.
+func install(t testing.TB, database string) {
+	t.Helper()
+	installAt(t, server.URL(database))
+}
+
+func installAt(t testing.TB, url string) {
+	t.Helper()
+	if _, err := schema.Install(t.Context(), connectTo(t, url), schema.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	return name
 }
 
 // connect opens a connection that is closed when the test ends.

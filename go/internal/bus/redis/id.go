@@ -2,6 +2,7 @@ package redis
 
 import (
 	"cmp"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -17,8 +18,29 @@ func (id streamID) compare(other streamID) int {
 	return cmp.Compare(id.seq, other.seq)
 }
 
-func (id streamID) String() string {
-	return strconv.FormatUint(id.ms, 10) + "-" + strconv.FormatUint(id.seq, 10)
+func (id streamID) isZero() bool { return id == streamID{} }
+
+// next is the least id above id.
+func (id streamID) next() streamID {
+	if id.seq == math.MaxUint64 {
+		return streamID{id.ms + 1, 0}
+	}
+	return streamID{id.ms, id.seq + 1}
+}
+
+// before is the greatest id of an earlier millisecond.
+func before(ms uint64) streamID {
+	if ms == 0 {
+		return streamID{}
+	}
+	return streamID{ms - 1, math.MaxUint64}
+}
+
+func (id streamID) String() string { return string(id.appendText(nil)) }
+
+func (id streamID) appendText(dst []byte) []byte {
+	dst = append(strconv.AppendUint(dst, id.ms, 10), '-')
+	return strconv.AppendUint(dst, id.seq, 10)
 }
 
 // parseID reads an id as Redis writes it.

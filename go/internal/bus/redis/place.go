@@ -14,37 +14,82 @@ import (
 // channels with one hash and events in one millisecond would be confused: with ten
 // channels in each millisecond, once in 10¹⁷.
 type place struct {
-	ms   uint64
+	ms uint64
+	// seen may name a channel several times: the newest, which counts, is behind the
+	// others.
 	seen []seen
 }
 
 type seen struct{ channel, seq uint64 }
 
-// pass is the place after the entry id of a channel. Entries come in the order of
-// their times. It shares nothing with p.
-func (p place) pass(channel string, id streamID) place {
-	one := seen{hashChannel(channel), id.seq}
+// pass is the place after an entry of a channel. Entries come in the order of their
+// times. It may share memory with p, as part of what it holds: only the newest place of
+// a row may be passed on, others after a clone.
+func (p place) pass(channel uint64, id streamID) place {
+	one := seen{channel, id.seq}
 	if id.ms != p.ms {
-		return place{id.ms, []seen{one}}
+		return place{id.ms, append(make([]seen, 0, 4), one)}
 	}
-	next := place{p.ms, slices.Clone(p.seen)}
-	for i := range next.seen {
-		if next.seen[i].channel == one.channel {
-			next.seen[i].seq = max(next.seen[i].seq, one.seq)
-			return next
+	if len(p.seen) == cap(p.seen) {
+		p.seen = compacted(p.seen)
+	}
+	return place{p.ms, append(p.seen, one)}
+}
+
+// clone shares nothing with p.
+func (p place) clone() place { return place{p.ms, slices.Clone(p.seen)} }
+
+// compacted has every channel once, and room for as many again.
+func compacted(all []seen) []seen {
+	found := newest(all, len(all))
+	return append(make([]seen, 0, 2*len(found)+4), found...)
+}
+
+// newest are the channels named last, at most so many, each once, in the order in which
+// they were named last.
+func newest(all []seen, most int) []seen {
+	found := make([]seen, 0, min(len(all), most))
+	known := make(map[uint64]struct{}, min(len(all), most))
+	for i := len(all) - 1; i >= 0 && len(found) < most; i-- {
+		if _, repeated := known[all[i].channel]; !repeated {
+			known[all[i].channel] = struct{}{}
+			found = append(found, all[i])
 		}
 	}
-	next.seen = append(next.seen, one)
-	return next
+	slices.Reverse(found)
+	return found
+}
+
+// number is the newest seen of a channel's entries in the place's millisecond.
+func (p place) number(channel uint64) (seq uint64, ok bool) {
+	for i := len(p.seen) - 1; i >= 0; i-- {
+		if p.seen[i].channel == channel {
+			return p.seen[i].seq, true
+		}
+	}
+	return 0, false
 }
 
 // covers reports whether whoever has come to p has passed an entry.
-func (p place) covers(channel string, id streamID) bool {
+func (p place) covers(channel uint64, id streamID) bool {
 	if id.ms != p.ms {
 		return id.ms < p.ms
 	}
-	hash := hashChannel(channel)
-	return slices.ContainsFunc(p.seen, func(s seen) bool { return s.channel == hash && id.seq <= s.seq })
+	seq, ok := p.number(channel)
+	return ok && id.seq <= seq
+}
+
+// includes reports whether whoever has come to p has come to another place.
+func (p place) includes(other place) bool {
+	if other.ms != p.ms {
+		return other.ms < p.ms
+	}
+	for i := len(other.seen) - 1; i >= 0; i-- {
+		if one := other.seen[i]; !p.covers(one.channel, streamID{p.ms, one.seq}) {
+			return false
+		}
+	}
+	return true
 }
 
 // hashChannel is the same in every process: positions go from one to another.

@@ -1,34 +1,35 @@
-// Package redis reads events from Redis Streams, one stream a channel, in one order
-// for every node.
+// Package redis is the server side of a bus on Redis Streams: one stream a channel, read
+// in one order by every node.
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
 
-const (
-	streamPrefix = "fraiseql:events:"
-	dataField    = "data" // of an entry: the event's JSON
-	// batch is how many entries of a stream are read at once.
-	batch = 100
-)
+// stream is one that is followed.
+type stream struct {
+	key     string
+	channel string // "" for the bus's own
+	hash    uint64
+	last    streamID // what follows is unread
+	known   streamID // the newest entry that was there, for all we know; zero: none
+	active  uint64   // when it was last known to be in use, in milliseconds
+	// found is the time up to which entries may be older than what has been read: they
+	// were written without an announcement. Otherwise zero.
+	found uint64
 
-// entry is one of a stream. event is nil where the entry is none; wrong says why.
-type entry struct {
-	channel string
-	id      streamID
-	event   *event.Event
-	wrong   error
+	// keyText and lastText are arguments of XREAD.
+	keyText, lastText any
 }
+
+func (s *stream) moveTo(last streamID) { s.last, s.lastText = last, last.String() }
 
 // tail reads the streams that it follows, in the order of the entries' times; those
 // of one millisecond in the order in which they became readable. Not safe for
@@ -38,120 +39,224 @@ type entry struct {
 // shows an entry of time t shows every entry of an earlier time, of whatever stream,
 // unless the clock went back, and but for those that COUNT cuts off: tail keeps
 // what is later than the end of a stream that was cut off, until it knows the rest.
+// So it does with what is later than the announcement of a channel, until it has read
+// that channel.
 type tail struct {
-	last map[string]streamID // of each followed channel: the newest entry read
-	kept []entry             // read, and not given yet: ordered
-	at   place               // after the newest entry given
-	back uint64              // entries that were older than what had been given: the clock went back
+	batch int
+	wants func(channel string) (since uint64, ok bool) // since when it is to be followed
+	byKey map[string]*stream
+	kept  []entry // read, and not given yet
+	epoch string
+	at    place // after the newest entry given
+	wake  uint64
+	// skewed: the next entry's time has been passed already. Nothing is given before
+	// straighten.
+	skewed  bool
+	ordered []*stream // in the order of their arguments; nil when streams have changed
+	request []any
 }
 
-func newTail() *tail { return &tail{last: make(map[string]streamID)} }
-
-// follow reads a channel's entries after an id from now on.
-func (t *tail) follow(channel string, after streamID) { t.last[channel] = after }
-
-// forget stops reading a channel; none of its entries is given any more.
-func (t *tail) forget(channel string) {
-	delete(t.last, channel)
-	t.kept = slices.DeleteFunc(t.kept, func(e entry) bool { return e.channel == channel })
+func newTail(batch int, wants func(string) (uint64, bool)) *tail {
+	return &tail{batch: batch, wants: wants, byKey: make(map[string]*stream)}
 }
 
-// next waits at most patience for entries, and gives those that are there. more: there
-// may be others at once. The error is a server's or the connection's; nothing is lost
-// by it.
-func (t *tail) next(ctx context.Context, client redis.Cmdable, patience time.Duration) (entries []entry, more bool, err error) {
-	if len(t.last) == 0 {
-		return nil, false, nil
+// add follows a stream after an id from now on.
+func (t *tail) add(key, channel string, after streamID) *stream {
+	made := &stream{key: key, keyText: key, channel: channel, active: max(after.ms, t.at.ms)}
+	made.moveTo(after)
+	if channel != "" {
+		made.hash = hashChannel(channel)
 	}
-	found, err := client.XRead(ctx, t.request(patience)).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, false, err
+	t.byKey[key] = made
+	t.ordered = nil
+	return made
+}
+
+// follow reads a channel's entries after an id from now on; not if it is followed.
+func (t *tail) follow(channel string, after streamID) (made *stream) {
+	if t.follows(channel) != nil {
+		return nil
 	}
-	var limit *streamID // of the streams that were cut off, the end that comes first
-	for _, stream := range found {
-		channel := strings.TrimPrefix(stream.Stream, streamPrefix)
-		for _, message := range stream.Messages {
-			e, err := parseEntry(channel, message)
-			if err != nil {
-				return nil, false, err
-			}
-			t.last[channel] = e.id
-			t.kept = append(t.kept, e)
-		}
-		if len(stream.Messages) < batch {
+	return t.add(streamPrefix+channel, channel, after)
+}
+
+func (t *tail) follows(channel string) *stream { return t.byKey[streamPrefix+channel] }
+
+// forget stops reading channels; none of their entries is given any more.
+func (t *tail) forget(unwanted func(*stream) bool) {
+	for key, one := range t.byKey {
+		if one.channel == "" || !unwanted(one) {
 			continue
 		}
-		if end := t.last[channel]; limit == nil || end.compare(*limit) < 0 {
-			limit = &end
-		}
+		delete(t.byKey, key)
+		t.ordered = nil
+		t.kept = slices.DeleteFunc(t.kept, func(e entry) bool { return e.channel == one.channel })
 	}
-	return t.give(limit), limit != nil, nil
 }
 
-func (t *tail) request(patience time.Duration) *redis.XReadArgs {
-	if len(t.kept) > 0 {
-		patience = -1 // without BLOCK
+// next waits at most patience for entries, and gives those that are there. The error is
+// a server's or the connection's; nothing is lost by it.
+func (t *tail) next(ctx context.Context, client *redis.Client, patience time.Duration) ([]entry, error) {
+	waits := len(t.kept) == 0
+	command := redis.NewXStreamSliceCmd(ctx, t.arguments(waits, patience)...)
+	err := client.Process(ctx, command)
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, err
 	}
-	keys := make([]string, 0, 2*len(t.last))
-	ids := make([]string, 0, len(t.last))
-	for channel, last := range t.last {
-		keys = append(keys, streamPrefix+channel)
-		ids = append(ids, last.String())
+	var limit *uint64 // of the streams that were cut off, the time of the end that comes first
+	found := command.Val()
+	for _, one := range found {
+		from := t.byKey[one.Stream]
+		for _, message := range one.Messages {
+			e, err := parseEntry(from, message)
+			if err != nil {
+				return nil, err
+			}
+			t.kept = append(t.kept, e)
+		}
+		end := t.kept[len(t.kept)-1].id
+		from.known, from.active = end, end.ms
+		from.moveTo(end)
+		if len(one.Messages) >= t.batch && (limit == nil || end.ms < *limit) {
+			limit = &end.ms
+		}
 	}
-	return &redis.XReadArgs{Streams: append(keys, ids...), Count: batch, Block: patience}
+	if waits && len(found) == 1 && len(t.kept) > 0 {
+		// Redis 7.0 answers who waits with the stream that was written to first, not with
+		// all that one transaction wrote to.
+		if first := t.kept[0].id.ms; limit == nil || first < *limit {
+			limit = &first
+		}
+	}
+	return t.give(limit), nil
+}
+
+// arguments are the next XREAD.
+func (t *tail) arguments(waits bool, patience time.Duration) []any {
+	if t.ordered == nil {
+		for _, one := range t.byKey {
+			t.ordered = append(t.ordered, one)
+		}
+	}
+	t.request = append(t.request[:0], "xread", "count", t.batch)
+	if waits {
+		t.request = append(t.request, "block", max(patience.Milliseconds(), 1))
+	}
+	t.request = append(t.request, "streams")
+	for _, one := range t.ordered {
+		t.request = append(t.request, one.keyText)
+	}
+	for _, one := range t.ordered {
+		t.request = append(t.request, one.lastText)
+	}
+	return t.request
 }
 
 // give takes out what is not later than limit; nil for everything.
-func (t *tail) give(limit *streamID) []entry {
+func (t *tail) give(limit *uint64) []entry {
 	slices.SortStableFunc(t.kept, func(a, b entry) int {
-		if order := a.id.compare(b.id); order != 0 {
+		if order := cmp.Compare(a.id.ms, b.id.ms); order != 0 {
+			return order
+		}
+		if order := cmp.Compare(a.rank(), b.rank()); order != 0 {
+			return order
+		}
+		if order := cmp.Compare(a.id.seq, b.id.seq); order != 0 {
 			return order
 		}
 		return strings.Compare(a.channel, b.channel)
 	})
-	end := len(t.kept)
-	if limit != nil {
+	end := 0
+	marks := make([]mark, len(t.kept))
+	for ; end < len(t.kept); end++ {
+		e := &t.kept[end]
 		// Entries of the limit's own millisecond may follow in the stream cut off.
-		end, _ = slices.BinarySearchFunc(t.kept, limit.ms+1, func(e entry, ms uint64) int {
-			if e.id.ms < ms {
-				return -1
-			}
-			return 1
-		})
+		if limit != nil && e.id.ms > *limit {
+			break
+		}
+		if t.skewed = t.isLate(e); t.skewed {
+			break
+		}
+		if e.notice != nil && t.obey(e) {
+			limit = &[]uint64{e.id.ms}[0]
+		}
+		t.pass(e)
+		e.mark = &marks[end]
+		*e.mark = mark{epoch: t.epoch, at: t.at, wake: t.wake, channel: e.hash, id: e.id}
 	}
 	given := slices.Clone(t.kept[:end])
 	t.kept = slices.Delete(t.kept, 0, end)
-	for i := range given {
-		if e := &given[i]; e.id.ms < t.at.ms {
-			t.back++
-		} else {
-			t.at = t.at.pass(e.channel, e.id)
-		}
-	}
 	return given
 }
 
-// parseEntry reads what XADD wrote. An error means that Redis broke its own format; an
-// entry that is no event is given, with what is wrong.
-func parseEntry(channel string, message redis.XMessage) (entry, error) {
-	id, ok := parseID(message.ID)
-	if !ok {
-		return entry{}, fmt.Errorf("the stream of %q has an entry of the id %q", channel, message.ID)
+// isLate reports whether an event comes after places that claim to be behind it.
+func (t *tail) isLate(e *entry) bool {
+	if e.channel == "" || e.id.ms >= t.at.ms {
+		return false
 	}
-	e := entry{channel: channel, id: id}
-	text, ok := message.Values[dataField].(string)
-	if !ok {
-		e.wrong = fmt.Errorf("it has no field %q", dataField)
-		return e, nil
-	}
-	ev, err := event.Decode([]byte(text))
+	from := t.follows(e.channel)
+	return from == nil || e.id.ms > from.found
+}
+
+// straighten begins anew, in a new epoch, with the late entry.
+func (t *tail) straighten(epoch string) {
+	t.epoch, t.skewed = epoch, false
+	t.at = place{ms: t.kept[0].id.ms}
+}
+
+// pass moves the place behind an entry.
+func (t *tail) pass(e *entry) {
 	switch {
-	case err != nil:
-		e.wrong = err
-	case ev.Channel != channel:
-		e.wrong = fmt.Errorf("its event is of the channel %q", ev.Channel)
-	default:
-		e.event = ev
+	case e.id.ms < t.at.ms: // found late, or the bus's own
+	case e.channel != "":
+		t.at = t.at.pass(e.hash, e.id)
+	case e.id.ms > t.at.ms:
+		t.at = place{ms: e.id.ms}
 	}
-	return e, nil
+}
+
+// obey does what a notice says, and reports whether streams were added by that: what is
+// later must wait until they have been read.
+func (t *tail) obey(e *entry) (added bool) {
+	n := e.notice
+	if n.epoch != "" {
+		t.epoch = n.epoch
+	}
+	if n.announced != "" {
+		added = t.hear(e.id.ms, n)
+	}
+	if n.wake > t.wake {
+		t.wake = n.wake
+	}
+	for _, one := range n.follow {
+		if t.follow(one.channel, one.after) == nil {
+			continue
+		}
+		added = true
+		if one.exists {
+			t.follows(one.channel).known = one.after
+		}
+		if one.after.ms == e.id.ms && e.id.ms >= t.at.ms { // history of the wake-up's own millisecond
+			t.at = t.at.pass(hashChannel(one.channel), one.after)
+		}
+	}
+	return added
+}
+
+// hear follows a channel that is in use, if it is wanted.
+func (t *tail) hear(ms uint64, n *notice) (added bool) {
+	if known := t.follows(n.announced); known != nil {
+		known.active = max(known.active, ms)
+		return false
+	}
+	since, wanted := t.wants(n.announced)
+	if !wanted {
+		return false
+	}
+	if n.found && since < ms {
+		t.follow(n.announced, before(since)).found = ms
+		return true
+	}
+	t.follow(n.announced, before(ms))
+	return true
 }

@@ -72,7 +72,7 @@ func addRaw(ctx context.Context, t testing.TB, client redis.Cmdable, channel, id
 
 // following is a tail of these channels from their beginning.
 func following(channels ...string) *tail {
-	r := newTail()
+	r := newTail(100, func(string) (uint64, bool) { return 0, false })
 	for _, channel := range channels {
 		r.follow(channel, streamID{})
 	}
@@ -80,13 +80,13 @@ func following(channels ...string) *tail {
 }
 
 // readAll reads until there are so many.
-func readAll(t *testing.T, r *tail, client redis.Cmdable, count int) (entries []entry) {
+func readAll(t *testing.T, r *tail, client *redis.Client, count int) (entries []entry) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); len(entries) < count; {
 		if time.Now().After(deadline) {
 			t.Fatalf("read %d entries of %d", len(entries), count)
 		}
-		some, _, err := r.next(t.Context(), client, 10*time.Millisecond)
+		some, err := r.next(t.Context(), client, 10*time.Millisecond)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,6 +101,10 @@ func names(entries []entry) string {
 		texts = append(texts, e.channel+" "+e.id.String())
 	}
 	return strings.Join(texts, ", ")
+}
+
+func called(channel string) func(*stream) bool {
+	return func(one *stream) bool { return one.channel == channel }
 }
 
 func channelNames(count int) (channels []string) {
@@ -146,15 +150,15 @@ func TestReadersSeeOneOrderWhileManyWrite(t *testing.T) {
 			defer own.Close()
 			r := following(channels...)
 			for len(given[i]) < writers*each && !t.Failed() {
-				some, _, err := r.next(t.Context(), own, 100*time.Millisecond)
+				some, err := r.next(t.Context(), own, 100*time.Millisecond)
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				given[i] = append(given[i], some...)
 			}
-			if r.back != 0 {
-				t.Errorf("the clock went back %d times", r.back)
+			if r.skewed {
+				t.Error("the clock went back")
 			}
 		})
 	}
@@ -191,9 +195,9 @@ func checkPlaces(t *testing.T, entries []entry) {
 	t.Helper()
 	var at place
 	for i, e := range entries {
-		at = at.pass(e.channel, e.id)
+		at = at.pass(e.hash, e.id)
 		for j := max(0, i-300); j < min(len(entries), i+300); j++ {
-			if got := at.covers(entries[j].channel, entries[j].id); got != (j <= i) {
+			if got := at.covers(entries[j].hash, entries[j].id); got != (j <= i) {
 				t.Fatalf("after entry %d (%s), the place says of entry %d (%s): passed %v", i, e.id, j, entries[j].id, got)
 			}
 		}
@@ -211,20 +215,20 @@ func TestWhatIsCutOffIsWaitedFor(t *testing.T) {
 		add(t.Context(), t, client, "b", fmt.Sprintf("%d-1", 1100+2*n), n)
 	}
 	r := following("a", "b")
-	entries, more, err := r.next(t.Context(), client, time.Second)
-	if err != nil || len(entries) != batch || !more {
-		t.Errorf("%d entries first, more %v, %v", len(entries), more, err)
+	entries, err := r.next(t.Context(), client, time.Second)
+	if err != nil || len(entries) != r.batch || len(r.kept) == 0 {
+		t.Errorf("%d entries first, %d kept, %v", len(entries), len(r.kept), err)
 	}
 	entries = append(entries, readAll(t, r, client, 370-len(entries))...)
-	if len(entries) != 370 || r.back != 0 {
-		t.Errorf("%d entries, %d of them late", len(entries), r.back)
+	if len(entries) != 370 || r.skewed {
+		t.Errorf("%d entries, late ones: %v", len(entries), r.skewed)
 	}
 	if !slices.IsSortedFunc(entries, func(a, b entry) int { return a.id.compare(b.id) }) {
 		t.Errorf("not in order: %s", names(entries))
 	}
 	checkPlaces(t, entries)
-	if some, more, err := r.next(t.Context(), client, time.Millisecond); len(some) > 0 || more || err != nil {
-		t.Errorf("then %s, more %v, %v", names(some), more, err)
+	if some, err := r.next(t.Context(), client, time.Millisecond); len(some) > 0 || len(r.kept) > 0 || err != nil {
+		t.Errorf("then %s, %d kept, %v", names(some), len(r.kept), err)
 	}
 }
 
@@ -234,21 +238,18 @@ func TestFollowedFromAnIdAndForgotten(t *testing.T) {
 		add(t.Context(), t, client, "a", fmt.Sprintf("5-%d", n+1), n)
 		add(t.Context(), t, client, "b", fmt.Sprintf("5-%d", n+1), n)
 	}
-	r := newTail()
-	if some, more, err := r.next(t.Context(), client, time.Hour); len(some) > 0 || more || err != nil {
-		t.Errorf("a tail of nothing gives %s, more %v, %v", names(some), more, err)
-	}
+	r := following()
 	r.follow("a", streamID{5, 3})
 	if got, want := names(readAll(t, r, client, 2)), "a 5-4, a 5-5"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	r.follow("b", streamID{5, 2})
-	r.forget("a")
+	r.forget(called("a"))
 	add(t.Context(), t, client, "a", "6-0", 9)
 	if got, want := names(readAll(t, r, client, 3)), "b 5-3, b 5-4, b 5-5"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	if some, _, err := r.next(t.Context(), client, time.Millisecond); len(some) > 0 || err != nil {
+	if some, err := r.next(t.Context(), client, time.Millisecond); len(some) > 0 || err != nil {
 		t.Errorf("a forgotten channel gives %s, %v", names(some), err)
 	}
 	// What is kept back of a channel goes with it.
@@ -257,10 +258,10 @@ func TestFollowedFromAnIdAndForgotten(t *testing.T) {
 	}
 	add(t.Context(), t, client, "b", "500-0", 0)
 	r.follow("c", streamID{})
-	if some, more, err := r.next(t.Context(), client, time.Second); len(some) != 100 || !more || err != nil {
-		t.Errorf("%d entries, more %v, %v", len(some), more, err)
+	if some, err := r.next(t.Context(), client, time.Second); len(some) != 100 || len(r.kept) == 0 || err != nil {
+		t.Errorf("%d entries, %d kept, %v", len(some), len(r.kept), err)
 	}
-	r.forget("b")
+	r.forget(called("b"))
 	if got := names(readAll(t, r, client, 20)); strings.Contains(got, "b ") {
 		t.Errorf("a forgotten channel's entry is given: %s", got)
 	}
@@ -273,9 +274,15 @@ func TestAClockThatWentBackIsNoticed(t *testing.T) {
 	readAll(t, r, client, 1)
 	add(t.Context(), t, client, "b", "99-0", 2)
 	add(t.Context(), t, client, "b", "100-0", 3)
-	if got := readAll(t, r, client, 2); r.back != 1 {
-		t.Errorf("%s: %d late", names(got), r.back)
+	if some, err := r.next(t.Context(), client, time.Second); len(some) > 0 || err != nil || !r.skewed {
+		t.Fatalf("%s, %v, noticed: %v", names(some), err, r.skewed)
 	}
+	r.straighten("new")
+	got := readAll(t, r, client, 2)
+	if names(got) != "b 99-0, b 100-0" || r.skewed || got[0].mark.epoch != "new" {
+		t.Errorf("%s, %v, epoch %q", names(got), r.skewed, got[0].mark.epoch)
+	}
+	checkPlaces(t, got)
 }
 
 func TestWhatIsNoEventIsGivenAsSuch(t *testing.T) {
@@ -316,7 +323,7 @@ func TestNothingIsLostWhereReadingFails(t *testing.T) {
 	if err := own.Down(9); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := r.next(t.Context(), client, time.Millisecond); err == nil {
+	if _, err := r.next(t.Context(), client, time.Millisecond); err == nil {
 		t.Error("a server that is down was read")
 	}
 	if err := own.Up(); err != nil {

@@ -164,10 +164,7 @@ func (s *Server) Down(signal syscall.Signal) error {
 		return nil
 	}
 	if signal == syscall.SIGKILL {
-		_ = syscall.Kill(-s.process.Process.Pid, signal)
-		for _, child := range children(s.process.Process.Pid) { // they lead groups of their own
-			_ = syscall.Kill(child, signal)
-		}
+		s.everybody(signal)
 	} else if err := s.process.Process.Signal(signal); err != nil {
 		return err
 	}
@@ -175,6 +172,20 @@ func (s *Server) Down(signal syscall.Signal) error {
 	s.process = nil
 	return err
 }
+
+// everybody sends a signal to all of the server's processes.
+func (s *Server) everybody(signal syscall.Signal) {
+	_ = syscall.Kill(-s.process.Process.Pid, signal)
+	for _, child := range children(s.process.Process.Pid) { // they lead groups of their own
+		_ = syscall.Kill(child, signal)
+	}
+}
+
+// Freeze lets the server be silent: connections stay, and nobody answers.
+func (s *Server) Freeze() { s.everybody(syscall.SIGSTOP) }
+
+// Thaw ends a Freeze.
+func (s *Server) Thaw() { s.everybody(syscall.SIGCONT) }
 
 // Stop ends the server and removes its files.
 func (s *Server) Stop() error {
@@ -222,7 +233,8 @@ func findPrograms() (string, error) {
 		return folder, nil
 	}
 	if path, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(path), nil
+		path, err = filepath.EvalSymlinks(path) // the others may not be linked
+		return filepath.Dir(path), err
 	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if err != nil || len(found) == 0 {

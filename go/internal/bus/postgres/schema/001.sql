@@ -78,6 +78,15 @@ BEGIN
     END IF;
 END $$;
 
+-- Begins a new epoch, unless somebody has begun one since `known`; the one that is in force then.
+-- For a reader that finds events gone which it has read: positions of the old epoch mean nothing.
+CREATE FUNCTION fraiseql_subscriptions.renew_epoch(known text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE fraiseql_subscriptions.settings SET epoch = DEFAULT WHERE epoch = known;
+    RETURN (SELECT epoch FROM fraiseql_subscriptions.settings);
+END $$;
+
 -- The name that an event on `channel` is notified on. A name has at most 63 bytes; a longer one gives
 -- way to the prefix, "_#" and 32 hexadecimal digits of the channel's SHA-256.
 CREATE FUNCTION fraiseql_subscriptions.wake_name(prefix text, channel text) RETURNS text
@@ -97,16 +106,17 @@ LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
 $$;
 
 -- Puts events into the outbox in the order of the arrays and gives their seqs. An id that the outbox
--- holds gets the seq that it has, and nothing is inserted for it. This is what the engine publishes
--- with; applications use publish and publish_many, which check what they are given.
+-- holds gets the seq that it has, and nothing is inserted for it: it is repeated, which is null where
+-- none is. This is what the engine publishes with; applications use publish and publish_many, which
+-- check what they are given.
 CREATE FUNCTION fraiseql_subscriptions.publish_batch(
     ids text[], channels text[], event_types text[], data json[], correlation_ids text[],
-    published_at timestamptz[], wake boolean DEFAULT true
-) RETURNS bigint[]
+    published_at timestamptz[], wake boolean DEFAULT true, OUT seqs bigint[], OUT repeated boolean[]
+)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    seqs bigint[];
+    own bigint[];
     prefix text;
 BEGIN
     PERFORM fraiseql_subscriptions.announce();
@@ -118,9 +128,11 @@ BEGIN
         ON CONFLICT (id) DO NOTHING
         RETURNING seq
     )
-    SELECT array_agg(seq ORDER BY seq) INTO seqs FROM inserted;
-    IF cardinality(seqs) IS DISTINCT FROM cardinality(ids) THEN
-        SELECT array_agg(outbox.seq ORDER BY event.place) INTO seqs
+    SELECT array_agg(seq ORDER BY seq) INTO own FROM inserted;
+    seqs := own;
+    IF cardinality(own) IS DISTINCT FROM cardinality(ids) THEN
+        SELECT array_agg(outbox.seq ORDER BY event.place), array_agg(outbox.seq <> ALL (coalesce(own, '{}')) ORDER BY event.place)
+        INTO seqs, repeated
         FROM unnest(ids) WITH ORDINALITY AS event (id, place)
         JOIN fraiseql_subscriptions.outbox USING (id);
         IF cardinality(seqs) IS DISTINCT FROM cardinality(ids) THEN
@@ -134,14 +146,14 @@ BEGIN
         FROM unnest(channels, seqs) AS event (channel, seq) GROUP BY event.channel;
         PERFORM pg_notify(prefix, '');
     END IF;
-    RETURN seqs;
 END $$;
 
 -- Refuses what is no event. Errors have the class 22023 (invalid_parameter_value).
 CREATE FUNCTION fraiseql_subscriptions.check_event(channel text, event_type text, data jsonb, event_id text)
 RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-    IF channel IS NULL OR channel !~ '^[^.:*>[:space:][:cntrl:]]+([.:][^.:*>[:space:][:cntrl:]]+)*$'
+    IF channel IS NULL OR channel ~ '[*>[:space:][:cntrl:]\u0080-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'
+        OR channel !~ '^[^.:]+([.:][^.:]+)*$'
         OR octet_length(channel) > 255 THEN
         RAISE EXCEPTION 'fraiseql_subscriptions: the channel % cannot be published on', coalesce(quote_literal(left(channel, 64)), 'null')
             USING ERRCODE = 'invalid_parameter_value',
@@ -158,6 +170,13 @@ BEGIN
     END IF;
 END $$;
 
+-- The position of a client that has received the event `seq`, and of the others what is final: events
+-- with lower numbers may be committed later, and must not be missed by who resumes from here.
+CREATE FUNCTION fraiseql_subscriptions.position_of(epoch text, final bigint, seq bigint) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT epoch || ':' || CASE WHEN seq > final + 1 THEN 'u' || final || '+' || seq ELSE seq::text END
+$$;
+
 -- Publishes an event with this transaction: it is delivered when the transaction commits, and never
 -- if it rolls back. Returns the event's position. An event_id that was published within the
 -- retention is accepted without a second delivery. wake => false sends no notification, which
@@ -169,11 +188,14 @@ CREATE FUNCTION fraiseql_subscriptions.publish(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     chosen constant text := coalesce(event_id, fraiseql_subscriptions.new_id());
+    seqs bigint[];
 BEGIN
     PERFORM fraiseql_subscriptions.check_event(channel, event_type, data, event_id);
-    RETURN (SELECT epoch FROM fraiseql_subscriptions.settings) || ':' || (fraiseql_subscriptions.publish_batch(
+    SELECT batch.seqs INTO seqs FROM fraiseql_subscriptions.publish_batch(
         ARRAY[chosen], ARRAY[channel], ARRAY[event_type], ARRAY[data::json],
-        ARRAY[coalesce(correlation_id, chosen)], ARRAY[clock_timestamp()], wake))[1];
+        ARRAY[coalesce(correlation_id, chosen)], ARRAY[clock_timestamp()], wake) AS batch;
+    RETURN (SELECT fraiseql_subscriptions.position_of(epoch, final, seqs[1])
+        FROM fraiseql_subscriptions.settings, fraiseql_subscriptions.horizon());
 END $$;
 
 -- Publishes the events of a JSON array in its order and returns their positions. Each is an object
@@ -184,7 +206,6 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     stray text;
     seqs bigint[];
-    epoch text;
 BEGIN
     IF events IS NULL OR jsonb_typeof(events) <> 'array' THEN
         RAISE EXCEPTION 'fraiseql_subscriptions: publish_many takes a JSON array, not %', coalesce(jsonb_typeof(events), 'null')
@@ -205,19 +226,20 @@ BEGIN
     END IF;
     PERFORM fraiseql_subscriptions.check_event(event ->> 'channel', event ->> 'event_type', event -> 'data', event ->> 'event_id')
     FROM jsonb_array_elements(events) AS event;
-    SELECT fraiseql_subscriptions.publish_batch(
+    SELECT (fraiseql_subscriptions.publish_batch(
         array_agg(chosen ORDER BY place), array_agg(event ->> 'channel' ORDER BY place),
         array_agg(event ->> 'event_type' ORDER BY place), array_agg((event -> 'data')::json ORDER BY place),
         array_agg(coalesce(event ->> 'correlation_id', chosen) ORDER BY place),
-        array_agg(clock_timestamp() ORDER BY place), wake)
+        array_agg(clock_timestamp() ORDER BY place), wake)).seqs
     INTO seqs
     FROM (
         SELECT event, place, coalesce(event ->> 'event_id', fraiseql_subscriptions.new_id()) AS chosen
         FROM jsonb_array_elements(events) WITH ORDINALITY AS element (event, place)
         OFFSET 0 -- an id is made once
     ) AS numbered;
-    SELECT settings.epoch INTO epoch FROM fraiseql_subscriptions.settings;
-    RETURN ARRAY(SELECT epoch || ':' || one.seq FROM unnest(seqs) WITH ORDINALITY AS one (seq, place) ORDER BY place);
+    RETURN ARRAY(SELECT fraiseql_subscriptions.position_of(epoch, final, one.seq)
+        FROM fraiseql_subscriptions.settings, fraiseql_subscriptions.horizon(),
+            unnest(seqs) WITH ORDINALITY AS one (seq, place) ORDER BY place);
 END $$;
 
 -- A trigger function, for rows: publishes what becomes of each. The event's data is the row (the
@@ -306,7 +328,8 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA fraiseql_subscriptions TO %s', role);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA fraiseql_subscriptions TO %s', role);
     EXECUTE format('GRANT SELECT ON SEQUENCE fraiseql_subscriptions.outbox_seq TO %s', role);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION fraiseql_subscriptions.horizon, fraiseql_subscriptions.prune TO %s', role);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION fraiseql_subscriptions.horizon, fraiseql_subscriptions.prune, '
+        'fraiseql_subscriptions.renew_epoch TO %s', role);
 END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA fraiseql_subscriptions FROM PUBLIC;

@@ -4,20 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/postgres/dial"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
 
-const (
-	connectTimeout = 10 * time.Second
-	// commandTimeout is for databases in which something else holds a lock.
-	commandTimeout = 60 * time.Second
-)
+// commandTimeout is for databases in which something else holds a lock.
+const commandTimeout = 60 * time.Second
 
 // Installed is what Run answers to install.
 type Installed struct {
@@ -82,20 +79,10 @@ var rights = map[string]string{
 
 // open connects to the database at url.
 func open(ctx context.Context, url string) (*pgx.Conn, error) {
-	scheme, _, found := strings.Cut(url, "://")
-	if !found || (scheme != "postgresql" && scheme != "postgres") {
-		// Never more of it than the scheme: what does not look like a URL may be a password.
-		if !found {
-			scheme = ""
-		}
-		return nil, fault.New(fault.InvalidValue, "the database's URL has the scheme %q; give one such as postgresql://user@host/database", scheme)
-	}
-	config, err := pgx.ParseConfig(url)
+	config, err := dial.Parse(url)
 	if err != nil {
-		// pgx blanks passwords as far as it finds them, which in a malformed URL it may not.
-		return nil, fault.New(fault.InvalidValue, "the database's URL cannot be read; give one such as postgresql://user@host:5432/database, with special characters in user and password percent-encoded")
+		return nil, err
 	}
-	config.ConnectTimeout = min(config.ConnectTimeout, connectTimeout)
 	// A pooler may give every transaction another session, without what was prepared before.
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conn, err := pgx.ConnectConfig(ctx, config)
@@ -104,13 +91,9 @@ func open(ctx context.Context, url string) (*pgx.Conn, error) {
 	}
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
-		return nil, refusal(refused, "")
+		return nil, dial.Refusal(refused, "")
 	}
-	cause := err.Error()
-	if inner := errors.Unwrap(err); inner != nil {
-		cause = strings.ReplaceAll(inner.Error(), "\n", "; ") // without user and database
-	}
-	return nil, fault.New(fault.BusUnavailable, "the database server at %s port %d cannot be reached within %v; is it running, and is the address right? (%s)", config.Host, config.Port, config.ConnectTimeout, cause)
+	return nil, dial.Unreachable(config, err)
 }
 
 // translate gives an error a code; rights says what to do about missing ones.
@@ -121,32 +104,9 @@ func translate(err error, rights string) error {
 	case errors.As(err, &coded):
 		return coded
 	case errors.As(err, &refused):
-		return refusal(refused, rights)
+		return dial.Refusal(refused, rights)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fault.New(fault.BusUnavailable, "the database did not do it within %v; another session may hold a lock on the schema (pg_stat_activity shows which)", commandTimeout)
 	}
 	return fault.New(fault.BusUnavailable, "the connection to the database was lost (%w); nothing was done, run it again", err)
-}
-
-// refusal is the error for what the server said.
-func refusal(err *pgconn.PgError, rights string) error {
-	code, hint := fault.BusError, ""
-	switch {
-	case err.Code == "42501" && rights != "": // insufficient_privilege
-		hint = rights
-	case err.Code == "3D000": // invalid_catalog_name
-		hint = "create the database first, or correct its name in the URL"
-	case strings.HasPrefix(err.Code, "28"): // invalid_authorization_specification
-		hint = "check the URL's user and password, and the server's pg_hba.conf"
-	case err.Code == "53300": // too_many_connections
-		code, hint = fault.BusUnavailable, "close sessions or raise max_connections, then run it again"
-	case strings.HasPrefix(err.Code, "57P"): // starting up, shutting down, the session terminated
-		code, hint = fault.BusUnavailable, "run it again when the server takes connections"
-	case err.Code == "25006": // read_only_sql_transaction
-		hint = "this server is a standby or set to read only; give the primary's URL"
-	}
-	if hint != "" {
-		hint = "; " + hint
-	}
-	return fault.New(code, "the database refused: %s (SQLSTATE %s)%s", err.Message, err.Code, hint)
 }

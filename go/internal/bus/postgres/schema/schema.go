@@ -7,6 +7,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -17,8 +18,8 @@ import (
 // Name is the schema's name. It is fixed: the SQL spells it out.
 const Name = "fraiseql_subscriptions"
 
-// minimum is the oldest server that is supported, as server_version_num.
-const minimum = 130000
+// minimum is the oldest major version of the server that is supported.
+const minimum = 13
 
 //go:embed 001.sql
 var first string
@@ -94,7 +95,7 @@ func Install(ctx context.Context, conn *pgx.Conn, options Options) (from int, er
 	if err := options.check(); err != nil {
 		return 0, err
 	}
-	if err := CheckServer(ctx, conn); err != nil {
+	if err := CheckServer(conn); err != nil {
 		return 0, err
 	}
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
@@ -205,19 +206,17 @@ func watchedTables(ctx context.Context, tx pgx.Tx) ([]string, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// CheckServer refuses servers older than PostgreSQL 13.
-func CheckServer(ctx context.Context, conn *pgx.Conn) error {
-	var number int
-	var text string
-	if err := conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int, current_setting('server_version')").Scan(&number, &text); err != nil {
-		return err
-	}
-	return checkVersion(number, text)
+// CheckServer refuses servers older than PostgreSQL 13. The error has the code BusError.
+func CheckServer(conn *pgx.Conn) error {
+	return checkVersion(conn.PgConn().ParameterStatus("server_version"))
 }
 
-func checkVersion(number int, text string) error {
-	if number < minimum {
-		return fault.New(fault.InvalidValue, "the server is PostgreSQL %s; supported is 13 and later", text)
+// checkVersion reads what a server says of itself, such as "15.4 (Debian 15.4-1)" or
+// "17beta1".
+func checkVersion(text string) error {
+	digits := strings.IndexFunc(text+".", func(r rune) bool { return r < '0' || r > '9' })
+	if major, err := strconv.Atoi(text[:digits]); err != nil || major < minimum {
+		return fault.New(fault.BusError, "the server is PostgreSQL %s; supported is %d and later", text, minimum)
 	}
 	return nil
 }

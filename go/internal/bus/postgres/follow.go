@@ -1,0 +1,58 @@
+package postgres
+
+import (
+	"sync"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
+)
+
+// followed counts the patterns that are followed. The zero value is ready.
+type followed struct {
+	mu    sync.RWMutex
+	exact map[string]int          // channels without a wildcard
+	wild  map[channel.Pattern]int // the others
+}
+
+func (f *followed) add(patterns []channel.Pattern) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.exact == nil {
+		f.exact, f.wild = make(map[string]int), make(map[channel.Pattern]int)
+	}
+	for _, p := range patterns {
+		if name, exact := p.Name(); exact {
+			f.exact[name]++
+		} else {
+			f.wild[p]++
+		}
+	}
+}
+
+func (f *followed) remove(patterns []channel.Pattern) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range patterns {
+		if name, exact := p.Name(); exact {
+			if f.exact[name]--; f.exact[name] <= 0 {
+				delete(f.exact, name)
+			}
+		} else if f.wild[p]--; f.wild[p] <= 0 {
+			delete(f.wild, p)
+		}
+	}
+}
+
+// has reports whether a channel matches a pattern that is followed.
+func (f *followed) has(name string) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.exact[name] > 0 {
+		return true
+	}
+	for p := range f.wild {
+		if p.Match(name) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,291 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
+)
+
+const (
+	// The subquery bounds the wait for a lock, such as that of an open transaction that has
+	// published the same id, on connections whose session may be another's.
+	publishBatch = `SELECT seqs, repeated
+FROM (SELECT pg_catalog.set_config('lock_timeout', $7::text, true)) AS bounded,
+	fraiseql_subscriptions.publish_batch($1::text[], $2::text[], $3::text[], $4::json[], $5::text[], $6::timestamptz[])`
+	readFinal = `SELECT final FROM fraiseql_subscriptions.horizon()`
+
+	// A statement takes whole requests, up to about these.
+	mostEvents     = 1000
+	mostEventBytes = 4 << 20
+	// lockTimeout is for statements that can wait for nothing but the commits of others
+	// that notify. One with ids that somebody else may have published without having
+	// committed yet waits for shortTimeout, and next time, alone, for a little longer.
+	lockTimeout   = 4 * time.Second
+	shortTimeout  = 200 * time.Millisecond
+	firstPatience = 25 * time.Millisecond
+	// mostIDBytes is what fits into the index of ids.
+	mostIDBytes = 255
+)
+
+// Publish implements remote.Server.
+func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
+	ctx, done := s.call(ctx)
+	defer done()
+	var sound []*remote.Request
+	for _, r := range requests {
+		if err := check(r.Events); err != nil {
+			r.Err = err
+		} else {
+			sound = append(sound, r)
+		}
+	}
+	if len(sound) == 0 {
+		return
+	}
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		if ctx.Err() == nil { // otherwise what went wrong before says more
+			fail(sound, s.failure(err, false))
+		}
+		return
+	}
+	defer conn.Release()
+	sound, held := s.split(sound)
+	for len(sound) > 0 {
+		n := chunk(sound)
+		s.publish(ctx, conn.Conn(), sound[:n], waitFor(sound[:n]))
+		sound = sound[n:]
+	}
+	for _, r := range held {
+		s.publishHeld(ctx, conn.Conn(), r)
+	}
+}
+
+// split sets apart requests that were held up before.
+func (s *Server) split(requests []*remote.Request) (others, held []*remote.Request) {
+	if len(s.heldUp) == 0 {
+		return requests, nil
+	}
+	still := make(map[*remote.Request]uint) // without those that were given up
+	for _, r := range requests {
+		if attempts := s.heldUp[r]; attempts > 0 {
+			held = append(held, r)
+			still[r] = attempts
+		} else {
+			others = append(others, r)
+		}
+	}
+	s.heldUp = still
+	return others, held
+}
+
+// waitFor is how long a statement may wait for a lock.
+func waitFor(requests []*remote.Request) time.Duration {
+	if slices.ContainsFunc(requests, mayBeKnown) {
+		return shortTimeout
+	}
+	return lockTimeout
+}
+
+// mayBeKnown tells that somebody else may have published an event of the request.
+func mayBeKnown(r *remote.Request) bool {
+	return r.Doubtful || slices.ContainsFunc(r.Events, func(ev *event.Event) bool { return ev.ChosenID })
+}
+
+// publishHeld publishes a request with an id that another transaction holds, or did a
+// moment ago. Everybody else waits meanwhile.
+func (s *Server) publishHeld(ctx context.Context, conn *pgx.Conn, r *remote.Request) {
+	attempts := s.heldUp[r]
+	s.publish(ctx, conn, []*remote.Request{r}, min(firstPatience<<attempts, shortTimeout))
+	if errors.Is(r.Err, remote.ErrBusy) {
+		s.heldUp[r] = min(attempts+1, 8)
+	} else {
+		delete(s.heldUp, r)
+	}
+}
+
+// check refuses what the outbox cannot hold, before others are in the same statement.
+func check(events []*event.Event) error {
+	for _, ev := range events {
+		if len(ev.ID) > mostIDBytes {
+			return fault.New(fault.InvalidValue, "the event_id %.40q… has %d bytes; in PostgreSQL at most %d are allowed", ev.ID, len(ev.ID), mostIDBytes)
+		}
+		for _, text := range [...]string{ev.ID, ev.Type, ev.Channel, ev.CorrelationID} {
+			if strings.IndexByte(text, 0) >= 0 {
+				return fault.New(fault.InvalidValue, "%.40q has a NUL character, which PostgreSQL cannot hold; remove it", text)
+			}
+		}
+	}
+	return nil
+}
+
+// chunk is how many of the requests go into one statement.
+func chunk(requests []*remote.Request) int {
+	events, bytes := 0, 0
+	for n, r := range requests {
+		for _, ev := range r.Events {
+			bytes += len(ev.Data)
+		}
+		if events += len(r.Events); n > 0 && (events > mostEvents || bytes > mostEventBytes) {
+			return n
+		}
+	}
+	return len(requests)
+}
+
+func fail(requests []*remote.Request, err error) {
+	for _, r := range requests {
+		r.Err = err
+	}
+}
+
+// publish accepts requests in one transaction, which is one statement. Where the
+// database refuses, it finds out for the sake of the others which one it was.
+func (s *Server) publish(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience time.Duration) {
+	seqs, repeated, err := s.send(ctx, conn, requests, patience)
+	if err == nil {
+		s.worked.Store(true)
+		s.accept(ctx, conn, requests, seqs, repeated)
+		return
+	}
+	failure := s.failure(err, true)
+	var said *pgconn.PgError
+	switch {
+	case conn.IsClosed() || !errors.As(err, &said):
+		fail(requests, failure)
+	case said.Code == lockNotAvailable:
+		s.publishApart(ctx, conn, requests)
+	case len(requests) > 1 && fault.CodeOf(failure) == fault.InvalidValue:
+		half := len(requests) / 2
+		s.publish(ctx, conn, requests[:half], patience)
+		s.publish(ctx, conn, requests[half:], patience)
+	default:
+		fail(requests, failure)
+	}
+}
+
+// publishApart publishes requests of which one is held up, those that cannot be it
+// first.
+func (s *Server) publishApart(ctx context.Context, conn *pgx.Conn, requests []*remote.Request) {
+	others := slices.DeleteFunc(slices.Clone(requests), mayBeKnown)
+	if len(others) == len(requests) || len(requests) == 1 {
+		fail(requests, fmt.Errorf("%w: another transaction has published the same id, or commits, and has not ended", remote.ErrBusy))
+		return
+	}
+	if len(others) > 0 {
+		s.publish(ctx, conn, others, lockTimeout)
+	}
+	for _, r := range requests {
+		if mayBeKnown(r) {
+			s.publishHeld(ctx, conn, r)
+		}
+	}
+}
+
+func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience time.Duration) (seqs []int64, repeated []bool, err error) {
+	count := 0
+	for _, r := range requests {
+		count += len(r.Events)
+	}
+	texts := make([]string, 5*count)
+	column := func(i int) []string { return texts[i*count : i*count : (i+1)*count] }
+	ids, channels, kinds, data, correlations := column(0), column(1), column(2), column(3), column(4)
+	times := make([]time.Time, 0, count)
+	for _, r := range requests {
+		for _, ev := range r.Events {
+			ids = append(ids, ev.ID)
+			channels = append(channels, ev.Channel)
+			kinds = append(kinds, ev.Type)
+			data = append(data, string(ev.Data))
+			correlations = append(correlations, ev.CorrelationID)
+			times = append(times, time.UnixMilli(int64(ev.Timestamp*1000+0.5)))
+		}
+	}
+	err = conn.QueryRow(ctx, publishBatch, mode(conn), ids, channels, kinds, data, correlations, times, strconv.FormatInt(patience.Milliseconds(), 10)).Scan(&seqs, &repeated)
+	if err == nil && len(seqs) != count {
+		err = fmt.Errorf("%d events were published, and %d numbers came back", count, len(seqs))
+	}
+	return seqs, repeated, err
+}
+
+// accept sets the outcome of requests, whose events have the numbers seqs.
+func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, seqs []int64, repeated []bool) {
+	epoch, final := s.finality(ctx, conn, seqs)
+	newest := slices.Max(seqs)
+	for _, r := range requests {
+		r.Err = nil
+		r.Positions = make([]event.Position, len(r.Events))
+		if repeated != nil {
+			r.Repeated, repeated = repeated[:len(r.Events)], repeated[len(r.Events):]
+		}
+		for i, ev := range r.Events {
+			seq := uint64(seqs[0])
+			seqs = seqs[1:]
+			had := place{upTo: seq}
+			if seq > final {
+				had = place{upTo: final, also: seq}
+			}
+			r.Positions[i] = had.position(epoch)
+			if seq == uint64(newest) {
+				s.noteAccepted(epoch, witness{seq, ev.ID})
+			}
+		}
+	}
+}
+
+// finality is a number up to which every event can be read by now or does not exist.
+// Nobody is asked where the numbers follow those that are known to be final, as they do
+// when only this process publishes.
+func (s *Server) finality(ctx context.Context, conn *pgx.Conn, seqs []int64) (*epoch, uint64) {
+	own := slices.Clone(seqs)
+	slices.Sort(own)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	epoch := s.epoch
+	s.extend(own)
+	if s.final >= uint64(own[len(own)-1]) {
+		return epoch, s.final
+	}
+	s.mu.Unlock()
+	var final uint64
+	err := conn.QueryRow(ctx, readFinal, mode(conn)).Scan(&final)
+	s.mu.Lock()
+	// Without an answer the positions are only less exact.
+	if err == nil && epoch == s.epoch {
+		s.final = max(s.final, final)
+		s.extend(own)
+	}
+	return epoch, s.final
+}
+
+// extend moves final over what has been read and over the numbers own, committed ones
+// in ascending order, as far as they follow each other. s.mu is held.
+func (s *Server) extend(own []int64) {
+	if s.place.epoch == s.epoch {
+		s.final = max(s.final, s.place.seq)
+	}
+	for _, seq := range own {
+		if uint64(seq) == s.final+1 {
+			s.final++
+		}
+	}
+}
+
+func (s *Server) noteAccepted(epoch *epoch, newest witness) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.epoch == epoch && newest.seq > s.accepted.seq {
+		s.accepted = newest
+	}
+}

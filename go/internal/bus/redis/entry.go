@@ -1,0 +1,113 @@
+package redis
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+)
+
+// Keys, all of them in the database of the URL.
+const (
+	streamPrefix = "fraiseql:events:"       // a channel's events
+	channelsKey  = "fraiseql:channels"      // a stream: announcements of channels, and of epochs
+	usedKey      = "fraiseql:channels:used" // a sorted set: channels by the time of their newest announcement
+	floorsKey    = "fraiseql:floors"        // a hash: what was trimmed from a channel's stream
+	epochKey     = "fraiseql:epoch"
+	scannerKey   = "fraiseql:scanner" // which node looks for streams that nobody announced
+	wakePrefix   = "fraiseql:wake:"   // a stream for each node
+	idPrefix     = "fraiseql:ids:"    // where an event with a chosen id is
+)
+
+const dataField = "data" // of an entry: the event's JSON
+
+// entry is one of a stream that is followed.
+type entry struct {
+	id      streamID
+	channel string       // "" for the streams of the bus's own
+	hash    uint64       // of the channel
+	event   *event.Event // nil where the entry is none; wrong says why
+	wrong   error
+	notice  *notice // of the bus's own streams
+	mark    *mark   // after it, once it has been given
+}
+
+// notice is what the bus tells its nodes, or a node itself, amid the events.
+type notice struct {
+	announced string // a channel that is in use
+	found     bool   // its events were not announced before they were written
+	epoch     string // the new one
+	lost      bool   // because events were lost
+	wake      uint64 // a number of this node's
+	follow    []start
+}
+
+// start is a channel to be followed, and the newest id that is history. exists: it is an
+// entry's.
+type start struct {
+	channel string
+	after   streamID
+	exists  bool
+}
+
+// rank is the order of entries of one millisecond, where their own order is not known: a
+// channel is announced before anything that may need it.
+func (e *entry) rank() int {
+	switch {
+	case e.notice == nil:
+		return 2
+	case e.notice.wake != 0:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// parseEntry reads what XADD wrote. An error means that Redis broke its own format; an
+// entry that is no event is given, with what is wrong.
+func parseEntry(from *stream, message redis.XMessage) (entry, error) {
+	id, ok := parseID(message.ID)
+	if !ok {
+		return entry{}, fmt.Errorf("the stream %q has an entry of the id %q", from.key, message.ID)
+	}
+	e := entry{id: id, channel: from.channel, hash: from.hash}
+	if from.channel == "" {
+		e.notice = parseNotice(message.Values)
+		return e, nil
+	}
+	text, ok := message.Values[dataField].(string)
+	if !ok {
+		e.wrong = fmt.Errorf("it has no field %q", dataField)
+		return e, nil
+	}
+	ev, err := event.Decode([]byte(text))
+	switch {
+	case err != nil:
+		e.wrong = err
+	case ev.Channel != from.channel:
+		e.wrong = fmt.Errorf("its event is of the channel %q", ev.Channel)
+	default:
+		e.event = ev
+	}
+	return e, nil
+}
+
+// parseNotice reads what the scripts wrote. What it does not know says nothing.
+func parseNotice(values map[string]any) *notice {
+	text := func(name string) string {
+		value, _ := values[name].(string)
+		return value
+	}
+	n := &notice{announced: text("channel"), found: text("found") != "", epoch: text("epoch"), lost: text("lost") != ""}
+	n.wake, _ = strconv.ParseUint(text("wake"), 10, 64)
+	for line := range strings.Lines(text("follow")) {
+		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 3)
+		if after, ok := parseID(parts[0]); ok && len(parts) == 3 {
+			n.follow = append(n.follow, start{parts[2], after, parts[1] == "1"})
+		}
+	}
+	return n
+}

@@ -1,0 +1,16 @@
+-- Says that a channel is in use, if nobody has lately, and forgets those that are not.
+-- KEYS: channels, used, floors   ARGV: channel, horizon, tending (milliseconds)
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local horizon, tending = tonumber(ARGV[2]), tonumber(ARGV[3])
+redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', now - horizon))
+for _, channel in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - horizon, 'LIMIT', 0, 100)) do
+    redis.call('ZREM', KEYS[2], channel)
+    redis.call('HDEL', KEYS[3], channel)
+end
+local announced = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if not announced or now - announced > tending / 2 then
+    redis.call('XADD', KEYS[1], '*', 'channel', ARGV[1])
+    redis.call('ZADD', KEYS[2], now, ARGV[1])
+end
+return 1

@@ -1,0 +1,62 @@
+-- Accepts events together or not at all.
+-- KEYS: of each event its stream, and where its chosen id is noted (its stream again where
+--       it has none)
+-- ARGV: milliseconds for which chosen ids are noted; of each event its channel, its JSON,
+--       the beginning of that which holds its id, and the id after which an earlier attempt
+--       may have written it ("" if there was none)
+-- Returns of each event its id, its channel, and 1 if it had been accepted before.
+local events = #KEYS / 2
+for i = 1, events do
+    local kind = redis.call('TYPE', KEYS[2 * i - 1]).ok
+    if kind ~= 'stream' and kind ~= 'none' then
+        return redis.error_reply('WRONGTYPE ' .. KEYS[2 * i - 1])
+    end
+end
+
+-- The entry that an earlier attempt wrote.
+local function earlier(stream, head, after)
+    local from = '(' .. after
+    while true do
+        local page = redis.call('XRANGE', stream, from, '+', 'COUNT', 500)
+        for _, entry in ipairs(page) do
+            for field = 1, #entry[2], 2 do
+                if entry[2][field] == 'data' and string.sub(entry[2][field + 1], 1, #head) == head then
+                    return entry[1]
+                end
+            end
+        end
+        if #page < 500 then
+            return nil
+        end
+        from = '(' .. page[#page][1]
+    end
+end
+
+local result = {}
+for i = 1, events do
+    local stream, noted = KEYS[2 * i - 1], KEYS[2 * i]
+    local channel, data, head, after = ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i], ARGV[4 * i + 1]
+    local id, repeated = nil, 0
+    if noted ~= stream then
+        local found = redis.call('GET', noted)
+        if found then
+            id, channel = string.match(found, '^(%S+) (.*)$')
+            repeated = 1
+        end
+    end
+    if not id and after ~= '' then
+        id = earlier(stream, head, after)
+        repeated = id and 1 or 0
+    end
+    if not id then
+        id = redis.call('XADD', stream, '*', 'data', data)
+        redis.pcall('PUBLISH', channel, data)
+    end
+    if noted ~= stream and repeated == 0 then
+        redis.call('SET', noted, id .. ' ' .. channel, 'PX', ARGV[1])
+    end
+    result[#result + 1] = id
+    result[#result + 1] = channel
+    result[#result + 1] = repeated
+end
+return result

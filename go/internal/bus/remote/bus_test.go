@@ -1,0 +1,228 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/bustest"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 20 * time.Second
+
+func open(t *testing.T, d bus.Dispatcher, server Server, timeout time.Duration) *Bus {
+	b := New(d, server, Options{PublishTimeout: timeout, Log: slog.New(slog.DiscardHandler)})
+	t.Cleanup(func() {
+		ended := make(chan struct{})
+		b.Close()
+		if !b.Settled(new(bus.Thread), func() { close(ended) }) {
+			bustest.Receive(t, ended, "the bus to end")
+		}
+	})
+	return b
+}
+
+func TestARemoteBusKeepsTheContract(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, d bus.Dispatcher) bus.Bus { return open(t, d, newLogServer(), patience) })
+}
+
+// publish is the outcome of one event.
+func publish(t *testing.T, b *Bus, ev *event.Event, wait bus.Wait) (event.Position, error) {
+	t.Helper()
+	receipts, err := b.PublishWithExecutor(new(bus.Thread), []*event.Event{ev}, wait)
+	if err != nil {
+		return event.Position{}, err
+	}
+	if !b.Await(new(bus.Thread), receipts[0].Ticket, patience) {
+		t.Fatalf("waited %v for the outcome", patience)
+	}
+	return b.Outcome(new(bus.Thread), receipts[0].Ticket)
+}
+
+func TestWhatAServerRefusesIsToldAtOnce(t *testing.T) {
+	server := newLogServer()
+	server.fail(fault.New(fault.BusError, "wrong password"))
+	b := open(t, bustest.NewDispatcher(t), server, patience)
+	if _, err := publish(t, b, bustest.NewEvent(t, "plain", "a", ""), bus.WaitDispatched); fault.CodeOf(err) != fault.BusError {
+		t.Errorf("publishing: %v", err)
+	}
+	if err := b.Follow(new(bus.Thread), bustest.Patterns(t, "a")); fault.CodeOf(err) != fault.BusError {
+		t.Errorf("following: %v", err)
+	}
+	if state := b.State(); state["connection"] != "lost" || !strings.Contains(state["error"].(string), "wrong password") {
+		t.Errorf("state %v", state)
+	}
+}
+
+func TestAServerThatIsAwayIsWaitedForWithinTheTimeout(t *testing.T) {
+	server := newLogServer()
+	server.fail(errAway)
+	b := open(t, bustest.NewDispatcher(t), server, 50*time.Millisecond)
+	_, err := publish(t, b, bustest.NewEvent(t, "plain", "a", ""), bus.WaitDispatched)
+	if fault.CodeOf(err) != fault.BusUnavailable || !errors.Is(err, errAway) {
+		t.Errorf("publishing: %v", err)
+	}
+	if err := b.Follow(new(bus.Thread), bustest.Patterns(t, "a")); fault.CodeOf(err) != fault.BusUnavailable {
+		t.Errorf("following: %v", err)
+	}
+	if err := b.Replay(new(bus.Thread), event.Position{Epoch: "log"}, nil, nil); fault.CodeOf(err) != fault.BusUnavailable {
+		t.Errorf("replaying: %v", err)
+	}
+	if len(server.log) > 0 {
+		t.Error("an event that was refused has been accepted")
+	}
+}
+
+func TestAnEventLoopWaitsForAMomentOnly(t *testing.T) {
+	server := newLogServer()
+	server.fail(errAway)
+	b := open(t, bustest.NewDispatcher(t), server, time.Hour)
+	loop := &bus.Thread{Loop: true}
+	if err := b.Follow(loop, bustest.Patterns(t, "a")); fault.CodeOf(err) != fault.BusUnavailable {
+		t.Errorf("following: %v", err)
+	}
+	if err := b.Replay(loop, event.Position{Epoch: "log"}, nil, nil); fault.CodeOf(err) != fault.BusUnavailable {
+		t.Errorf("replaying: %v", err)
+	}
+}
+
+func TestAServerThatComesBackGetsWhatWaits(t *testing.T) {
+	server := newLogServer()
+	server.fail(errAway)
+	d := bustest.NewDispatcher(t)
+	b := open(t, d, server, patience)
+	ended := bustest.Started(func() {
+		if at, err := publish(t, b, bustest.NewEvent(t, "plain", "a", ""), bus.WaitAccepted); err != nil || at.Offset != 1 {
+			t.Errorf("at %v, error %v", at, err)
+		}
+	})
+	server.fail(nil)
+	bustest.Receive(t, ended, "the publisher")
+}
+
+func TestALostAnswerIsFoundOutByTheEventsID(t *testing.T) {
+	server := newLogServer()
+	server.swallow = 3
+	d := bustest.NewDispatcher(t)
+	b := open(t, d, server, patience)
+	if err := b.Follow(new(bus.Thread), bustest.Patterns(t, "*")); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := publish(t, b, bustest.NewEvent(t, "plain", "a", ""), bus.WaitDispatched); err != nil || at.Offset != 1 {
+		t.Errorf("at %v, error %v", at, err)
+	}
+	if n := len(d.AwaitDelivered(1)); n != 1 || len(server.log) != 1 {
+		t.Errorf("%d deliveries, %d entries, want one", n, len(server.log))
+	}
+}
+
+func TestAnAnswerThatStaysLostIsAnUnknownOutcome(t *testing.T) {
+	server := newLogServer()
+	server.swallow = 1 << 30
+	b := open(t, bustest.NewDispatcher(t), deaf{server}, 50*time.Millisecond)
+	ev := bustest.NewEvent(t, "plain", "a", "")
+	if _, err := publish(t, b, ev, bus.WaitAccepted); fault.CodeOf(err) != fault.PublishOutcomeUnknown || !strings.Contains(err.Error(), ev.ID) {
+		t.Errorf("error %v, want the id %s", err, ev.ID)
+	}
+}
+
+// deaf is a server of which nothing can be read.
+type deaf struct{ *logServer }
+
+func (deaf) Read(ctx context.Context) ([]Item, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestNobodyWaitsForAChannelThatNobodyFollows(t *testing.T) {
+	server := newLogServer()
+	b := open(t, bustest.NewDispatcher(t), server, patience)
+	if err := b.Follow(new(bus.Thread), bustest.Patterns(t, "a")); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := publish(t, b, bustest.NewEvent(t, "plain", "b", ""), bus.WaitDispatched); err != nil || at.Offset != 1 {
+		t.Errorf("at %v, error %v", at, err)
+	}
+}
+
+func TestALostConnectionLosesNoEvent(t *testing.T) {
+	server := newLogServer()
+	d := bustest.NewDispatcher(t)
+	b := open(t, d, server, patience)
+	if err := b.Follow(new(bus.Thread), bustest.Patterns(t, "*")); err != nil {
+		t.Fatal(err)
+	}
+	const events = 50
+	for i := range events {
+		if i%7 == 3 {
+			server.fail(errAway)
+		}
+		ended := bustest.Started(func() { _, _ = publish(t, b, bustest.NewEvent(t, "plain", "a", ""), bus.WaitDispatched) })
+		server.fail(nil)
+		bustest.Receive(t, ended, "a publisher")
+	}
+	if n := len(d.AwaitDelivered(events)); n != events {
+		t.Errorf("%d deliveries of %d events", n, events)
+	}
+	if state := b.State(); state["connection"] != "connected" {
+		t.Errorf("state %v", state)
+	}
+}
+
+func TestAForsakenTicketLeavesNothing(t *testing.T) {
+	server := newLogServer()
+	d := bustest.NewDispatcher(t)
+	b := open(t, d, server, patience)
+	if err := b.Follow(new(bus.Thread), bustest.Patterns(t, "*")); err != nil {
+		t.Fatal(err)
+	}
+	receipts, err := b.PublishWithExecutor(new(bus.Thread), []*event.Event{bustest.NewEvent(t, "plain", "a", "")}, bus.WaitDispatched)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Forsake(receipts[0].Ticket)
+	d.AwaitDelivered(1)
+	if _, err := publish(t, b, bustest.NewEvent(t, "plain", "a", ""), bus.WaitDispatched); err != nil {
+		t.Fatal(err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.outbox.isEmpty() || len(b.outbox.tickets) > 0 || b.lanes.pending > 0 || len(b.lanes.byChannel) > 0 {
+		t.Errorf("left: %+v %+v", b.outbox, b.lanes)
+	}
+}
+
+// buggy is a server whose publishing has a bug.
+type buggy struct{ *logServer }
+
+func (buggy) Publish(context.Context, []*Request) { panic("bug") }
+
+func TestAPanicIsAnErrorForThosePublishing(t *testing.T) {
+	told := make(chan any, 1)
+	b := New(bustest.NewDispatcher(t), buggy{newLogServer()}, Options{
+		PublishTimeout: patience, Log: slog.New(slog.DiscardHandler), Panicked: func(cause any) { told <- cause },
+	})
+	defer func() {
+		ended := make(chan struct{})
+		b.Close()
+		if !b.Settled(new(bus.Thread), func() { close(ended) }) {
+			bustest.Receive(t, ended, "the bus to end")
+		}
+	}()
+	if _, err := publish(t, b, bustest.NewEvent(t, "plain", "a", ""), bus.WaitDispatched); fault.CodeOf(err) != fault.Engine {
+		t.Errorf("error %v", err)
+	}
+	if cause := bustest.Receive(t, told, "the panic"); cause != "bug" {
+		t.Errorf("told of %v", cause)
+	}
+}

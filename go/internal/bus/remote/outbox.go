@@ -1,0 +1,209 @@
+package remote
+
+import (
+	"errors"
+	"time"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+)
+
+// outbox is what this node has published and somebody still waits for, or that has not
+// come back through the reader yet. Guarded by Bus.mu.
+type outbox struct {
+	accepted   uint64 // events, since the bus was opened
+	lastTicket uint64
+	tickets    map[uint64]*ticket
+	returning  map[string]*ticket // by the event's id: not yet dispatched here
+	queue      []*request         // to be accepted, oldest first
+	sending    int                // requests in the publisher's hands
+	wake       chan struct{}
+}
+
+// request is a publish on its way to the server.
+type request struct {
+	Request
+	tickets  []*ticket
+	deadline time.Time
+	failure  error // of the newest attempt
+}
+
+// ticket is one published event.
+type ticket struct {
+	number uint64
+	event  *event.Event
+	// waits says that acceptance alone is not what its publisher waits for.
+	waits      bool
+	accepted   bool
+	dispatched bool
+	done       chan struct{} // closed when there is nothing left to wait for
+	isDone     bool
+	at         event.Position
+	err        error
+	finish     func(ticket uint64)
+	next       *ticket // of the same event id
+}
+
+// finishes are those to be told, once no lock is held.
+type finishes []*ticket
+
+func (f finishes) tell() {
+	for _, one := range f {
+		one.finish(one.number)
+	}
+}
+
+func (o *outbox) open() {
+	o.tickets = make(map[uint64]*ticket)
+	o.returning = make(map[string]*ticket)
+	o.wake = make(chan struct{}, 1)
+}
+
+func (o *outbox) isEmpty() bool {
+	return len(o.queue) == 0 && o.sending == 0 && len(o.returning) == 0
+}
+
+// add makes a request of events.
+func (o *outbox) add(events []*event.Event, waits bool, finish func(uint64), deadline time.Time) *request {
+	r := &request{Request: Request{Events: events}, deadline: deadline, tickets: make([]*ticket, len(events))}
+	for i, ev := range events {
+		o.lastTicket++
+		one := &ticket{number: o.lastTicket, event: ev, waits: waits, finish: finish, done: make(chan struct{})}
+		one.next = o.returning[ev.ID]
+		o.returning[ev.ID] = one
+		o.tickets[one.number] = one
+		r.tickets[i] = one
+	}
+	o.queue = append(o.queue, r)
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+	return r
+}
+
+// take is what waits to be sent.
+func (o *outbox) take() []*request {
+	taken := o.queue
+	o.queue = nil
+	o.sending = len(taken)
+	return taken
+}
+
+// accept notes that the server has accepted a request. follows says of each event
+// whether it comes back through the reader.
+func (o *outbox) accept(r *request, follows []bool) (told finishes) {
+	for i, one := range r.tickets {
+		o.accepted++
+		one.accepted = true
+		if !one.dispatched {
+			one.at = r.Positions[i]
+		}
+		// One that had been accepted before may have been read before, too.
+		if !follows[i] || r.Repeated != nil && r.Repeated[i] && !r.Doubtful {
+			o.forgetReturning(one)
+			one.waits = false
+		}
+		told = o.settle(told, one)
+	}
+	return told
+}
+
+// refuse notes that a request was not accepted, or that this is not known.
+func (o *outbox) refuse(r *request, err error) (told finishes) {
+	for _, one := range r.tickets {
+		if one.dispatched { // so it was accepted
+			continue
+		}
+		o.forgetReturning(one)
+		one.err = err
+		told = o.settle(told, one)
+	}
+	return told
+}
+
+// dispatched notes that an event that was read has been dispatched.
+func (o *outbox) dispatched(id string, at event.Position) (told finishes) {
+	one := o.returning[id]
+	delete(o.returning, id)
+	for one != nil {
+		next := one.next
+		one.next = nil
+		one.dispatched, one.at = true, at
+		told = o.settle(told, one)
+		one = next
+	}
+	return told
+}
+
+// publication is the executor's account of the publisher of an event that was read.
+func (o *outbox) publication(id string) any {
+	for one := o.returning[id]; one != nil; one = one.next {
+		if one.event.Publication != nil {
+			return one.event.Publication
+		}
+	}
+	return nil
+}
+
+// lose gives up on what was accepted and will not come back.
+func (o *outbox) lose() (told finishes) {
+	for _, first := range o.returning {
+		for one := first; one != nil; one = one.next {
+			if one.accepted {
+				o.forgetReturning(one)
+				one.err = errLost
+				told = o.settle(told, one)
+			}
+		}
+	}
+	return told
+}
+
+// fail ends everything.
+func (o *outbox) fail(err error) (told finishes) {
+	o.queue = nil
+	for _, one := range o.tickets {
+		if !one.isDone {
+			one.err = err
+			told = o.settle(told, one)
+		}
+	}
+	clear(o.returning)
+	return told
+}
+
+// settle ends the wait for a ticket if there is nothing left to wait for. It stays until
+// somebody asks for its outcome.
+func (o *outbox) settle(told finishes, one *ticket) finishes {
+	if one.isDone || one.err == nil && !one.dispatched && (one.waits || !one.accepted) {
+		return told
+	}
+	one.isDone = true
+	close(one.done)
+	if one.finish != nil {
+		told = append(told, one)
+	}
+	return told
+}
+
+// forgetReturning takes one out of those that are to come back.
+func (o *outbox) forgetReturning(gone *ticket) {
+	first := o.returning[gone.event.ID]
+	if first == gone {
+		if first = gone.next; first == nil {
+			delete(o.returning, gone.event.ID)
+		} else {
+			o.returning[gone.event.ID] = first
+		}
+		gone.next = nil
+		return
+	}
+	for one := first; one != nil; one = one.next {
+		if one.next == gone {
+			one.next, gone.next = gone.next, nil
+			return
+		}
+	}
+}
+
+var errNeverSent = errors.New("it has not answered in time")

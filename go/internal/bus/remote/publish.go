@@ -1,0 +1,221 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
+)
+
+// maxOutbox is how many events may be published and not yet have come back. Publishers
+// that never wait could otherwise fill the memory while the server is away.
+const maxOutbox = 100_000
+
+var errLost = fault.New(fault.PublishOutcomeUnknown, "the server lost what it had accepted last, and this event may be among it; publish it again with the same event_id if it must not be missed")
+
+// PublishWithExecutor implements bus.Bus. Its receipts have tickets and no positions:
+// the server has not been asked yet.
+func (b *Bus) PublishWithExecutor(t *bus.Thread, events []*event.Event, wait bus.Wait) ([]bus.Receipt, error) {
+	receipts := make([]bus.Receipt, len(events))
+	if len(events) == 0 {
+		return receipts, nil
+	}
+	// Who cannot wait for a dispatch, or would wait for itself, waits for acceptance.
+	waits := wait == bus.WaitDispatched && !t.Nested() && !t.Engine && (!t.Loop || t.Finish != nil)
+	deadline := time.Now().Add(b.options.PublishTimeout)
+	t.Lock(&b.mu)
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, errClosed
+	}
+	if out := len(b.outbox.tickets); out+len(events) > maxOutbox {
+		return nil, fault.Exceeded(fault.LimitExceeded, "max_pending_events", maxOutbox, float64(out+len(events)), "%d published events wait for the %s bus, the most there may be; nothing was published, publish again when it has caught up", out, b.server.Name())
+	}
+	for i, one := range b.outbox.add(events, waits, t.Finish, deadline).tickets {
+		receipts[i].Ticket = one.number
+	}
+	return receipts, nil
+}
+
+// Await implements bus.Bus.
+func (b *Bus) Await(t *bus.Thread, number uint64, timeout time.Duration) bool {
+	t.Lock(&b.mu)
+	one := b.outbox.tickets[number]
+	b.mu.Unlock()
+	if one == nil {
+		return true
+	}
+	select {
+	case <-one.done:
+		return true
+	default:
+	}
+	if timeout <= 0 {
+		return false
+	}
+	done := false
+	t.Unlocked(func() {
+		timer := time.NewTimer(timeout)
+		defer timer.Stop()
+		select {
+		case <-one.done:
+			done = true
+		case <-timer.C:
+		}
+	})
+	return done
+}
+
+// Outcome implements bus.Bus.
+func (b *Bus) Outcome(t *bus.Thread, number uint64) (event.Position, error) {
+	t.Lock(&b.mu)
+	defer b.mu.Unlock()
+	one := b.outbox.tickets[number]
+	if one == nil {
+		return event.Position{}, fault.New(fault.InvalidValue, "there is no ticket %d", number)
+	}
+	if one.isDone {
+		delete(b.outbox.tickets, number)
+	}
+	return one.at, one.err
+}
+
+// Forsake implements bus.Bus.
+func (b *Bus) Forsake(number uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if one := b.outbox.tickets[number]; one != nil {
+		one.finish = nil
+		delete(b.outbox.tickets, number)
+	}
+}
+
+// publishAll is the publisher's goroutine: it lets the server accept whatever waits, in
+// one go, until the bus stops.
+func (b *Bus) publishAll() {
+	var pause pause
+	for b.context.Err() == nil {
+		b.mu.Lock()
+		batch := b.outbox.take()
+		b.mu.Unlock()
+		if len(batch) == 0 {
+			select {
+			case <-b.outbox.wake:
+			case <-b.context.Done():
+			}
+			continue
+		}
+		again, away := b.send(batch)
+		if !away {
+			pause.reset()
+		}
+		if again {
+			pause.wait(b.context)
+		}
+	}
+}
+
+// send tries to have a batch accepted. again: some of it is to be tried again; away:
+// because the server is.
+func (b *Bus) send(batch []*request) (again, away bool) {
+	earliest := batch[0].deadline
+	requests := make([]*Request, len(batch))
+	for i, one := range batch {
+		requests[i] = &one.Request
+		one.Err = errNeverSent
+		if one.deadline.Before(earliest) {
+			earliest = one.deadline
+		}
+	}
+	// What is followed before it is accepted comes back. Asked afterwards, a channel could
+	// be followed from a moment on that is later than the event.
+	follows := make([][]bool, len(batch))
+	for i, one := range batch {
+		follows[i] = b.followsAll(one.Events)
+	}
+	ctx, cancel := context.WithDeadline(b.context, earliest)
+	defer cancel()
+	b.publish(ctx, requests)
+
+	now := time.Now()
+	accepted := 0
+	for _, one := range batch {
+		if one.Err == nil {
+			accepted += len(one.Events)
+		}
+	}
+	var left []*request
+	var told finishes
+	b.mu.Lock()
+	for i, one := range batch {
+		if one.Err == nil {
+			told = append(told, b.outbox.accept(one, follows[i])...)
+		} else if err := b.verdict(one, now); err != nil {
+			told = append(told, b.outbox.refuse(one, err)...)
+		} else {
+			away = away || !errors.Is(one.Err, ErrBusy)
+			left = append(left, one)
+		}
+	}
+	b.outbox.sending = 0
+	b.outbox.queue = append(left, b.outbox.queue...)
+	b.stopIfIdle()
+	b.mu.Unlock()
+	if accepted > 0 && b.options.Accepted != nil {
+		b.options.Accepted(accepted)
+	}
+	told.tell()
+	return len(left) > 0, away
+}
+
+// publish asks the server. A panic there must not leave publishers waiting for ever.
+func (b *Bus) publish(ctx context.Context, requests []*Request) {
+	defer func() {
+		cause := recover()
+		if cause == nil {
+			return
+		}
+		for _, one := range requests {
+			one.Err = fault.New(fault.Engine, "publishing through the %s bus panicked: %v", b.server.Name(), cause)
+		}
+		if b.options.Panicked != nil {
+			b.options.Panicked(cause)
+		}
+	}()
+	b.server.Publish(ctx, requests)
+}
+
+func (b *Bus) followsAll(events []*event.Event) []bool {
+	follows := make([]bool, len(events))
+	for i, ev := range events {
+		follows[i] = b.server.Follows(ev.Channel)
+	}
+	return follows
+}
+
+// verdict is the error with which a request that was not accepted ends, nil when it is
+// to be tried again.
+func (b *Bus) verdict(r *request, now time.Time) error {
+	var final *fault.Error
+	if errors.As(r.Err, &final) {
+		return final
+	}
+	r.Doubtful = r.Doubtful || errors.Is(r.Err, ErrDoubtful)
+	if r.failure == nil || !errors.Is(r.Err, errNeverSent) {
+		r.failure = r.Err
+	}
+	switch {
+	// Those that are tried again together have the time that the first of them has left.
+	case b.context.Err() == nil && now.Add(b.options.PublishTimeout/20).Before(r.deadline):
+		return nil
+	case r.Doubtful:
+		return fault.New(fault.PublishOutcomeUnknown, "whether the %s bus accepted event %s could not be found out in time: %w; publish it again with event_id=%q, which is accepted once", b.server.Name(), r.Events[0].ID, r.failure, r.Events[0].ID)
+	case b.context.Err() != nil:
+		return errClosed
+	default:
+		return fault.New(fault.BusUnavailable, "the %s bus cannot be reached: %w; nothing was published", b.server.Name(), r.failure)
+	}
+}

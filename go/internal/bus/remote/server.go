@@ -1,0 +1,104 @@
+package remote
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+)
+
+// Server is the part of a bus that differs from one kind of server to another. Open
+// and Read are called by one goroutine, Publish by another; everything else by any,
+// at the same time. No method is called with the GIL or a lock held, but Follows,
+// Reached, After and Covers, which must be short and not wait.
+//
+// Errors are of three kinds. A *fault.Error is final: the server answered, and will
+// answer the same again (wrong password, missing rights, a schema that is not
+// installed). ErrDoubtful and ErrBusy, wrapped, are Publish's. Everything else says that the
+// server could not be reached or could not do it now, and is tried again.
+type Server interface {
+	// Name is the kind of bus, as metrics and health name it.
+	Name() string
+	// Open connects for reading, and is called again after a Read that failed. The
+	// first time, it returns the mark from which Read goes on: what is published from
+	// now on. Later it goes on where Read left off: no gap, no duplicate.
+	Open(ctx context.Context) (Mark, error)
+	// Read waits for events, a few seconds at most, and returns the next ones in the
+	// bus's order; none is no error. An item that is returned counts as read.
+	Read(ctx context.Context) ([]Item, error)
+	// Publish lets the server accept requests, in their order, in as few round trips as
+	// it can, and sets the outcome of each. It returns when ctx is done.
+	Publish(ctx context.Context, requests []*Request)
+	// Follow lets Read return what is published, from when Follow has returned and the
+	// mark that it returns has been read, on channels that match a pattern. A nil mark
+	// says that there is nothing to wait for. Patterns are counted: each Follow has an
+	// Unfollow. After an error nothing has changed.
+	Follow(ctx context.Context, patterns []channel.Pattern) (Mark, error)
+	// Unfollow lets go of patterns. Events that come nevertheless do no harm.
+	Unfollow(patterns []channel.Pattern)
+	// Follows reports whether Read returns a channel's events.
+	Follows(channel string) bool
+	// CatchUp returns the mark to be read before History is asked for what came after
+	// since: of the newest that the server has, or nil if since was read before. The
+	// error ErrUnrecovered says that since is no position of this server's history.
+	CatchUp(ctx context.Context, since event.Position) (Mark, error)
+	// History returns what was published after since, on channels that match a
+	// pattern, and had been read at the mark until, in order. ErrUnrecovered: the server
+	// does not keep all of it any more.
+	History(ctx context.Context, since event.Position, until Mark, patterns []channel.Pattern) ([]Item, error)
+	// Reached is the position of a client that has received everything up to a mark but
+	// what is pending: of each channel that has events read before the mark and not yet
+	// dispatched, the oldest. That one and what was read after it on its channel has not
+	// been received.
+	Reached(at Mark, pending []Item) event.Position
+	// After is the position of a client at `at` that receives an item next.
+	After(at event.Position, item Item) event.Position
+	// Covers reports whether everything up to one mark has been read at another.
+	Covers(at, one Mark) bool
+	// State is what health() and get_metrics() tell of the server, in a map of its own:
+	// texts, and int, int64, uint64, float64 or bool, which become metrics. Never a password.
+	State() map[string]any
+	// Close ends every call that is under way, with an error, and closes the
+	// connections. Nothing is called afterwards but State.
+	Close()
+}
+
+// Mark is a place in the order in which a server is read. It is the server's own.
+type Mark any
+
+// Item is one step of reading: the place after it, and the event if it is one.
+type Item struct {
+	Event *event.Event // nil: only the place
+	Mark  Mark
+	// Lost says that the server has lost history: what it had accepted before, and did
+	// not give until here, will not come.
+	Lost bool
+}
+
+// Request is events to be accepted together or not at all, in order.
+type Request struct {
+	Events []*event.Event
+	// Doubtful says that an earlier attempt may have been accepted: the server must
+	// look for the events by their ids, and accept only what it does not have.
+	Doubtful bool
+	// Note is the server's own: what it knew at the first attempt.
+	Note any
+	// Positions, one an event, and Err are the outcome. An event with a chosen id that
+	// was accepted before has its old position.
+	Positions []event.Position
+	// Repeated, one an event or nil, says which had been accepted before this request.
+	Repeated []bool
+	Err      error
+}
+
+var (
+	// ErrDoubtful is the outcome of a request that may have been accepted: the
+	// connection was lost before the answer came.
+	ErrDoubtful = errors.New("the answer was lost")
+	// ErrBusy is the outcome of a request that something else holds up, and that was not
+	// accepted: the server is there for others, so it is tried again soon.
+	ErrBusy = errors.New("something else holds it up")
+	// ErrUnrecovered says that what was asked for is not in the server's history.
+	ErrUnrecovered = errors.New("history does not reach back that far")
+)
