@@ -40,16 +40,19 @@ while read -r version path; do
     phase "Python tests, CPython $version"
     python=$(./scripts/environment.sh "$version" "$path" test </dev/null)
     ./scripts/install_wheel.sh "$version" "$python" </dev/null
-    "$python" -m pytest -q --ignore=tests/build </dev/null
+    "$python" -m pytest -q --ignore=tests/build --ignore=tests/fraiseql </dev/null
     ran+=("$("$python" -c 'import platform; print(platform.python_version())')")
 done <<<"$interpreters"
 
 phase "Python tests again, CPython $newest in development mode with asyncio's debug mode"
-PYTHONASYNCIODEBUG=1 "$python" -X dev -m pytest -q --ignore=tests/build
+PYTHONASYNCIODEBUG=1 "$python" -X dev -m pytest -q --ignore=tests/build --ignore=tests/fraiseql
 
 phase "packaging tests, CPython $newest"
 ./scripts/environment.sh "$newest" "$(tail -n 1 <<<"$interpreters" | cut -d' ' -f2-)" dev >/dev/null
 "$python" -m pytest -q tests/build
+
+phase "FraiseQL applications"
+"$python" -m pytest -q tests/fraiseql
 
 phase "done"
 printf '  %s\n' "${phases[@]::${#phases[@]}-1}"
