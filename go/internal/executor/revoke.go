@@ -96,8 +96,8 @@ func (x *Executor) whoever(asked *security.Context, permission string) (all []*S
 		fit, known := fits[spec.context]
 		if !known {
 			context := spec.context
-			fit = (asked.User.Absent() || x.policy.Is(&context.User, &asked.User)) &&
-				(asked.Tenant.Absent() || x.policy.Is(&context.Tenant, &asked.Tenant)) &&
+			fit = (asked.User.Absent() || spec.policy.Is(&context.User, &asked.User)) &&
+				(asked.Tenant.Absent() || spec.policy.Is(&context.Tenant, &asked.Tenant)) &&
 				(permission == "" || context.Grants(permission))
 			fits[spec.context] = fit
 		}
