@@ -52,6 +52,10 @@ nightly: ## what is too long for every change: 100,000 security cases, ten times
 lint: ## gofumpt, go vet, staticcheck, ruff, mypy, stubtest
 	@$(call develop,dev test bench clients) && ./scripts/lint.sh
 
+.PHONY: docs
+docs: ## write docs/reference.md from the docstrings
+	@$(call develop,test) && "$$python" scripts/reference.py
+
 .PHONY: format
 format: ## format Go and Python
 	@$(call develop,dev test) && \
