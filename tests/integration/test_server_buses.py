@@ -7,8 +7,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import subprocess
-import sys
 import threading
 import time
 import weakref
@@ -57,18 +55,8 @@ def url(request: pytest.FixtureRequest) -> str:
         server: RedisServer = request.getfixturevalue("redis")
         server.command("FLUSHALL")
         return server.url
-    return installed(request.getfixturevalue("postgres"))
-
-
-def installed(server: PostgresServer) -> str:
-    url = server.url(server.new_database())
-    subprocess.run(
-        [sys.executable, "-m", "fraiseql_subscriptions", "postgres", "install", url],
-        check=True,
-        capture_output=True,
-        timeout=PATIENCE,
-    )
-    return url
+    postgres: PostgresServer = request.getfixturevalue("postgres")
+    return postgres.installed()
 
 
 @pytest.fixture

@@ -2,10 +2,13 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
 
 const (
@@ -14,9 +17,6 @@ const (
 
 	// idleCheck is how often a connection is emptied of notifications that nobody reads.
 	idleCheck = time.Second
-	// fullQueue is the share of the server's notification queue that is warned of. Once it
-	// is full, every transaction that notifies fails.
-	fullQueue = 0.25
 	// pruneBatch is what prune deletes at most.
 	pruneBatch = 5000
 )
@@ -91,10 +91,10 @@ func (s *Server) noteQueue(used float64) {
 	before := s.queue
 	s.queue = used
 	s.mu.Unlock()
-	switch {
-	case used >= fullQueue && before < fullQueue:
+	switch full := s.options.fullQueue; {
+	case used >= full && before < full:
 		s.options.Log.Warn(fmt.Sprintf("the server's notification queue is %.0f%% full, and at 100%% every transaction that notifies fails: a session that has executed LISTEN has a transaction open or does not read (pg_stat_activity)", 100*used))
-	case used < fullQueue && before >= fullQueue:
+	case used < full && before >= full:
 		s.options.Log.Info("the server's notification queue is being emptied again")
 	}
 }
@@ -104,7 +104,8 @@ func (s *Server) noteUpkeep(err error) {
 	before := s.backstage
 	s.backstage = err
 	s.mu.Unlock()
-	if err != nil && before == nil && s.closing.Err() == nil {
+	var final *fault.Error // otherwise the database is away, which reading tells
+	if errors.As(err, &final) && before == nil {
 		s.options.Log.Warn(fmt.Sprintf("the outbox could not be pruned: %v", err))
 	}
 }
