@@ -274,12 +274,12 @@ async def test_there_must_be_a_loop() -> None:
 async def test_two_tasks_do_not_read_one_listener() -> None:
     async with SubscriptionExecutor() as executor:
         listener = executor.listen("a")
-        reading = asyncio.ensure_future(soon(listener))
+        reading = asyncio.ensure_future(listener.__anext__())
         await asyncio.sleep(0)
         with pytest.raises(RuntimeError, match="another task"):
-            await anext(listener)
+            await soon(listener)
         await executor.publish("e", "a", {"n": 1})
-        assert (await reading).data == {"n": 1}
+        assert (await asyncio.wait_for(reading, PATIENCE)).data == {"n": 1}
 
 
 async def test_nobodys_code_has_no_client() -> None:
