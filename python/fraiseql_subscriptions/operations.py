@@ -124,12 +124,14 @@ class Operations:
         Waits at most `grace` seconds for generators to finish, and for mutations, which go on
         without the client; then cancels them, and waits once more.
         """
-        operations = list(self._tasks.values())
-        for operation in operations:
+        for operation in list(self._tasks.values()):
             operation.complete()
-        self._ready.clear()
         with contextlib.suppress(SubscriptionsError):  # the executor was closed before
             self.executor.close_connection(self.connection_id)
+        self.executor._connections.pop(self.connection_id, None)
+        # Nobody asks for more, and the connection is not kept by what takes its time to end.
+        self._wake = self._ready.clear
+        self._wake()
         left: set[asyncio.Task[None]] = set(self._tasks)
         for attempt in range(2):
             if not left:
@@ -184,7 +186,11 @@ class Operations:
         self._schema.check(request.query)
         self._check_room()
         engine_id = self.executor._register_events(self.connection_id, id, request, self.context)
-        operation = GeneratorOperation(self, id, tag, request, self._schema, engine_id)
+        try:
+            operation = GeneratorOperation(self, id, tag, request, self._schema, engine_id)
+        except BaseException:
+            self.executor.complete_subscription(engine_id)
+            raise
         self._run(operation)
         return operation
 
