@@ -368,7 +368,7 @@ def collected() -> list[object]:
 
 
 async def test_a_client_that_vanishes_closes_every_generator() -> None:
-    async with serving() as (world, _, url):
+    async with serving() as (world, app, url):
         tasks = len(asyncio.all_tasks())
         for _ in range(10):
             socket = await dial(url)
@@ -381,7 +381,7 @@ async def test_a_client_that_vanishes_closes_every_generator() -> None:
         await until(lambda: world.begun == world.finished == 30)
         assert world.executor.get_metrics()["active"] == 0
         await until(lambda: len(asyncio.all_tasks()) <= tasks)
-        assert not world.executor._connections
+        await until(lambda: not app._connections)
         hub = world.executor._hub
         assert hub is not None
         assert not hub.consumer().feeds
