@@ -1,6 +1,8 @@
 package api
 
 import (
+	"encoding/json"
+
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bridge"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
 )
@@ -91,4 +93,15 @@ func appendIDs(outAddress int, subscriptions []*executor.Subscription) error {
 		}
 	}
 	return nil
+}
+
+// AddPolicy makes a security policy (JSON) one that registrations can name by the
+// number that it returns.
+func AddPolicy(handle int, policy string) (number int, err error) {
+	defer guard(handle, &err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	return e.Executor.AddPolicy(t, json.RawMessage(policy))
 }

@@ -7,9 +7,10 @@ between the server and the machine, runs timers, and asks the application who a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
@@ -21,6 +22,7 @@ from .operations import Operations
 from .security import SecurityContext
 from .streaming import HTTPClients, away
 from .websocket import NOT_ACCEPTABLE, Connection
+from .workers import warn_of_memory_bus
 
 if TYPE_CHECKING:
     from .client import Client
@@ -128,6 +130,7 @@ class GraphQLSubscriptions:
             ).decode(),
         )
         self._draining = False
+        self._begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI says."""
@@ -136,6 +139,7 @@ class GraphQLSubscriptions:
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         elif scope["type"] == "http":
+            self._begin()
             if self._draining:
                 await away(send)
             else:
@@ -179,7 +183,24 @@ class GraphQLSubscriptions:
                 connection.give_up()
             await asyncio.wait(ended)
 
+    @contextlib.asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """What a server's lifespan does, for applications that have one of their own."""
+        self._draining = False  # it may be the second one, as in tests
+        self._begin()
+        try:
+            yield
+        finally:
+            await self.drain()
+
+    def _begin(self) -> None:
+        """Before the first client: in the lifespan, where the server has one."""
+        if not self._begun:
+            self._begun = True
+            warn_of_memory_bus(self.executor)
+
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._begin()
         await receive()  # websocket.connect
         if self._draining or not self._admits(scope):
             await send({"type": "websocket.close", "code": 4403, "reason": "Forbidden"})
@@ -203,14 +224,11 @@ class GraphQLSubscriptions:
             raise from_native(error) from None
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
-        while True:
-            event = await receive()
-            if event["type"] == "lifespan.startup":
-                await send({"type": "lifespan.startup.complete"})
-            else:
-                await self.drain()
-                await send({"type": "lifespan.shutdown.complete"})
-                return
+        await receive()  # lifespan.startup
+        async with self.lifespan():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()  # lifespan.shutdown
+        await send({"type": "lifespan.shutdown.complete"})
 
     async def identify(self, params: dict[str, Any], scope: Scope) -> SecurityContext:
         """Who a client is, as `on_connect` says. AuthorizationError keeps it out."""

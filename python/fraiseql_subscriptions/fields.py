@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .arguments import _names, refuse_unsafe, registration_options, text_argument
+from .arguments import _names, instance, refuse_unsafe, registration_options, text_argument
 from .authority import Authority
 from .definition import FieldDefinition
 from .encode import decode_exact, encode, encode_object
 from .errors import from_native
+from .security import SecurityPolicy
 from .signature import EVENTS, TAKES_INFO, Projected, shape_of
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ class Fields(Authority):
         event_types: str | Iterable[str] | None = None,
         filter: Mapping[str, Any] | None = None,
         resolver: Resolver | None = None,
+        permissions: Mapping[str, str | None] | None = None,
+        security: SecurityPolicy | None = None,
     ) -> Callable[[_R], _R]:
         """Define what clients get who subscribe to the root field `name`.
 
@@ -46,6 +50,11 @@ class Fields(Authority):
         is absent or null. A value that could act as a wildcard or add a segment is refused.
         `resolver` returns the field's value, which is projected through the selection set;
         without one, the event's data is. Usable as a decorator on the resolver.
+
+        `security` is the policy that guards this field instead of the executor's; ``row="off"``,
+        for example, makes it tenant-wide. `permissions` are those of its selection paths, which
+        begin with its name, as in `SecurityPolicy.permissions`. The executor's `permissions` hold
+        besides, and its `max_violations`.
 
         Raises TypeError, and ValueError when the field is defined already.
         """
@@ -56,21 +65,60 @@ class Fields(Authority):
             raise TypeError(f"filter must be a mapping, not {type(filter).__name__}")
         if resolver is not None:
             shape_of(resolver)
-        parts = (
+        definition = FieldDefinition(
+            name,
             tuple(_names("channels", channels)),
             None if event_types is None else tuple(_names("event_types", event_types)),
             filter,
+            resolver,
+            self._policy_for(name, permissions, security),
         )
-        self._definitions[name] = FieldDefinition(name, *parts, resolver)
+        if self._handle:
+            self._add_policies(self._native, self._handle, [definition])
+        self._definitions[name] = definition
 
         def decorate(function: _R) -> _R:
             if resolver is not None:
                 raise TypeError(f"field {name!r} has a resolver already")
             shape_of(function)
-            self._definitions[name] = FieldDefinition(name, *parts, function)
+            self._definitions[name] = replace(definition, resolver=function)
             return function
 
         return decorate
+
+    def _policy_for(
+        self,
+        name: str,
+        permissions: Mapping[str, str | None] | None,
+        security: SecurityPolicy | None,
+    ) -> str:
+        """A field's policy as JSON, "" for the executor's. TypeError, ValueError."""
+        if permissions is None and security is None:
+            return ""
+        general, default = self._security, SecurityPolicy()
+        policy = general if security is None else instance("security", security, SecurityPolicy)
+        for option in ("max_violations", "violation_window"):
+            if getattr(policy, option) not in (getattr(default, option), getattr(general, option)):
+                raise ValueError(
+                    f"{option} is the executor's: a connection has subscriptions to several fields"
+                )
+        own = SecurityPolicy(permissions={} if permissions is None else permissions).permissions
+        for path in own:
+            if path.split(".")[0] not in (name, "*"):
+                raise ValueError(
+                    f"permissions has the path {path!r}, which does not begin with the field's "
+                    f"name, {name!r}"
+                )
+        # What the executor's map protects stays protected, unless this names the same path.
+        merged = {**general.permissions, **policy.permissions, **own}
+        return encode(replace(policy, permissions=merged)._as_json()).decode()
+
+    def _policy_number(self, definition: FieldDefinition) -> int:
+        if not definition.policy:
+            return 0
+        if definition.policy not in self._policies:  # defined while the engine was starting
+            self._add_policies(self._native, self._entry(), [definition])
+        return self._policies[definition.policy]
 
     # --- What transports register ------------------------------------------------------
 
@@ -167,7 +215,7 @@ class Fields(Authority):
             channels=channels,
             event_types=definition.event_types,
             filter=conditions,
-            resolver=None if definition.resolver is None else Projected(definition.resolver),
+            resolver=Projected(definition.resolver, self._policy_number(definition)),
             context=context,
             since=since,
             positions=positions,

@@ -23,7 +23,7 @@ from .security import SecurityPolicy
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import ModuleType
 
     from typing_extensions import Self
@@ -54,7 +54,9 @@ class Engine:
         "_leftovers",
         "_native",
         "_options",
+        "_policies",
         "_remote",
+        "_security",
         "_table",
     )
 
@@ -87,6 +89,7 @@ class Engine:
         if type(audit_data) is not bool:
             raise TypeError(f"audit_data must be a bool, not {type(audit_data).__name__}")
         _per_second("audit_denials", audit_denials)
+        self._security = instance("security", security, SecurityPolicy)
         options: dict[str, Any] = {
             "audit": {"data": audit_data, "denials": float(audit_denials)},
             "bus": bus._as_json(),
@@ -94,7 +97,7 @@ class Engine:
             "limits": instance("limits", limits, Limits)._as_json(),
             "queue": instance("queue", queue, QueuePolicy)._as_json(),
             "resolver_timeout": float(resolver_timeout),
-            "security": instance("security", security, SecurityPolicy)._as_json(),
+            "security": self._security._as_json(),
         }
         if sdl is not None:
             options["schema"] = sdl
@@ -105,6 +108,8 @@ class Engine:
         self._closed = False
         #: What `field` has defined, by name.
         self._definitions: dict[str, FieldDefinition] = {}
+        #: The engine's numbers of the policies that fields have of their own.
+        self._policies: dict[str, int] = {}
         #: The operations of transports' clients, by connection id.
         self._native: ModuleType
         self._hub: Hub | None = None
@@ -129,6 +134,11 @@ class Engine:
                 handle: int = native.new_executor(self._options, id(self._table))
             except RuntimeError as error:
                 raise from_native(error) from None
+            try:
+                self._add_policies(native, handle, list(self._definitions.values()))
+            except BaseException:
+                native.abandon_executor(handle)
+                raise
             self._native = native
             self._hub = Hub(native, handle, self._leftovers)
             self._callbacks.tasks.open(native, handle)
@@ -150,6 +160,19 @@ class Engine:
                     "SubscriptionExecutor(schema=…), too, or name it here before the first use"
                 )
             self._options = orjson.dumps({**options, "schema": text}).decode()
+
+    def _add_policies(
+        self, native: ModuleType, handle: int, definitions: Iterable[FieldDefinition]
+    ) -> None:
+        """Tell the engine by what these fields are guarded. ValueError."""
+        for definition in definitions:
+            if definition.policy and definition.policy not in self._policies:
+                try:
+                    number: int = native.add_policy(handle, definition.policy)
+                except RuntimeError as failure:
+                    error = from_native(failure)
+                    raise type(error)(f"field {definition.name!r}: {error}") from None
+                self._policies[definition.policy] = number
 
     def _entry(self) -> int:
         """The handle, for methods that are not called per event."""

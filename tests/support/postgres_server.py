@@ -6,12 +6,14 @@ and where Debian puts it. As root it runs as another user, since PostgreSQL refu
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -19,6 +21,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+import psutil  # type: ignore[import-untyped]
 
 __all__ = ["PostgresServer", "free_port", "run_server"]
 
@@ -30,14 +34,74 @@ class PostgresServer:
     """A running server. Its superuser is ``postgres``; whoever connects is trusted, save the role
     ``secret``, who needs a password."""
 
-    def __init__(self, programs: Path, port: int) -> None:
-        self.port = port
-        self._programs = programs
+    def __init__(self, folder: Path, settings: tuple[str, ...] = ()) -> None:
+        self.port = free_port()
+        self._settings = (*_SETTINGS, *settings)
+        self._folder = folder
+        self._programs = _programs()
+        self._owner = _owner()
         self._databases = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        if self._owner is not None:
+            os.chown(folder, self._owner, -1)
+        subprocess.run(
+            [self._programs / "initdb", "-D", folder / "data", "-U", "postgres", "--auth=trust",
+             "--no-sync", "--encoding=UTF8", "--locale=C"],
+            user=self._owner, cwd=folder, capture_output=True, timeout=_PATIENCE, check=True,
+        )  # fmt: skip
+        rules = folder / "data" / "pg_hba.conf"
+        rules.write_text("host all secret 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
+
+    def up(self) -> None:
+        """Start it with what it had; it takes connections on return."""
+        settings = [part for setting in self._settings for part in ("-c", setting)]
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            with (self._folder / "log").open("a") as log:
+                self._process = subprocess.Popen(
+                    [self._programs / "postgres", "-D", self._folder / "data",
+                     "-p", str(self.port), "-k", self._folder, *settings],
+                    user=self._owner, cwd=self._folder, stdout=log, stderr=log,
+                    start_new_session=True,
+                )  # fmt: skip
+            if self._answers(deadline):
+                return
+            # After a kill, what was left of it may hold its memory for a moment.
+            assert time.monotonic() < deadline, (self._folder / "log").read_text()
+
+    def _answers(self, deadline: float) -> bool:
+        assert self._process is not None
+        tick = threading.Event()
+        ready: list[str | Path] = [
+            *(self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port))
+        ]
+        while subprocess.run(ready, timeout=_PATIENCE, check=False).returncode != 0:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                return False
+            tick.wait(0.02)
+        return True
+
+    def down(self, signal_: signal.Signals = signal.SIGINT) -> None:
+        """End it: SIGINT ends sessions and stops in order, SIGKILL is a crash of all of it."""
+        assert self._process is not None
+        victims = [self._process.pid]
+        if signal_ is signal.SIGKILL:
+            victims += [child.pid for child in psutil.Process(self._process.pid).children()]
+        for pid in victims:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal_)
+        self._process.wait(_PATIENCE)
 
     def url(self, database: str, role: str = "postgres") -> str:
         """Where `role` finds `database`."""
         return f"postgresql://{role}@127.0.0.1:{self.port}/{database}?sslmode=disable"
+
+    def installed(self) -> str:
+        """The URL of a new database with the outbox's schema."""
+        url = self.url(self.new_database())
+        command = [sys.executable, "-m", "fraiseql_subscriptions", "postgres", "install", url]
+        subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=True)
+        return url
 
     def new_database(self) -> str:
         """The name of a new, empty database."""
@@ -78,35 +142,15 @@ class PostgresServer:
 
 
 @contextmanager
-def run_server() -> Iterator[PostgresServer]:
-    """A server for as long as the block runs."""
-    programs = _programs()
-    owner = _owner()
+def run_server(*settings: str) -> Iterator[PostgresServer]:
+    """A server for as long as the block runs, with settings such as ``"fsync=on"``."""
     with tempfile.TemporaryDirectory(prefix="pgtest") as name:
-        folder = Path(name)
-        data = folder / "data"
-        if owner is not None:
-            os.chown(folder, owner, -1)
-        subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--no-sync",
-             "--encoding=UTF8", "--locale=C"],
-            user=owner, cwd=folder, capture_output=True, timeout=_PATIENCE, check=True,
-        )  # fmt: skip
-        rules = data / "pg_hba.conf"
-        rules.write_text("host all secret 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
-        port = free_port()
-        settings = [part for setting in _SETTINGS for part in ("-c", setting)]
-        with (folder / "log").open("w") as log:
-            process = subprocess.Popen(
-                [programs / "postgres", "-D", data, "-p", str(port), "-k", folder, *settings],
-                user=owner, cwd=folder, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+        server = PostgresServer(Path(name), settings)
+        server.up()
         try:
-            _await(programs, port, process, folder / "log")
-            yield PostgresServer(programs, port)
+            yield server
         finally:
-            process.send_signal(signal.SIGINT)  # ends sessions, stops in order
-            process.wait(_PATIENCE)
+            server.down()
 
 
 def free_port() -> int:
@@ -114,16 +158,6 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
-
-
-def _await(programs: Path, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    tick = threading.Event()
-    ready: list[str | Path] = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
-    while subprocess.run(ready, timeout=_PATIENCE, check=False).returncode != 0:
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise AssertionError(f"the server did not start:\n{log.read_text()}")
-        tick.wait(0.02)
 
 
 def _programs() -> Path:

@@ -88,7 +88,7 @@ func (x *Executor) revokeConnected(asked *security.Context, permission string, f
 	defer x.mu.Unlock()
 	for connection, c := range x.connected {
 		switch {
-		case !x.fits(c.parsed, asked, permission):
+		case !fits(x.policy, c.parsed, asked, permission):
 		case permission == "":
 			refused := *c
 			refused.refusal = fault.New(fault.Code(final.Code), "%s", final.Message)

@@ -36,13 +36,15 @@ type Executor struct {
 	options Options
 	python  Python
 	schema  *query.Schema
-	policy  *security.Policy
+	policy  *security.Policy // the first of policies
 	queue   *queuePolicy
 	bus     bus.Bus
 	remote  bool // the bus is a server's: acceptance takes time, and may fail
 	metrics *metrics.Set
 	log     *slog.Logger
 	workers *workers
+	// policies are written under mu.
+	policies atomic.Pointer[policies]
 	// stopping refuses new work, closed every call.
 	stopping, closed atomic.Bool
 
@@ -132,9 +134,10 @@ func New(number int, options Options, python Python) (*Executor, error) {
 	if x.policy, err = security.ParsePolicy(options.Security); err != nil {
 		return nil, err
 	}
-	if err = x.checkPermissions(); err != nil {
+	if err = x.checkPermissions(x.policy); err != nil {
 		return nil, err
 	}
+	x.policies.Store(&policies{all: []*security.Policy{x.policy}})
 	if x.queue, err = options.Queue.policy(); err != nil {
 		return nil, err
 	}

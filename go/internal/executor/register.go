@@ -240,7 +240,7 @@ func (s *spec) answerKey(r Registration, number uint64, resolver int, flags Reso
 
 // answerKey is the spec's, with what the plan nulls.
 func (c *compiled) answerKey(r Registration, number uint64, resolver int, flags ResolverFlags) answerKey {
-	return c.spec.answerKey(r, number, resolver, flags, nulledBy(c.plan, c.clearance.Missing()))
+	return c.spec.answerKey(r, number, resolver, flags, nulledBy(c.plan, c.spec.policyNumber, c.clearance.Missing()))
 }
 
 // join finds or makes the cohort of a registration. x.mu is held.

@@ -86,7 +86,7 @@ func parseRevocation(who []byte) (asked *security.Context, permission string, er
 // whoever is every subscription whose context fits, also those that have ended and
 // that have not been read to their end.
 func (x *Executor) whoever(asked *security.Context, permission string) (all []*Subscription) {
-	fits := make(map[*security.Context]bool)
+	known := make(map[*security.Context]bool)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, s := range x.subscriptions {
@@ -94,10 +94,10 @@ func (x *Executor) whoever(asked *security.Context, permission string) (all []*S
 		if spec == nil || spec.context == nil {
 			continue
 		}
-		fit, known := fits[spec.context]
-		if !known {
-			fit = x.fits(spec.context, asked, permission)
-			fits[spec.context] = fit
+		fit, decided := known[spec.context]
+		if !decided {
+			fit = fits(spec.policy, spec.context, asked, permission)
+			known[spec.context] = fit
 		}
 		if fit {
 			all = append(all, s)
@@ -106,10 +106,10 @@ func (x *Executor) whoever(asked *security.Context, permission string) (all []*S
 	return all
 }
 
-// fits says whether a context is one that a revocation is about.
-func (x *Executor) fits(context, asked *security.Context, permission string) bool {
-	return (asked.User.Absent() || x.policy.Is(&context.User, &asked.User)) &&
-		(asked.Tenant.Absent() || x.policy.Is(&context.Tenant, &asked.Tenant)) &&
+// fits says whether a context is one that a revocation is about, as a policy compares.
+func fits(policy *security.Policy, context, asked *security.Context, permission string) bool {
+	return (asked.User.Absent() || policy.Is(&context.User, &asked.User)) &&
+		(asked.Tenant.Absent() || policy.Is(&context.Tenant, &asked.Tenant)) &&
 		(permission == "" || context.Grants(permission))
 }
 

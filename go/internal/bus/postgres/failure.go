@@ -3,6 +3,8 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -79,5 +81,11 @@ func (s *Server) readOnly() error {
 
 // address is where the database is, as errors and health name it.
 func (s *Server) address() string {
-	return fmt.Sprintf("%s port %d", s.config.Host, s.config.Port)
+	hosts := []string{fmt.Sprintf("%s port %d", s.config.Host, s.config.Port)}
+	for _, one := range s.config.Fallbacks {
+		if other := fmt.Sprintf("%s port %d", one.Host, one.Port); !slices.Contains(hosts, other) {
+			hosts = append(hosts, other)
+		}
+	}
+	return strings.Join(hosts, ", ")
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
@@ -66,11 +65,23 @@ func (s *Server) hasRead(epoch *epoch, seq uint64) bool {
 	return s.place.epoch == epoch && s.place.seq >= seq
 }
 
-// ask runs f on a connection of the pool.
+// ask runs f, which changes nothing, on a connection of the pool, and on another one
+// where the first turns out to be lost.
 func (s *Server) ask(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
 	ctx, done := s.call(ctx)
 	defer done()
-	return s.failure(s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return f(ctx, conn.Conn()) }), false)
+	for stale := 0; ; stale++ {
+		conn, err := s.pool.Acquire(ctx)
+		if err != nil {
+			return s.failure(err, false)
+		}
+		err = f(ctx, conn.Conn())
+		lost := conn.Conn().IsClosed()
+		conn.Release()
+		if !lost || stale == s.options.Connections || ctx.Err() != nil {
+			return s.failure(err, false)
+		}
+	}
 }
 
 // History implements remote.Server.

@@ -14,6 +14,9 @@ const (
 	// upkeepInterval is how often the outbox is pruned and the server's notification
 	// queue looked at.
 	upkeepInterval = 10 * time.Second
+	// fullQueue is the share of the server's notification queue that is warned of. Once it
+	// is full, every transaction that notifies fails.
+	fullQueue = 0.25
 )
 
 // Options are what a Server is told. Zero values mean the defaults.
@@ -32,6 +35,8 @@ type Options struct {
 	Upkeep      time.Duration
 	// Log takes warnings, never a password.
 	Log *slog.Logger
+
+	fullQueue float64 // the share of the notification queue that is warned of
 }
 
 func (o Options) withDefaults() Options {
@@ -46,6 +51,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Upkeep == 0 {
 		o.Upkeep = upkeepInterval
+	}
+	if o.fullQueue == 0 {
+		o.fullQueue = fullQueue
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

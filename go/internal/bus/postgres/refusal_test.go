@@ -11,6 +11,16 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
 
+// words reports whether an error says all of these.
+func words(err error, all ...string) bool {
+	for _, word := range all {
+		if !strings.Contains(err.Error(), word) {
+			return false
+		}
+	}
+	return true
+}
+
 // refused is what following and publishing say, which must be the same kind of thing.
 func refused(t *testing.T, options Options, code fault.Code, words ...string) {
 	t.Helper()

@@ -205,8 +205,11 @@ func TestAClientThatFollowsItsPositionsReceivesEachEventOnce(t *testing.T) {
 	s, of := new(Server), &epoch{name: "e", number: 1}
 	channels := []string{"a", "b", "c", "a", "b", "c", "a", "b", "c", "a"}
 	for _, at := range []place{
-		{upTo: 4, also: 8}, {upTo: 6, lags: []lag{{hashChannel("a"), 4}}},
-		{upTo: 6, also: 9, lags: []lag{{hashChannel("a"), 1}, {hashChannel("c"), 6}}}, {upTo: 0, also: 10}, {upTo: 10},
+		{upTo: 4, also: 8},
+		{upTo: 6, lags: []lag{{hashChannel("a"), 4}}},
+		{upTo: 6, also: 9, lags: []lag{{hashChannel("a"), 1}, {hashChannel("c"), 6}}},
+		{upTo: 0, also: 10},
+		{upTo: 10},
 	} {
 		var missing []uint64
 		for i, channel := range channels {

@@ -14,9 +14,6 @@ const (
 
 	// idleCheck is how often a connection is emptied of notifications that nobody reads.
 	idleCheck = time.Second
-	// fullQueue is the share of the server's notification queue that is warned of. Once it
-	// is full, every transaction that notifies fails.
-	fullQueue = 0.25
 	// pruneBatch is what prune deletes at most.
 	pruneBatch = 5000
 )
@@ -91,10 +88,10 @@ func (s *Server) noteQueue(used float64) {
 	before := s.queue
 	s.queue = used
 	s.mu.Unlock()
-	switch {
-	case used >= fullQueue && before < fullQueue:
+	switch full := s.options.fullQueue; {
+	case used >= full && before < full:
 		s.options.Log.Warn(fmt.Sprintf("the server's notification queue is %.0f%% full, and at 100%% every transaction that notifies fails: a session that has executed LISTEN has a transaction open or does not read (pg_stat_activity)", 100*used))
-	case used < fullQueue && before >= fullQueue:
+	case used < full && before >= full:
 		s.options.Log.Info("the server's notification queue is being emptied again")
 	}
 }

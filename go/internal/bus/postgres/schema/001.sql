@@ -152,7 +152,8 @@ END $$;
 CREATE FUNCTION fraiseql_subscriptions.check_event(channel text, event_type text, data jsonb, event_id text)
 RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-    IF channel IS NULL OR channel !~ '^[^.:*>[:space:][:cntrl:]]+([.:][^.:*>[:space:][:cntrl:]]+)*$'
+    IF channel IS NULL OR channel ~ '[*>[:space:][:cntrl:]\u0080-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'
+        OR channel !~ '^[^.:]+([.:][^.:]+)*$'
         OR octet_length(channel) > 255 THEN
         RAISE EXCEPTION 'fraiseql_subscriptions: the channel % cannot be published on', coalesce(quote_literal(left(channel, 64)), 'null')
             USING ERRCODE = 'invalid_parameter_value',
