@@ -32,8 +32,6 @@ INTRODUCTION: Final = """# Reference
 Every public name, from its docstring; `make docs` writes this page. The [guide](guide.md) shows how
 they are used together.
 """
-#: Public for other modules of the package.
-INTERNAL: Final = {"PATH", "Served", "context_from", "on_connect_of"}
 
 
 def page() -> str:
@@ -45,7 +43,7 @@ def page() -> str:
         parts.append(f"\n## {path}\n\n{inspect.getdoc(module)}\n")
         for name in sorted(module.__all__, key=lambda one: (one.islower(), one)):
             value = getattr(module, name)
-            if id(value) in seen or name in INTERNAL or not callable(value):
+            if id(value) in seen or not callable(value):
                 continue  # told under the module before, or no class or function
             seen.add(id(value))
             parts += entry(name, value)

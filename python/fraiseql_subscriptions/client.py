@@ -13,7 +13,7 @@ import contextlib
 import logging
 import uuid
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .asgi import GraphQLSubscriptions, Scope
 
 __all__ = ["Client"]
+
+#: Seconds that one client may keep the event loop to itself.
+_TURN: Final = 0.002
 
 _logger = logging.getLogger("fraiseql_subscriptions")
 
@@ -52,6 +55,7 @@ class Client(ABC):
         self._running: dict[int, Operation] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
+        self._turn = 0.0
         self._deciding: asyncio.Task[None] | None = None
         self._draining = False
         #: Done when the client has ended and nothing of it is left.
@@ -135,6 +139,18 @@ class Client(ABC):
     def _look(self) -> None:
         """Let the writer look."""
         self._wake.set()
+
+    async def _woken(self) -> None:
+        """Wait until there is something to look at."""
+        await self._wake.wait()
+        self._wake.clear()
+        self._turn = self._loop.time()
+
+    async def _share(self) -> None:
+        """Let others run: sending waits for nobody while the server has room."""
+        if self._loop.time() - self._turn > _TURN:
+            await asyncio.sleep(0)
+            self._turn = self._loop.time()
 
     def drain(self) -> None:
         """The server goes away: send what is queued, then complete and end."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .adapter import SubscriptionProtocolHandler, WebSocketAdapter
     from .types import Identifier, Resolver
 
-__all__ = ["SubscriptionManager", "context_from", "on_connect_of"]
+__all__ = ["SubscriptionManager"]
 
 AuthHandler: TypeAlias = Callable[[dict[str, Any]], Any]
 _R = TypeVar("_R", bound=Callable[..., Any])

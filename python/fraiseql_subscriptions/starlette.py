@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from .manager import AuthHandler
 
 __all__ = [
-    "PATH",
-    "Served",
     "StarletteWebSocketAdapter",
     "add_subscription_routes",
     "add_subscription_routes_with_auth",

@@ -131,8 +131,7 @@ class Connection(Client):
 
     async def _write(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            await self._woken()
             while True:
                 if await self._write_frames():
                     return
@@ -140,6 +139,7 @@ class Connection(Client):
                 if operation is None:
                     break
                 await self._serve(operation)
+                await self._share()
             if self._draining:
                 self._draining = False
                 await self._operations.drain()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from postgres_server import PostgresServer, free_port, run_server
@@ -44,6 +44,7 @@ class Served:
 
     port: int
     log: Path
+    database: str
     #: How many failures it is to have logged in the end.
     failures: int = 0
 
@@ -73,21 +74,38 @@ def wait(condition: Callable[[], object], what: str, log: Path) -> None:
 def serve(
     python: str, postgres: PostgresServer, tmp_path: Path
 ) -> Callable[..., contextlib.AbstractContextManager[Served]]:
-    """Serve ``app:app`` of a folder with uvicorn and a database that has the folder's schema."""
+    """Serve ``app:app`` of a folder with uvicorn.
+
+    The database is new and has the folder's schema, unless one is named. With
+    ``bus="postgresql"`` it is the application's bus, too.
+    """
 
     @contextlib.contextmanager
-    def serving(folder: Path, *options: str, **environment: Any) -> Iterator[Served]:
-        database = postgres.new_database()
-        schema = folder / "schema.sql"
-        if schema.exists():
-            postgres.sql(database, schema.read_text())
-        served = Served(free_port(), tmp_path / f"{database}.log")
+    def serving(
+        folder: Path, *options: str, database: str = "", bus: str = "memory"
+    ) -> Iterator[Served]:
+        if not database:
+            database = postgres.new_database()
+            schema = folder / "schema.sql"
+            if schema.exists():
+                postgres.sql(database, schema.read_text())
+            if bus == "postgresql":
+                subprocess.run(
+                    [python, "-m", "fraiseql_subscriptions", "postgres", "install",
+                     postgres.url(database)],
+                    check=True, capture_output=True, timeout=PATIENCE,
+                )  # fmt: skip
+        environment = {"DATABASE_URL": postgres.url(database)}
+        if bus == "postgresql":
+            environment["SUBSCRIPTIONS_BUS"] = postgres.url(database)
+        port = free_port()
+        served = Served(port, tmp_path / f"{port}.log", database)
         with served.log.open("w") as log:
             process = subprocess.Popen(
                 [python, "-m", "uvicorn", "app:app", "--port", str(served.port),
                  "--app-dir", folder, *options],
                 cwd=tmp_path, stdout=log, stderr=log,
-                env={**os.environ, "DATABASE_URL": postgres.url(database), **environment},
+                env={**os.environ, **environment},
             )  # fmt: skip
         try:
             wait(

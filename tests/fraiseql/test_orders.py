@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres_server import PostgresServer
 from websocket_server import ask, closed, dial, greet, hear, say
 
 pytestmark = pytest.mark.asyncio
@@ -23,9 +24,9 @@ BOB = {"authorization": "Bearer bob-of-bolt"}
 PLACED = 'subscription { orderPlaced(region: "eu") { id orderStatus totalCents } }'
 
 
-@pytest.fixture(params=["memory://"])
+@pytest.fixture
 def orders(serve: Serve, request: pytest.FixtureRequest) -> Iterator[Any]:
-    with serve(FOLDER, SUBSCRIPTIONS_BUS=request.param) as served:
+    with serve(FOLDER, bus=getattr(request, "param", "memory")) as served:
         yield served
 
 
@@ -58,6 +59,7 @@ async def follow(served: Any, socket: Any, user: str, query: str, **request: Any
     await asyncio.to_thread(served.until_logged, f"{user} follows ")
 
 
+@pytest.mark.parametrize("orders", ["memory", "postgresql"], indirect=True)
 async def test_a_mutation_reaches_the_clients_of_its_tenant_and_region(orders: Any) -> None:
     async with dial(orders.socket) as ann, dial(orders.socket) as bob:
         await greet(ann, payload={"Authorization": ANN["authorization"]})
@@ -175,3 +177,27 @@ async def test_queries_and_mutations_go_to_the_applications_own_endpoint(orders:
         await ask(socket, "query Mine { orders { totalCents } }", operationName="Mine")
         told = (await hear(socket))["payload"]
         assert [one["totalCents"] for one in told["data"]["orders"]] == [7]
+
+
+async def test_what_is_committed_anywhere_reaches_every_process(
+    serve: Serve, postgres: PostgresServer
+) -> None:
+    with (
+        serve(FOLDER, bus="postgresql") as here,
+        serve(FOLDER, bus="postgresql", database=here.database) as there,
+    ):
+        async with dial(there.socket, additional_headers=ANN) as socket:
+            await greet(socket)
+            await follow(there, socket, "ann", PLACED)
+            await place(here, 3, ANN)
+            publishing = """
+                BEGIN;
+                SELECT fraiseql_subscriptions.publish(channel => 'orders.eu',
+                    event_type => 'placed', data => place_order('acme', 'eu', {cents}));
+                {end};
+            """
+            for cents, end in ((4, "ROLLBACK"), (5, "COMMIT")):
+                postgres.sql(here.database, publishing.format(cents=cents, end=end))
+            for cents in (3, 5):
+                told = (await hear(socket))["payload"]["data"]["orderPlaced"]
+                assert told["totalCents"] == cents

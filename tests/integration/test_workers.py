@@ -111,3 +111,23 @@ def test_the_environment_speaks_where_nothing_else_does(
         value,
     )
     assert done.stdout == f"{found}\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [("memory://", 1), ("redis://127.0.0.1:1", 0), ("postgresql://127.0.0.1:1/x", 0)],
+)
+def test_only_a_bus_inside_the_process_is_warned_of(
+    url: str, warned: int, run_python: Callable[..., Any]
+) -> None:
+    done = run_python(
+        """
+        import os, sys
+        os.environ["WEB_CONCURRENCY"] = "3"
+        from fraiseql_subscriptions import SubscriptionExecutor
+        from fraiseql_subscriptions.workers import warn_of_memory_bus
+        warn_of_memory_bus(SubscriptionExecutor(sys.argv[1]))
+        """,
+        url,
+    )
+    assert done.stderr.count(WARNING) == warned

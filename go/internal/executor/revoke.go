@@ -94,8 +94,8 @@ func (x *Executor) whoever(asked *security.Context, permission string) (all []*S
 		if spec == nil || spec.context == nil {
 			continue
 		}
-		fit, decided := known[spec.context]
-		if !decided {
+		fit, found := known[spec.context]
+		if !found {
 			fit = fits(spec.policy, spec.context, asked, permission)
 			known[spec.context] = fit
 		}
@@ -106,7 +106,7 @@ func (x *Executor) whoever(asked *security.Context, permission string) (all []*S
 	return all
 }
 
-// fits says whether a context is one that a revocation is about, as a policy compares.
+// fits says whether a context is one that a revocation is about.
 func fits(policy *security.Policy, context, asked *security.Context, permission string) bool {
 	return (asked.User.Absent() || policy.Is(&context.User, &asked.User)) &&
 		(asked.Tenant.Absent() || policy.Is(&context.Tenant, &asked.Tenant)) &&
