@@ -46,7 +46,9 @@ class GraphQLSubscriptions:
     former. `on_connect(connection_params, connection)`, a coroutine function or a plain one,
     decides who a client is before it is acknowledged: it returns a `SecurityContext`, or None for
     the anonymous one; False or an AuthorizationError refuses with 4403. `connection` is
-    Starlette's HTTPConnection (``pip install starlette``).
+    Starlette's HTTPConnection (``pip install starlette``); ``connection.state.connection_id``
+    is what the executor knows it by: `update_context` changes who the client is, `revoke` turns
+    it away, also for what it subscribes to afterwards.
 
     A browser is let in from the server's own host and from `origins` (such as
     ``"https://app.example.com"``; ``"*"`` for every origin). Times are seconds; ``ping=0`` sends

@@ -96,6 +96,8 @@ class Client(ABC):
                 operation = self._running.pop(rest[0], None)
                 if operation is not None:
                     operation.complete()
+            elif kind == "unknown":
+                self._app.executor._client_named(self.connection_id, rest[0])
             else:
                 self._output(kind, rest)
 
@@ -115,6 +117,7 @@ class Client(ABC):
         """Ask the application who this is. Whatever goes wrong keeps the client out."""
         try:
             context = await self._app.identify(decode_exact(params) if params else {}, self._scope)
+            self._operations.context = context
         except AuthorizationError as error:
             reason = str(error).encode("utf-8", "replace").decode().replace("\0", "")
             decision = ("refused", 0, reason or "Forbidden")
@@ -122,7 +125,6 @@ class Client(ABC):
             _logger.exception("on_connect failed; the client was not let in")
             decision = ("broken", 0, "")
         else:
-            self._operations.context = context
             decision = ("authenticated", 0, "")
         try:
             self._tell(*decision)

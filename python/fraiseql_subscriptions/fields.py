@@ -122,10 +122,60 @@ class Fields(Authority):
 
     # --- What transports register ------------------------------------------------------
 
-    def _inspect(self, request: Request) -> Any:
+    def _client_connected(self, connection_id: str, context: SecurityContext) -> None:
+        """A transport has decided who a connection's client is, until `_client_gone`.
+
+        What the client subscribes to has this context, or what `update_context` and `revoke`
+        have made of it since.
+        """
+        text = encode(context._as_json()).decode()
+        try:
+            self._native.connect(self._entry(), connection_id, text)
+        except RuntimeError as error:
+            raise from_native(error) from None
+
+    def _client_context(self, connection_id: str) -> str:
+        """The context (JSON) of a connection's client as it is now. Raises AuthorizationError
+        where it was revoked.
+        """
+        try:
+            context: str = self._native.client(self._entry(), connection_id)
+        except RuntimeError as error:
+            raise from_native(error) from None
+        return context
+
+    def _client_gone(self, connection_id: str) -> None:
+        """The connection is closed: nobody is known by it any more."""
+        try:
+            self._native.disconnect(self._entry(), connection_id)
+        except RuntimeError as error:
+            raise from_native(error) from None
+
+    def _client_named(self, connection_id: str, id: str) -> None:
+        """The client ended something by a name that it gave to nothing of its own. Where that is
+        the id of another connection's subscription, it is a violation.
+        """
+        if not id.isascii():
+            return
+        try:
+            self._native.named(self._entry(), connection_id, id)
+        except RuntimeError as error:
+            raise from_native(error) from None
+
+    def _client_refused(self, connection_id: str, id: str, code: str, reason: str) -> None:
+        """A transport has refused what its client asked for before the engine could: the audit
+        and the metrics tell.
+        """
+        reason = reason.encode("utf-8", "replace").decode().replace("\0", "\\0")
+        try:
+            self._native.refuse(self._entry(), connection_id, id, code, reason)
+        except RuntimeError as error:
+            raise from_native(error) from None
+
+    def _inspect(self, connection_id: str, subscription_id: str, request: Request) -> Any:
         """What a client asks for: its ``kind``; of a subscription ``field`` and ``arguments``.
 
-        Raises what a registration raises for its query and variables.
+        Raises what a registration raises for its query and variables; the audit tells.
         """
         handle = self._entry()
         query, name, variables = request[:3]
@@ -133,6 +183,8 @@ class Fields(Authority):
         try:
             told = self._native.inspect(
                 handle,
+                connection_id,
+                subscription_id,
                 query,
                 text_argument("operationName", name) if name else "",
                 "" if variables is None else encode_object(variables, "variables").decode(),
@@ -146,23 +198,23 @@ class Fields(Authority):
         connection_id: str,
         subscription_id: str,
         request: Request,
-        asked: Mapping[str, Any],
+        definition: FieldDefinition,
+        channels: list[str],
+        conditions: Mapping[str, Any] | None,
         context: SecurityContext,
         since: str | None,
         positions: bool,
     ) -> str:
         """Register what `_inspect` has found, by the field's definition. Its id."""
-        definition = self._definitions[asked["field"]]
-        arguments = asked["arguments"]
         return self.register_subscription(  # type: ignore[attr-defined,no-any-return]
             connection_id,
             subscription_id,
             request.query,
             request.operation_name,
             request.variables,
-            channels=definition.channels_for(arguments),
+            channels=channels,
             event_types=definition.event_types,
-            filter=definition.filter_for(arguments),
+            filter=conditions,
             resolver=Projected(definition.resolver, self._policy_number(definition)),
             context=context,
             since=since,

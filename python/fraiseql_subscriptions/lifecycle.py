@@ -8,7 +8,6 @@ import time
 import weakref
 from asyncio.events import _get_running_loop
 from typing import TYPE_CHECKING, Any, Final, NoReturn
-from weakref import WeakValueDictionary
 
 import orjson
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from .audit import AuditRecord
     from .definition import FieldDefinition
-    from .operations import Operations
 
 __all__ = ["SLICE_MS", "Engine"]
 
@@ -48,7 +46,6 @@ class Engine:
         "__weakref__",
         "_callbacks",
         "_closed",
-        "_connections",
         "_definitions",
         "_dispatch_timeout",
         "_finalizer",
@@ -114,7 +111,6 @@ class Engine:
         #: The engine's numbers of the policies that fields have of their own.
         self._policies: dict[str, int] = {}
         #: The operations of transports' clients, by connection id.
-        self._connections: WeakValueDictionary[str, Operations] = WeakValueDictionary()
         self._native: ModuleType
         self._hub: Hub | None = None
         self._dispatch_timeout = float(dispatch_timeout)

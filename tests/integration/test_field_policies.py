@@ -19,8 +19,14 @@ Client = Any
 
 
 @contextlib.asynccontextmanager
-async def serving(executor: SubscriptionExecutor) -> AsyncIterator[str]:
+async def serving(
+    executor: SubscriptionExecutor, connections: list[str] | None = None
+) -> AsyncIterator[str]:
+    """Serve clients who say who they are; `connections` gets their ids."""
+
     def on_connect(params: dict[str, Any], connection: Any) -> SecurityContext:
+        if connections is not None:
+            connections.append(connection.state.connection_id)
         return SecurityContext(**params)
 
     async with executor, listening(GraphQLSubscriptions(executor, on_connect=on_connect)) as url:
@@ -134,7 +140,8 @@ async def test_a_fields_permissions_are_its_own_and_the_executors_hold_besides()
     )
     executor.field("own", channels="orders", permissions={"own.total": "money:read", "own": None})
     executor.field("wide", channels="orders", security=SecurityPolicy(rbac="null"))
-    async with serving(executor) as url, dial(url) as socket:
+    connections: list[str] = []
+    async with serving(executor, connections) as url, dial(url) as socket:
         await greet(socket, payload={"permissions": ["wide:read"]})
         for name in ("own", "wide"):
             await subscribed(socket, f"subscription {{ x: {name} {{ id total secret }} }}", name)
@@ -146,7 +153,7 @@ async def test_a_fields_permissions_are_its_own_and_the_executors_hold_besides()
         assert heard["own"]["data"] == {"x": {"id": 1, "total": None, "secret": None}}
         assert len(heard["own"]["errors"]) == 2
         assert heard["wide"]["data"] == {"x": {"id": 1, "total": 2, "secret": None}}
-        (connection,) = executor._connections
+        (connection,) = connections
         granted = SecurityContext(permissions=["money:read", "wide:read", "secret:read"])
         assert executor.update_context(connection, granted) == 2
         assert executor.revoke(permission="money:read") == 2

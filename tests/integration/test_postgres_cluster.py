@@ -177,5 +177,5 @@ def test_every_node_sees_the_outbox_under_faults(count: int) -> None:
     assert not refused & there, f"refused and there: {sorted(refused & there)[:5]}"
     assert set(trouble.committed) <= there
     assert not set(trouble.rolled_back) & there
-    assert len(accepted) > 100 * SECONDS * 0.1
-    print(f"{len(rows)} events, {dict(trouble.done)}, {[len(o) for o in outcomes]}")
+    assert len(accepted) > 10 * SECONDS, "hardly anything was published"
+    print(f"{len(rows)} events, {dict(trouble.done)}")

@@ -2,10 +2,10 @@
 
 usage: bus_node.py URL NAME SEED
 
-Prints "ready" once it follows every channel, and begins at a line "start". A line "stop" on its stdin ends its publishing; it
-answers with a JSON object of what became of its events: ids by outcome. A line "until ID" lets it
-go on reading until the event of that id has come; it answers with the ids that it was given, a
-list a channel, and ends.
+Prints "ready" once it follows every channel, and begins at a line "start". A line "stop" on its
+stdin ends its publishing; it answers with a JSON object of what became of its events: ids by
+outcome. A line "until ID" lets it go on reading until the event of that id has come; it answers
+with the ids that it was given, a list a channel, and ends.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Node:
                         channels[0],
                         {"id": names[0], "channel": channels[0]},
                         event_id=chance.choice((None, names[0])),
-                        wait=chance.choice(("dispatched", "accepted")),  # type: ignore[arg-type]
+                        wait=chance.choice(("dispatched", "accepted")),
                     )
                 else:
                     self.executor.publish_events(

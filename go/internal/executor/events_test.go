@@ -160,7 +160,7 @@ func TestInspectTellsKindsAndHoldsThemToTheLimits(t *testing.T) {
 		{"query A { a } query B { b }", "", "operation_name"},
 		{"{ ...F }", "", "not defined"},
 	} {
-		told, err := x.Inspect(&bus.Thread{}, one.query, "", one.variables)
+		told, err := x.Inspect(&bus.Thread{}, executor.Registration{Query: one.query, Variables: one.variables})
 		if got := string(told) + fmt.Sprint(err); !strings.Contains(got, one.want) {
 			t.Errorf("%s: %s", one.query, got)
 		}

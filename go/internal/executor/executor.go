@@ -62,6 +62,7 @@ type Executor struct {
 	subscriptions map[uint64]*Subscription
 	clients       map[clientKey]*Subscription
 	connections   map[string]*Subscription // first of each connection's list
+	connected     map[string]*connected    // by connection, those of transports
 	specs         map[string]*spec
 	operations    map[operationKey]*query.Operation
 	operationUses map[*query.Operation]int
@@ -104,6 +105,7 @@ func New(number int, options Options, python Python) (*Executor, error) {
 		subscriptions: make(map[uint64]*Subscription),
 		clients:       make(map[clientKey]*Subscription),
 		connections:   make(map[string]*Subscription),
+		connected:     make(map[string]*connected),
 		specs:         make(map[string]*spec),
 		operations:    make(map[operationKey]*query.Operation),
 		operationUses: make(map[*query.Operation]int),

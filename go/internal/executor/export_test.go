@@ -17,7 +17,7 @@ func (x *Executor) Remains() string {
 		len(x.subscriptions), len(x.clients), len(x.connections), len(x.specs), len(x.operations),
 		len(x.operationUses), len(x.answers), len(x.cohorts), len(x.pending.answers),
 		len(x.waiting.bySubscription), len(x.waiting.publications), len(x.waiting.byBus), len(x.endings.ended), len(x.fields.known), len(x.fields.free),
-		len(x.expiries.heap), int(x.expiries.any.Load()),
+		len(x.connected), len(x.expiries.heap), int(x.expiries.any.Load()),
 	}
 	sizes = append(sizes, x.limits.book.Sizes()...)
 	for _, size := range sizes {

@@ -2,10 +2,13 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
 
 const (
@@ -101,7 +104,8 @@ func (s *Server) noteUpkeep(err error) {
 	before := s.backstage
 	s.backstage = err
 	s.mu.Unlock()
-	if err != nil && before == nil && s.closing.Err() == nil {
+	var final *fault.Error // otherwise the database is away, which reading tells
+	if errors.As(err, &final) && before == nil {
 		s.options.Log.Warn(fmt.Sprintf("the outbox could not be pruned: %v", err))
 	}
 }

@@ -41,6 +41,7 @@ type notice struct {
 	found     bool   // its events were not announced before they were written
 	epoch     string // the new one
 	lost      bool   // because events were lost
+	news      bool   // it is another one than was known
 	wake      uint64 // a number of this node's
 	follow    []start
 }

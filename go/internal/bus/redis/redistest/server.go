@@ -24,6 +24,8 @@ const deadline = 30 * time.Second
 type Server struct {
 	Port int
 
+	sentinel bool
+
 	folder   string
 	settings []string
 	process  *exec.Cmd
@@ -39,6 +41,29 @@ func Start(settings ...string) (*Server, error) {
 	}
 	s := &Server{folder: folder, settings: settings}
 	if s.Port, err = freePort(); err == nil {
+		err = s.Up()
+	}
+	if err != nil {
+		os.RemoveAll(folder)
+		return nil, err
+	}
+	return s, nil
+}
+
+// StartSentinel starts a sentinel that watches a server, which quorum of them must miss
+// for half a second before another takes its place.
+func StartSentinel(name string, master *Server, quorum int) (*Server, error) {
+	folder, err := os.MkdirTemp("", "redistest")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{folder: folder, sentinel: true}
+	if s.Port, err = freePort(); err == nil {
+		settings := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nlogfile %s\nsentinel monitor %s 127.0.0.1 %d %d\nsentinel down-after-milliseconds %s 500\nsentinel failover-timeout %s 3000\n",
+			s.Port, folder, filepath.Join(folder, "log"), name, master.Port, quorum, name, name)
+		err = os.WriteFile(filepath.Join(folder, "sentinel.conf"), []byte(settings), 0o600)
+	}
+	if err == nil {
 		err = s.Up()
 	}
 	if err != nil {
@@ -68,7 +93,11 @@ func (s *Server) Up() error {
 		"--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1", "--dir", s.folder,
 		"--logfile", filepath.Join(s.folder, "log"), "--save", "", "--appendonly", "no",
 	}
-	s.process = exec.Command("redis-server", append(arguments, s.settings...)...)
+	arguments = append(arguments, s.settings...)
+	if s.sentinel {
+		arguments = []string{filepath.Join(s.folder, "sentinel.conf"), "--sentinel"}
+	}
+	s.process = exec.Command("redis-server", arguments...)
 	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var output bytes.Buffer
 	s.process.Stdout, s.process.Stderr = &output, &output
