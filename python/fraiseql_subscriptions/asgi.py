@@ -20,6 +20,7 @@ from .errors import AuthorizationError, EngineClosed, from_native
 from .execution import ExecutableSchema, executable
 from .operations import Operations
 from .security import SecurityContext
+from .shutdown import before_shutdown
 from .streaming import HTTPClients, away
 from .websocket import GOING_AWAY, NOT_ACCEPTABLE, Connection
 from .workers import warn_of_memory_bus
@@ -66,9 +67,11 @@ class GraphQLSubscriptions:
     theirs. The executor takes the schema, too, if it has none: then this is to be made before
     that is used.
 
-    When the server's lifespan ends, or by `drain()`, subscriptions get what is queued and
-    ``complete``, sockets close with 1001 and responses end, within `shutdown_grace`. The
-    executor stays the application's to close.
+    When the server shuts down, or by `drain()`, subscriptions get what is queued and
+    ``complete``, sockets close with 1001 and responses end, within `shutdown_grace`. Servers
+    close sockets before they end the lifespan, so SIGTERM and SIGINT are held back until that
+    has been done; with ``drain_on_signal=False`` only the lifespan counts. The executor stays
+    the application's to close.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class GraphQLSubscriptions:
         pong: float = 10.0,
         retry: float = 1.0,
         shutdown_grace: float = 5.0,
+        drain_on_signal: bool = True,
     ) -> None:
         if on_connect is not None:
             if not callable(on_connect):
@@ -135,6 +139,9 @@ class GraphQLSubscriptions:
                 }
             ).decode(),
         )
+        self._signals = drain_on_signal
+        #: Keeps hearing of signals, while the lifespan lasts.
+        self._renew: Callable[[], None] | None = None
         self._draining = False
         self._begun = False
 
@@ -173,6 +180,8 @@ class GraphQLSubscriptions:
 
     def admit(self, client: Client) -> None:
         """Count a client among those that a shutdown waits for, until it has ended."""
+        if self._renew is not None:
+            self._renew()
         self._connections.add(client)
         client.ended.add_done_callback(lambda _: self._connections.discard(client))
 
@@ -198,10 +207,14 @@ class GraphQLSubscriptions:
         """What a server's lifespan does, for applications that have one of their own."""
         self._draining = False  # it may be the second one, as in tests
         self._begin()
-        try:
-            yield
-        finally:
-            await self.drain()
+        with contextlib.ExitStack() as stack:
+            if self._signals:
+                self._renew = stack.enter_context(before_shutdown(self.drain))
+                stack.callback(setattr, self, "_renew", None)
+            try:
+                yield
+            finally:
+                await self.drain()
 
     def _begin(self) -> None:
         """Before the first client: in the lifespan, where the server has one."""
