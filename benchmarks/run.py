@@ -43,6 +43,7 @@ SCRIPTS = (
     "security_cost",
     "limits_cost",
     "event_rate",
+    "redis_bus",
     "registration",
     "asyncio_latency",
     "busy_loop",

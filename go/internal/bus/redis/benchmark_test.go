@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,9 +49,21 @@ func BenchmarkThroughput(b *testing.B) {
 		for i := range names {
 			names[i] = fmt.Sprintf("bench.%d", i)
 		}
-		b.Run(fmt.Sprintf("channels=%d/bare", channels), func(b *testing.B) { throughputBare(b, names) })
-		b.Run(fmt.Sprintf("channels=%d/single", channels), func(b *testing.B) { throughputBus(b, names, 1) })
-		b.Run(fmt.Sprintf("channels=%d/batch", channels), func(b *testing.B) { throughputBus(b, names, pipelined) })
+		for _, c := range []struct {
+			name string
+			run  func(b *testing.B)
+		}{
+			{"bare", func(b *testing.B) { throughputBare(b, names) }},
+			{"single", func(b *testing.B) { throughputBus(b, names, 1) }},
+			{"batch", func(b *testing.B) { throughputBus(b, names, pipelined) }},
+		} {
+			b.Run(fmt.Sprintf("channels=%d/%s", channels, c.name), func(b *testing.B) {
+				ownBefore, redisBefore := cpu(b), redisCPU(b)
+				c.run(b)
+				b.ReportMetric(float64(cpu(b)-ownBefore)/float64(b.N), "own-ns/op")
+				b.ReportMetric(float64(redisCPU(b)-redisBefore)/float64(b.N), "redis-ns/op")
+			})
+		}
 	}
 }
 
@@ -113,7 +128,7 @@ func throughputBus(b *testing.B, channels []string, batch int) {
 	}
 	b.ResetTimer()
 	// As many events are under way at a time as are pipelined.
-	const publishers = 2
+	const publishers = 4
 	var group sync.WaitGroup
 	var next atomic.Int64
 	for range publishers {
@@ -155,4 +170,31 @@ func throughputBus(b *testing.B, channels []string, batch int) {
 	for c.delivered.Load() < int64(b.N) && !b.Failed() {
 		time.Sleep(100 * time.Microsecond) // the benchmark's own wait for the last
 	}
+}
+
+// cpu is the processor time that this process has used.
+func cpu(b *testing.B) time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// redisCPU is the processor time that the server has used.
+func redisCPU(b *testing.B) time.Duration {
+	client := server.Client()
+	defer client.Close()
+	var total float64
+	for line := range strings.Lines(client.Info(context.Background(), "cpu").Val()) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if name == "used_cpu_user" || name == "used_cpu_sys" {
+			seconds, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			total += seconds
+		}
+	}
+	return time.Duration(total * float64(time.Second))
 }

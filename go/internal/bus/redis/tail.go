@@ -3,6 +3,7 @@
 package redis
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -51,6 +52,7 @@ type tail struct {
 	// skewed: the next entry's time has been passed already. Nothing is given before
 	// straighten.
 	skewed  bool
+	room    int       // for the next answer
 	ordered []*stream // in the order of their arguments; nil when streams have changed
 	request []any
 }
@@ -97,11 +99,14 @@ func (t *tail) forget(unwanted func(*stream) bool) {
 // a server's or the connection's; nothing is lost by it.
 func (t *tail) next(ctx context.Context, client *redis.Client, patience time.Duration) ([]entry, error) {
 	waits := len(t.kept) == 0
-	command := redis.NewRawCmd(ctx, t.arguments(waits, patience)...)
-	if err := client.Process(ctx, command); err != nil {
+	var answer bytes.Buffer // events lie in it as long as they live
+	answer.Grow(t.room)
+	if err := client.Process(ctx, redis.NewRawWriteToCmd(ctx, &answer, t.arguments(waits, patience)...)); err != nil {
 		return nil, err
 	}
-	limit, streams, err := t.take(command.Val())
+	// What comes next is about as much.
+	t.room = max(leastRoom, answer.Len()+answer.Len()/4)
+	limit, streams, err := t.take(answer.Bytes())
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +119,9 @@ func (t *tail) next(ctx context.Context, client *redis.Client, patience time.Dur
 	}
 	return t.give(limit), nil
 }
+
+// leastRoom is what an answer to XREAD gets at least to begin with.
+const leastRoom = 2 << 10
 
 // take keeps what an XREAD brought. limit is, of the streams that were cut off, the time
 // of the end that comes first; nil if there is none.
