@@ -7,7 +7,7 @@ import random
 import socket
 from operator import le
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 from faulty_clients import (
     INIT,
