@@ -28,7 +28,11 @@ build: ## build the native module into python/ and install it editable in .venvs
 
 .PHONY: pytest
 pytest: ## the Python tests alone, in .venvs/dev (ARGS="-k drain -x")
-	@$(call develop,dev test,servers) && "$$python" -m pytest $(ARGS)
+	@$(call develop,dev test,servers) && "$$python" -m pytest --ignore=tests/clients $(ARGS)
+
+.PHONY: clients
+clients: ## the tests with npm's and Python's GraphQL clients and a browser, in .venvs/dev (ARGS="-k urql")
+	@$(call develop,dev test clients,servers) && "$$python" -m pytest tests/clients $(ARGS)
 
 .PHONY: gotest
 gotest: ## the Go tests alone, race detector on (ARGS="-run Queue")
@@ -46,7 +50,11 @@ nightly: ## what is too long for every change: 100,000 security cases, ten times
 
 .PHONY: lint
 lint: ## gofumpt, go vet, staticcheck, ruff, mypy, stubtest
-	@$(call develop,dev test bench) && ./scripts/lint.sh
+	@$(call develop,dev test bench clients) && ./scripts/lint.sh
+
+.PHONY: docs
+docs: ## write docs/reference.md from the docstrings
+	@$(call develop,test) && "$$python" scripts/reference.py
 
 .PHONY: format
 format: ## format Go and Python

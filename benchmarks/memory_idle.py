@@ -15,7 +15,7 @@ import tracemalloc
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from harness.figure import Report, Table
 from harness.gobench import go_benchmark
 from harness.script import main

@@ -29,6 +29,8 @@ check "ruff" "$python" -m ruff check .
 check "ruff format" "$python" -m ruff format --check .
 check "mypy --strict" "$python" -m mypy
 check "mypy --strict: the tests" "$python" -m mypy tests/unit tests/integration tests/support
+check "mypy --strict: the tests with clients" "$python" -m mypy tests/clients tests/support
+check "mypy --strict: the tests with FraiseQL" "$python" -m mypy tests/fraiseql
 check "stubtest: _native.pyi is true of the built module" \
     "$python" -m mypy.stubtest fraiseql_subscriptions._native
 

@@ -29,6 +29,13 @@ if [[ ${1:-} == servers ]]; then
     command -v redis-server >/dev/null && command -v redis-cli >/dev/null || need "redis-server and redis-cli" redis-server redis-tools
     command -v postgres >/dev/null && command -v initdb >/dev/null || need "PostgreSQL's postgres and initdb" postgresql
     command -v pgbouncer >/dev/null || need "pgbouncer" pgbouncer
+    if ! command -v node >/dev/null; then
+        need "Node 18 or newer" nodejs
+    elif (($(node -p 'process.versions.node.split(".")[0]') < 18)); then
+        need "Node 18 or newer; $(command -v node) is $(node --version)"
+    fi
+    command -v npm >/dev/null || need "npm" npm
+    command -v chromium >/dev/null || need "chromium" chromium
 fi
 
 if ((${#packages[@]})) && [[ $EUID == 0 ]] && command -v apt-get >/dev/null; then

@@ -23,7 +23,7 @@ phase "set-up"
 interpreters=$(./scripts/interpreters.sh)
 printf '%s\n' "$interpreters"
 newest=$(tail -n 1 <<<"$interpreters" | cut -d' ' -f1)
-./scripts/develop.sh dev test bench
+./scripts/develop.sh dev test bench clients
 
 phase "lint"
 ./scripts/lint.sh
@@ -40,16 +40,23 @@ while read -r version path; do
     phase "Python tests, CPython $version"
     python=$(./scripts/environment.sh "$version" "$path" test </dev/null)
     ./scripts/install_wheel.sh "$version" "$python" </dev/null
-    "$python" -m pytest -q --ignore=tests/build </dev/null
+    "$python" -m pytest -q tests/unit tests/integration </dev/null
     ran+=("$("$python" -c 'import platform; print(platform.python_version())')")
 done <<<"$interpreters"
 
 phase "Python tests again, CPython $newest in development mode with asyncio's debug mode"
-FAULT_SECONDS=60 PYTHONASYNCIODEBUG=1 "$python" -X dev -m pytest -q --ignore=tests/build
+FAULT_SECONDS=60 PYTHONASYNCIODEBUG=1 "$python" -X dev -m pytest -q tests/unit tests/integration
 
 phase "packaging tests, CPython $newest"
 ./scripts/environment.sh "$newest" "$(tail -n 1 <<<"$interpreters" | cut -d' ' -f2-)" dev >/dev/null
 "$python" -m pytest -q tests/build
+
+phase "tests with real clients and a browser, CPython $newest"
+./scripts/environment.sh "$newest" "$(tail -n 1 <<<"$interpreters" | cut -d' ' -f2-)" clients >/dev/null
+"$python" -m pytest -q tests/clients
+
+phase "FraiseQL applications"
+"$python" -m pytest -q tests/fraiseql
 
 phase "done"
 printf '  %s\n' "${phases[@]::${#phases[@]}-1}"

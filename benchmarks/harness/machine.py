@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 __all__ = ["ROOT", "Bystanders", "commit", "machine", "yardstick"]
 

@@ -18,7 +18,7 @@ from itertools import count
 from math import ceil
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from fraiseql_subscriptions import Limits, QueuePolicy, SubscriptionExecutor
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bridge"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/protocol"
 )
@@ -104,15 +105,42 @@ func CloseSocket(handle, socket int) (_ int, err error) {
 	return 0, nil
 }
 
-// Inspect is the root field of a query and its coerced arguments, as JSON.
-func Inspect(handle int, query, operationName, variables string) (told string, err error) {
+// Inspect is the root field of a client's query and its coerced arguments, as JSON. What
+// it raises counts as a refusal.
+func Inspect(handle int, connectionID, subscriptionID, query, operationName, variables string) (told string, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return "", err
 	}
-	found, err := e.Executor.Inspect(t, query, operationName, variables)
+	found, err := e.Executor.Inspect(t, executor.Registration{
+		Connection: connectionID, Subscription: subscriptionID,
+		Query: query, Operation: operationName, Variables: variables,
+	})
 	return string(found), err
+}
+
+// Refuse tells and counts that a client's subscription was refused before it could be
+// registered. code is an error's.
+func Refuse(handle int, connectionID, subscriptionID, code, reason string) (_ int, err error) {
+	defer guard(handle, &err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	e.Executor.Refuse(t, executor.Registration{Connection: connectionID, Subscription: subscriptionID}, fault.New(fault.Code(code), "%s", reason))
+	return 0, nil
+}
+
+// Named tells that a connection's client has named a subscription by its engine's id:
+// that of another connection is a violation. It returns 1 when the connection is cut off.
+func Named(handle int, connectionID, id string) (cutOff int, err error) {
+	defer guard(handle, &err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	return truth(e.Executor.Named(t, connectionID, id)), nil
 }
 
 func findSocket(handle, socket int) (*protocol.Socket, error) {

@@ -120,11 +120,12 @@ def registration_options(
     resolver: int,
     flags: int,
     part: bool = False,
+    policy: int = 0,
 ) -> str:
     """The options of a registration as canonical JSON, "" when all are the defaults.
 
-    Under the flag EVENTS, None stands for no channels at all. Equal options give equal text,
-    which is what the engine recognises them by.
+    `part` and `policy` are the engine's. Under the flag EVENTS, None stands for no channels at
+    all. Equal options give equal text, which is what the engine recognises them by.
     """
     # Keys are added in alphabetical order.
     options: dict[str, Any] = {}
@@ -139,6 +140,8 @@ def registration_options(
         options["filter"] = orjson.Fragment(encode_object(filter, "filter"))
     if part:
         options["part"] = True
+    if policy:
+        options["policy"] = policy
     if positions is not False:
         options["positions"] = _boolean("positions", positions)
     if queue is not None:

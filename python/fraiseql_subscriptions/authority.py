@@ -63,9 +63,6 @@ class Authority(Publisher):
             raise TypeError(f"context must be a SecurityContext, not {type(context).__name__}")
         connection = identifier("connection_id", connection_id)
         text = encode(context._as_json()).decode()
-        client = self._connections.get(connection)
-        if client is not None:
-            client.context = context  # what it asks for from now on
         return self._take_back("update_context", connection, text)
 
     def revoke(

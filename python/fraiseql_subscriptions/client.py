@@ -13,7 +13,7 @@ import contextlib
 import logging
 import uuid
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .asgi import GraphQLSubscriptions, Scope
 
 __all__ = ["Client"]
+
+#: Seconds that one client may keep the event loop to itself.
+_TURN: Final = 0.002
 
 _logger = logging.getLogger("fraiseql_subscriptions")
 
@@ -52,6 +55,7 @@ class Client(ABC):
         self._running: dict[int, Operation] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
+        self._turn = 0.0
         self._deciding: asyncio.Task[None] | None = None
         self._draining = False
         #: Done when the client has ended and nothing of it is left.
@@ -92,6 +96,8 @@ class Client(ABC):
                 operation = self._running.pop(rest[0], None)
                 if operation is not None:
                     operation.complete()
+            elif kind == "unknown":
+                self._app.executor._client_named(self.connection_id, rest[0])
             else:
                 self._output(kind, rest)
 
@@ -111,6 +117,7 @@ class Client(ABC):
         """Ask the application who this is. Whatever goes wrong keeps the client out."""
         try:
             context = await self._app.identify(decode_exact(params) if params else {}, self._scope)
+            self._operations.context = context
         except AuthorizationError as error:
             reason = str(error).encode("utf-8", "replace").decode().replace("\0", "")
             decision = ("refused", 0, reason or "Forbidden")
@@ -118,7 +125,6 @@ class Client(ABC):
             _logger.exception("on_connect failed; the client was not let in")
             decision = ("broken", 0, "")
         else:
-            self._operations.context = context
             decision = ("authenticated", 0, "")
         try:
             self._tell(*decision)
@@ -133,6 +139,18 @@ class Client(ABC):
     def _look(self) -> None:
         """Let the writer look."""
         self._wake.set()
+
+    async def _woken(self) -> None:
+        """Wait until there is something to look at."""
+        await self._wake.wait()
+        self._wake.clear()
+        self._turn = self._loop.time()
+
+    async def _share(self) -> None:
+        """Let others run: sending waits for nobody while the server has room."""
+        if self._loop.time() - self._turn > _TURN:
+            await asyncio.sleep(0)
+            self._turn = self._loop.time()
 
     def drain(self) -> None:
         """The server goes away: send what is queued, then complete and end."""

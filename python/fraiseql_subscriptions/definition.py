@@ -34,6 +34,8 @@ class FieldDefinition:
     event_types: tuple[str, ...] | None
     filter: Mapping[str, Any] | None
     resolver: Resolver | None
+    #: The policy that guards it (JSON), "" for the executor's.
+    policy: str = ""
 
     def __post_init__(self) -> None:
         for channel in self.channels:

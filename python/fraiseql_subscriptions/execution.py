@@ -45,6 +45,8 @@ def executable(
     schema: object, context_getter: Callable[..., Any] | None, root_value: object
 ) -> ExecutableSchema:
     """What runs operations on `schema`. TypeError when that is not an executable schema."""
+    if isinstance(schema, ExecutableSchema):
+        return schema
     try:
         import graphql
     except ImportError:

@@ -107,15 +107,16 @@ class SubscriptionExecutor(Listening):
             refuse_unsafe("query", query)
         if user_id is not None or tenant_id is not None or context is not None:
             context = context_of(user_id, tenant_id, context)
-        number = flags = 0
-        if resolver is not None:
-            if isinstance(resolver, Projected):
+        number = flags = policy = 0
+        if isinstance(resolver, Projected):
+            policy = resolver.policy
+            if resolver.call is not None:
                 number, flags = self._callbacks.acquire(
                     resolver.call, share=share, security=context
                 )
                 flags |= PROJECTS
-            else:
-                number, flags = self._callbacks.acquire(resolver, share=share, security=context)
+        elif resolver is not None:
+            number, flags = self._callbacks.acquire(resolver, share=share, security=context)
         try:
             id: str = self._native.register_subscription(
                 handle,
@@ -125,7 +126,16 @@ class SubscriptionExecutor(Listening):
                 "" if operation_name is None else text_argument("operation_name", operation_name),
                 "" if variables is None else encode_object(variables, "variables").decode(),
                 registration_options(
-                    channels, event_types, filter, context, queue, positions, share, number, flags
+                    channels,
+                    event_types,
+                    filter,
+                    context,
+                    queue,
+                    positions,
+                    share,
+                    number,
+                    flags,
+                    policy=policy,
                 ),
                 "" if since is None else text_argument("since", since),
                 self._loop_flag(),

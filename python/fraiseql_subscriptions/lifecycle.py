@@ -8,7 +8,6 @@ import time
 import weakref
 from asyncio.events import _get_running_loop
 from typing import TYPE_CHECKING, Any, Final, NoReturn
-from weakref import WeakValueDictionary
 
 import orjson
 
@@ -24,14 +23,13 @@ from .security import SecurityPolicy
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import ModuleType
 
     from typing_extensions import Self
 
     from .audit import AuditRecord
     from .definition import FieldDefinition
-    from .operations import Operations
 
 __all__ = ["SLICE_MS", "Engine"]
 
@@ -48,7 +46,6 @@ class Engine:
         "__weakref__",
         "_callbacks",
         "_closed",
-        "_connections",
         "_definitions",
         "_dispatch_timeout",
         "_finalizer",
@@ -57,7 +54,9 @@ class Engine:
         "_leftovers",
         "_native",
         "_options",
+        "_policies",
         "_remote",
+        "_security",
         "_table",
     )
 
@@ -90,6 +89,7 @@ class Engine:
         if type(audit_data) is not bool:
             raise TypeError(f"audit_data must be a bool, not {type(audit_data).__name__}")
         _per_second("audit_denials", audit_denials)
+        self._security = instance("security", security, SecurityPolicy)
         options: dict[str, Any] = {
             "audit": {"data": audit_data, "denials": float(audit_denials)},
             "bus": bus._as_json(),
@@ -97,7 +97,7 @@ class Engine:
             "limits": instance("limits", limits, Limits)._as_json(),
             "queue": instance("queue", queue, QueuePolicy)._as_json(),
             "resolver_timeout": float(resolver_timeout),
-            "security": instance("security", security, SecurityPolicy)._as_json(),
+            "security": self._security._as_json(),
         }
         if sdl is not None:
             options["schema"] = sdl
@@ -108,8 +108,9 @@ class Engine:
         self._closed = False
         #: What `field` has defined, by name.
         self._definitions: dict[str, FieldDefinition] = {}
+        #: The engine's numbers of the policies that fields have of their own.
+        self._policies: dict[str, int] = {}
         #: The operations of transports' clients, by connection id.
-        self._connections: WeakValueDictionary[str, Operations] = WeakValueDictionary()
         self._native: ModuleType
         self._hub: Hub | None = None
         self._dispatch_timeout = float(dispatch_timeout)
@@ -133,6 +134,11 @@ class Engine:
                 handle: int = native.new_executor(self._options, id(self._table))
             except RuntimeError as error:
                 raise from_native(error) from None
+            try:
+                self._add_policies(native, handle, list(self._definitions.values()))
+            except BaseException:
+                native.abandon_executor(handle)
+                raise
             self._native = native
             self._hub = Hub(native, handle, self._leftovers)
             self._callbacks.tasks.open(native, handle)
@@ -154,6 +160,19 @@ class Engine:
                     "SubscriptionExecutor(schema=…), too, or name it here before the first use"
                 )
             self._options = orjson.dumps({**options, "schema": text}).decode()
+
+    def _add_policies(
+        self, native: ModuleType, handle: int, definitions: Iterable[FieldDefinition]
+    ) -> None:
+        """Tell the engine by what these fields are guarded. ValueError."""
+        for definition in definitions:
+            if definition.policy and definition.policy not in self._policies:
+                try:
+                    number: int = native.add_policy(handle, definition.policy)
+                except RuntimeError as failure:
+                    error = from_native(failure)
+                    raise type(error)(f"field {definition.name!r}: {error}") from None
+                self._policies[definition.policy] = number
 
     def _entry(self) -> int:
         """The handle, for methods that are not called per event."""

@@ -13,18 +13,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from .errors import ContextExpired, InvalidQuery, LimitExceeded, SubscriptionsError
+from .encode import decode_exact
+from .errors import (
+    ContextExpired,
+    EngineClosed,
+    InvalidQuery,
+    LimitExceeded,
+    SubscriptionsError,
+)
 from .execution import QueryRefused
 from .operation import EngineOperation, Operation, RefusedOperation, Request
 from .schema_operation import GeneratorOperation, ResultOperation, SchemaOperation
+from .security import SecurityContext
 from .tasks import keep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import Callable, Iterator, MutableMapping
 
     from .execution import ExecutableSchema
     from .executor import SubscriptionExecutor
-    from .security import SecurityContext
 
 __all__ = ["Operations"]
 
@@ -50,14 +57,14 @@ class Operations:
     """
 
     __slots__ = (
-        "__weakref__",
+        "_context",
         "_limit",
         "_ready",
         "_schema",
         "_tasks",
+        "_text",
         "_wake",
         "connection_id",
-        "context",
         "executor",
         "scope",
     )
@@ -75,15 +82,34 @@ class Operations:
     ) -> None:
         self.executor = executor
         self.connection_id = connection_id
-        #: Who the client is; the executor's `update_context` replaces it.
-        self.context = context
+        self._context = context
+        #: The same as the engine tells it; None: the engine does not know the client yet.
+        self._text: str | None = None
         self.scope: MutableMapping[str, Any] = {} if scope is None else scope
         self._wake = wake
         self._schema = schema
         self._limit = limit
         self._ready: deque[Operation] = deque()
         self._tasks: dict[asyncio.Task[None], SchemaOperation] = {}
-        executor._connections[connection_id] = self
+
+    @property
+    def context(self) -> SecurityContext:
+        """Who the client is now: `update_context` and `revoke` replace it.
+
+        Raises AuthorizationError where it was revoked.
+        """
+        if self._text is not None:
+            with contextlib.suppress(EngineClosed):
+                text = self.executor._client_context(self.connection_id)
+                if text not in ("", self._text):  # "": it has gone
+                    self._context = SecurityContext(**decode_exact(text))
+                    self._text = text
+        return self._context
+
+    @context.setter
+    def context(self, context: SecurityContext) -> None:
+        self.executor._client_connected(self.connection_id, context)
+        self._context, self._text = context, ""
 
     def start(self, id: str, request: Request, tag: Any = None) -> Operation:
         """Begin what a client asks for under its `id`.
@@ -92,6 +118,8 @@ class Operations:
         errors, as any other does.
         """
         try:
+            if self._text is None:
+                self.context = self._context
             operation = self._start(id, request, tag)
         except QueryRefused as refused:
             operation = RefusedOperation(self, id, tag, refused.errors)
@@ -124,12 +152,21 @@ class Operations:
         Waits at most `grace` seconds for generators to finish, and for mutations, which go on
         without the client; then cancels them, and waits once more.
         """
-        operations = list(self._tasks.values())
-        for operation in operations:
+        for operation in list(self._tasks.values()):
             operation.complete()
-        self._ready.clear()
         with contextlib.suppress(SubscriptionsError):  # the executor was closed before
             self.executor.close_connection(self.connection_id)
+        # Nobody asks for more, and the transport is not kept by what takes its time to end.
+        self._wake = self._ready.clear
+        self._wake()
+        try:
+            await self._wait(grace)
+        finally:
+            if self._text is not None:
+                with contextlib.suppress(SubscriptionsError):  # likewise
+                    self.executor._client_gone(self.connection_id)
+
+    async def _wait(self, grace: float) -> None:
         left: set[asyncio.Task[None]] = set(self._tasks)
         for attempt in range(2):
             if not left:
@@ -149,22 +186,50 @@ class Operations:
 
     def _start(self, id: str, request: Request, tag: Any) -> Operation:
         extensions = request.extensions or {}
-        since = extensions.get("since")
-        if since is not None and not (isinstance(since, str) and since and "\0" not in since):
-            raise InvalidQuery("extensions.since is not a position")
-        asked = self.executor._inspect(request)
-        if asked["kind"] == request.refused:
-            raise InvalidQuery(_ELSEWHERE[request.refused])
-        if asked["kind"] != "subscription":
+        with self._telling(id):
+            since = _position(extensions.get("since"))
+        asked = self.executor._inspect(self.connection_id, id, request)
+        if asked["kind"] != "subscription" and asked["kind"] != request.refused:
             return self._start_result(id, request, tag, asked["kind"])
-        if self.executor._definitions.get(asked["field"]) is not None:
-            engine_id = self.executor._register_field(
-                self.connection_id, id, request, asked, self.context, since, "since" in extensions
-            )
-            return EngineOperation(self, id, tag, engine_id)
-        if self._schema is None or not self._schema.subscribes(asked["field"]):
-            raise InvalidQuery(f"field {asked['field']!r} cannot be subscribed to")
-        return self._start_generator(id, request, tag)
+        with self._telling(id):
+            if asked["kind"] == request.refused:
+                raise InvalidQuery(_ELSEWHERE[request.refused])
+            definition = self.executor._definitions.get(asked["field"])
+            if definition is None:
+                self._check_subscribable(request, asked["field"])
+            else:
+                channels = definition.channels_for(asked["arguments"])
+                conditions = definition.filter_for(asked["arguments"])
+        if definition is None:
+            return self._start_generator(id, request, tag)
+        engine_id = self.executor._register_field(
+            self.connection_id,
+            id,
+            request,
+            definition,
+            channels,
+            conditions,
+            self._context,
+            since,
+            "since" in extensions,
+        )
+        return EngineOperation(self, id, tag, engine_id)
+
+    @contextlib.contextmanager
+    def _telling(self, id: str) -> Iterator[None]:
+        """What is refused inside is told to the audit, as the engine does for itself."""
+        try:
+            yield
+        except (SubscriptionsError, ValueError) as error:
+            code = getattr(error, "code", "BAD_REQUEST")
+            self.executor._client_refused(self.connection_id, id, code, str(error))
+            raise
+
+    def _check_subscribable(self, request: Request, field: str) -> None:
+        if self._schema is None or not self._schema.subscribes(field):
+            raise InvalidQuery(f"field {field!r} cannot be subscribed to")
+        self._schema.check(request.query)
+        self._check_room()
 
     def _start_result(self, id: str, request: Request, tag: Any, kind: str) -> Operation:
         if self._schema is None:
@@ -181,10 +246,12 @@ class Operations:
 
     def _start_generator(self, id: str, request: Request, tag: Any) -> Operation:
         assert self._schema is not None
-        self._schema.check(request.query)
-        self._check_room()
-        engine_id = self.executor._register_events(self.connection_id, id, request, self.context)
-        operation = GeneratorOperation(self, id, tag, request, self._schema, engine_id)
+        engine_id = self.executor._register_events(self.connection_id, id, request, self._context)
+        try:
+            operation = GeneratorOperation(self, id, tag, request, self._schema, engine_id)
+        except BaseException:
+            self.executor.complete_subscription(engine_id)
+            raise
         self._run(operation)
         return operation
 
@@ -206,3 +273,10 @@ class Operations:
     def _refuse(self, id: str, tag: Any, message: str, code: str) -> Operation:
         problem = {"message": message, "extensions": {"code": code}}
         return RefusedOperation(self, id, tag, orjson.dumps([problem]))
+
+
+def _position(since: object) -> str | None:
+    """The position to resume from that a client names, if it does."""
+    if since is None or (isinstance(since, str) and since and "\0" not in since):
+        return since
+    raise InvalidQuery("extensions.since is not a position")

@@ -37,12 +37,15 @@ _of_functions: WeakKeyDictionary[FunctionType, Shape] = WeakKeyDictionary()
 
 
 class Projected:
-    """A field's resolver: what it returns is the root field's value, not the whole data."""
+    """How a field is answered: by its resolver, if it has one, which gives the root field's value
+    and not the whole data. `policy` is the engine's number of the one that guards it.
+    """
 
-    __slots__ = ("call",)
+    __slots__ = ("call", "policy")
 
-    def __init__(self, call: Callable[..., Any]) -> None:
+    def __init__(self, call: Callable[..., Any] | None, policy: int) -> None:
         self.call = call
+        self.policy = policy
 
 
 class Shape(NamedTuple):

@@ -262,13 +262,13 @@ class HTTPClient(Client):
 
     async def _serve_on(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            await self._woken()
             while await self._flush():
                 operation = None if self._waits() else self._operations.ready()
                 if operation is None:
                     break
                 await self._serve(operation)
+                await self._share()
             if self._over and (self._send is not None or not self._begun):
                 return
             if self._draining:
@@ -334,7 +334,7 @@ class HTTPClient(Client):
         if self._waits():
             return
         await self._serve(operation)
-        while operation.waits:
+        while operation.waits and not self._over:
             await self._serve(operation)
 
 

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from .asgi import GraphQLSubscriptions, Receive, Scope, Send
     from .operation import Operation
 
-__all__ = ["NOT_ACCEPTABLE", "Connection"]
+__all__ = ["GOING_AWAY", "NOT_ACCEPTABLE", "Connection"]
 
 _logger = logging.getLogger("fraiseql_subscriptions")
 
 #: What a client that offers no known subprotocol is closed with.
 NOT_ACCEPTABLE: Final = {"code": 4406, "reason": "Subprotocol not acceptable"}
-_GOING_AWAY: Final = {"code": 1001, "reason": "The server is shutting down"}
+#: What clients are closed with when the server shuts down.
+GOING_AWAY: Final = {"code": 1001, "reason": "The server is shutting down"}
 #: Frames of the protocol's own that may wait before the client's are left unread.
 _WAITING: Final = 64
 #: What a message's head ends with, and what the older protocol has in its place.
@@ -79,7 +80,7 @@ class Connection(Client):
         """Close because of a failure that is not the client's."""
         try:
             if isinstance(error, EngineClosed):
-                self._frames.append(["close", *_GOING_AWAY.values()])
+                self._frames.append(["close", *GOING_AWAY.values()])
             else:
                 _logger.error("a WebSocket is closed after a failure", exc_info=error)
                 self._frames.clear()
@@ -131,8 +132,7 @@ class Connection(Client):
 
     async def _write(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            await self._woken()
             while True:
                 if await self._write_frames():
                     return
@@ -140,6 +140,7 @@ class Connection(Client):
                 if operation is None:
                     break
                 await self._serve(operation)
+                await self._share()
             if self._draining:
                 self._draining = False
                 await self._operations.drain()

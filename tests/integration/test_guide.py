@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
+from prose import DOCS, Page, run_console
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
-#: Title of the section, program, output; the output is None where none stands below it.
-PROGRAMS = [
-    (title, program, output)
-    for title, section in re.findall(
-        r"^## (.*?)\n(.*?)(?=^## |\Z)", GUIDE, re.MULTILINE | re.DOTALL
-    )
-    for program, output in re.findall(
-        r"^```python\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", section, re.MULTILINE | re.DOTALL
-    )
+#: Sections that need an environment of their own: tests/fraiseql/test_guide.py runs them.
+ELSEWHERE: Final = {"FraiseQL"}
+PAGES: Final = [
+    Page(DOCS / f"{name}.md", elsewhere=ELSEWHERE) for name in ("guide", "troubleshooting")
 ]
-
-
-def test_every_block_of_python_is_among_them() -> None:
-    assert len(PROGRAMS) == GUIDE.count("```python\n") > 0
 
 
 @pytest.mark.parametrize(
     ("program", "output"),
-    [(program, output) for _, program, output in PROGRAMS],
-    ids=[title for title, _, _ in PROGRAMS],
+    [(program, output) for page in PAGES for _, program, output in page.programs],
+    ids=[f"{page.name}: {title}" for page in PAGES for title, _, _ in page.programs],
 )
 def test_it_prints_what_stands_below_it(run_python: Run, program: str, output: str) -> None:
     done = run_python(program)
     assert done.stdout == output
     assert "Traceback" not in done.stderr  # a failing resolver is logged there
+
+
+@pytest.mark.parametrize(
+    ("page", "console"),
+    [(page, console) for page in PAGES for _, console in page.consoles],
+    ids=[f"{page.name}: {title}" for page in PAGES for title, _ in page.consoles],
+)
+def test_what_is_typed_gives_what_stands_below_it(page: Page, console: str, tmp_path: Path) -> None:
+    assert run_console(page, console, tmp_path, sys.executable) == console

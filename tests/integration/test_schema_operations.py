@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -41,6 +42,8 @@ from fraiseql_subscriptions import (
     current_context,
 )
 from fraiseql_subscriptions.asgi import GraphQLSubscriptions
+from fraiseql_subscriptions.operation import Operation
+from fraiseql_subscriptions.operations import Operations
 
 pytestmark = pytest.mark.asyncio
 
@@ -358,8 +361,15 @@ async def test_a_clients_complete_closes_the_generator() -> None:
         await until(lambda: world.finished == 2)
 
 
+def collected() -> list[object]:
+    """The operations that are still there after a collection."""
+    gc.collect()
+    return [one for one in gc.get_objects() if isinstance(one, (Operation, Operations))]
+
+
 async def test_a_client_that_vanishes_closes_every_generator() -> None:
-    async with serving() as (world, _, url):
+    async with serving() as (world, app, url):
+        tasks = len(asyncio.all_tasks())
         for _ in range(10):
             socket = await dial(url)
             await greet(socket)
@@ -370,6 +380,12 @@ async def test_a_client_that_vanishes_closes_every_generator() -> None:
             socket.transport.abort()
         await until(lambda: world.begun == world.finished == 30)
         assert world.executor.get_metrics()["active"] == 0
+        await until(lambda: len(asyncio.all_tasks()) <= tasks)
+        await until(lambda: not app._connections)
+        hub = world.executor._hub
+        assert hub is not None
+        assert not hub.consumer().feeds
+        await until(lambda: not collected())
 
 
 async def test_a_generator_waits_for_a_client_that_does_not_read() -> None:
@@ -539,22 +555,36 @@ async def test_fields_to_be_nulled_refuse_what_the_engine_does_not_project() -> 
 
 
 async def test_a_revocation_ends_generators_and_runs_their_finally() -> None:
-    async with serving(on_connect=tenant) as (world, _, url), dial(url) as socket:
-        await greet(socket, payload={"tenant_id": 1, "user_id": "u", "permissions": ["thing:read"]})
-        ends: tuple[Callable[[], int], ...] = (
-            lambda: world.executor.revoke(user_id="u"),
-            lambda: world.executor.revoke(permission="thing:read"),
-            lambda: world.executor.invalidate({"subscription_id": "1"}),
+    who = {"tenant_id": 1, "user_id": "u", "permissions": ["thing:read"]}
+    async with serving(on_connect=tenant) as (world, _, url):
+        ends: tuple[tuple[Callable[[], int], str], ...] = (
+            (lambda: world.executor.revoke(user_id="u"), "UNAUTHENTICATED"),
+            (lambda: world.executor.revoke(permission="thing:read"), "FORBIDDEN"),
+            (lambda: world.executor.invalidate({"subscription_id": "1"}), ""),
         )
-        for end in ends:
-            await ask(socket, "subscription { things { id } }")
-            await until(lambda: world.executor.get_metrics()["active"] == 2)
-            before = world.finished
-            assert end() >= 1
-            message = await hear(socket)
-            assert message["type"] in ("error", "complete")
-            await until(lambda: world.finished == before + 1)  # noqa: B023
-            assert world.executor.get_metrics()["active"] == 0
+        for end, code in ends:
+            async with dial(url) as socket:
+                await greet(socket, payload=who)
+                await ask(socket, "subscription { things { id } }")
+                await until(lambda: world.executor.get_metrics()["active"] == 2)
+                before = world.finished
+                assert end() >= 1
+                message = await hear(socket)
+                assert message["type"] == ("error" if code else "complete")
+                await until(lambda: world.finished == before + 1)  # noqa: B023
+                assert world.executor.get_metrics()["active"] == 0
+                # What was taken away is gone for what the client asks for afterwards, too.
+                await ask(socket, "subscription { things { id } }", "again")
+                if code:
+                    message = await hear(socket)
+                    assert message["payload"][0]["extensions"]["code"] == code
+                else:
+                    await until(lambda: world.executor.get_metrics()["active"] == 2)
+                if code == "UNAUTHENTICATED":
+                    await ask(socket, "{ tenant }", "query")
+                    message = await hear(socket)
+                    assert message["payload"][0]["extensions"]["code"] == code
+            await until(lambda: world.executor.get_metrics()["active"] == 0)
 
 
 async def test_an_expired_context_ends_generators_and_runs_no_query() -> None:
@@ -579,7 +609,7 @@ async def test_an_expired_context_ends_generators_and_runs_no_query() -> None:
 
 async def test_what_a_new_context_may_not_see_is_not_sent_any_more() -> None:
     """Not even what the generator had been handed before, or had answered already."""
-    async with serving(on_connect=tenant) as (world, _, url), dial(url) as socket:
+    async with serving(on_connect=tenant) as (world, app, url), dial(url) as socket:
         hold, held = asyncio.Event(), asyncio.Event()
 
         async def holding(root: Any, info: Any) -> AsyncIterator[Any]:
@@ -596,7 +626,7 @@ async def test_what_a_new_context_may_not_see_is_not_sent_any_more() -> None:
         for number in (1, 2):
             await world.executor.publish("e", "things", {"id": number, "tenant_id": 1})
         await asyncio.wait_for(held.wait(), PATIENCE)
-        (connection,) = world.executor._connections
+        (connection,) = (one.connection_id for one in app._connections)
         assert world.executor.update_context(connection, SecurityContext(tenant_id=2)) == 2
         hold.set()
         for number, owner in ((3, 1), (4, 2)):
@@ -607,11 +637,11 @@ async def test_what_a_new_context_may_not_see_is_not_sent_any_more() -> None:
 
 
 async def test_renewing_a_context_loses_nothing() -> None:
-    async with serving(on_connect=tenant) as (world, _, url), dial(url) as socket:
+    async with serving(on_connect=tenant) as (world, app, url), dial(url) as socket:
         await greet(socket, payload={"tenant_id": 1, "expires_at": time.time() + 100})
         await ask(socket, "subscription { things { id } }")
         await until(lambda: world.executor.get_metrics()["active"] == 2)
-        (connection,) = world.executor._connections
+        (connection,) = (one.connection_id for one in app._connections)
         for number in range(50):
             await world.executor.publish("e", "things", {"id": number, "tenant_id": 1})
             renewed = SecurityContext(tenant_id=1, expires_at=time.time() + 200 + number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -313,28 +312,3 @@ async def test_a_client_that_does_not_read_does_not_keep_the_server_from_going()
             await asyncio.wait_for(app.drain(), PATIENCE)
             await until(lambda: not executor.get_metrics()["active"])
             socket.transport.abort()
-
-
-async def test_nobody_reads_or_ends_the_subscriptions_of_another_connection() -> None:
-    async with SubscriptionExecutor() as executor:
-        executor.field("thing", channels="things")
-        executor.field("other", channels="others")
-        app = GraphQLSubscriptions(executor)
-        async with listening(app) as url, dial(url) as mine, dial(url) as theirs:
-            await greet(mine)
-            await greet(theirs)
-            await subscribed(mine, "subscription { thing { id } }", id="1")
-            (engine_id,) = executor.subscriptions_by_channel("things")
-            guesses = sorted({"1", engine_id, *engine_id.split(":")})
-            for guess in guesses:
-                await say(theirs, type="complete", id=guess)
-                await subscribed(theirs, "subscription { other { id } }", id=guess)
-            await executor.publish("e", "things", {"id": "secret"})
-            await executor.publish("e", "others", {"id": "public"})
-            assert (await hear(mine))["payload"] == {"data": {"thing": {"id": "secret"}}}
-            heard = {json.dumps((await hear(theirs))["payload"]) for _ in guesses}
-            assert heard == {'{"data": {"other": {"id": "public"}}}'}
-            await theirs.close()
-            await until(lambda: executor.get_metrics()["active"] == 1)
-            await executor.publish("e", "things", {"id": "again"})
-            assert (await hear(mine))["payload"] == {"data": {"thing": {"id": "again"}}}

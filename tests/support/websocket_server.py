@@ -19,8 +19,10 @@ PATIENCE = 20
 
 
 @contextlib.asynccontextmanager
-async def listening(app: Any) -> AsyncIterator[str]:
-    config = uvicorn.Config(app, port=0, log_level="error", lifespan="on", ws="websockets-sansio")
+async def listening(app: Any, *, lifespan: Any = "on") -> AsyncIterator[str]:
+    config = uvicorn.Config(
+        app, port=0, log_level="error", lifespan=lifespan, ws="websockets-sansio"
+    )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     await until(lambda: server.started)

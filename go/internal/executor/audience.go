@@ -24,8 +24,9 @@ type field struct {
 }
 
 type fieldKey struct {
-	kind fieldKind
-	path string // of fieldData
+	kind   fieldKind
+	path   string           // of fieldData
+	policy *security.Policy // of fieldTenant and fieldUser
 }
 
 // fieldKind is where in an event a field is.
@@ -98,9 +99,9 @@ func (x *Executor) delist(c *cohort) {
 // only costs time, since DispatchEventToSingle decides; a condition that did not
 // follow from the spec would lose events. x.mu is held.
 func (x *Executor) conditions(s *spec) (conditions []channel.Condition[field]) {
-	require := func(kind fieldKind, path document.Path, hashes ...uint64) {
+	require := func(key fieldKey, path document.Path, hashes ...uint64) {
 		slices.Sort(hashes)
-		one := x.fields.find(fieldKey{kind, path.String()}, path)
+		one := x.fields.find(key, path)
 		conditions = append(conditions, channel.Condition[field]{Field: one, Values: slices.Compact(hashes)})
 	}
 	if s.filter != nil {
@@ -109,15 +110,15 @@ func (x *Executor) conditions(s *spec) (conditions []channel.Condition[field]) {
 			for i, value := range equality.Values {
 				hashes[i] = value.Hash(x.seed)
 			}
-			require(fieldData, equality.Path, hashes...)
+			require(fieldKey{kind: fieldData, path: equality.Path.String()}, equality.Path, hashes...)
 		}
 	}
 	if s.context != nil {
-		if key, required := x.policy.UserKey(x.seed, s.context); required {
-			require(fieldUser, document.Path{}, key)
+		if key, required := s.policy.UserKey(x.seed, s.context); required {
+			require(fieldKey{kind: fieldUser, policy: s.policy}, document.Path{}, key)
 		}
-		if key, required := x.policy.TenantKey(x.seed, s.context); required {
-			require(fieldTenant, document.Path{}, key)
+		if key, required := s.policy.TenantKey(x.seed, s.context); required {
+			require(fieldKey{kind: fieldTenant, policy: s.policy}, document.Path{}, key)
 		}
 	}
 	if s.eventTypes != nil && len(s.eventTypes) <= maxIndexed {
@@ -125,7 +126,7 @@ func (x *Executor) conditions(s *spec) (conditions []channel.Condition[field]) {
 		for i, eventType := range s.eventTypes {
 			hashes[i] = maphash.String(x.seed, eventType)
 		}
-		require(fieldType, document.Path{}, hashes...)
+		require(fieldKey{kind: fieldType}, document.Path{}, hashes...)
 	}
 	return conditions
 }
@@ -166,9 +167,9 @@ func (d *delivery) read(f *field) (hash uint64, present bool) {
 	case fieldType:
 		return maphash.String(seed, d.event.Type), true
 	case fieldTenant:
-		return d.facts.TenantKey(seed)
+		return d.facts.by(f.key.policy).TenantKey(seed)
 	case fieldUser:
-		return d.facts.UserKey(seed)
+		return d.facts.by(f.key.policy).UserKey(seed)
 	default:
 		v := d.event.Document().Root().Lookup(f.path)
 		return v.Hash(seed), v.Exists()

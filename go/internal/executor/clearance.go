@@ -6,6 +6,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/query"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/security"
 )
 
 // clear decides what a registration's context may have of its query: the compiled
@@ -18,17 +19,18 @@ func (x *Executor) clear(parts *compiled, r Registration, projected bool) error 
 	if context == nil {
 		return nil // trusted
 	}
-	scope, err := x.policy.ReadScope([]byte(r.Variables), parts.plan.Variables(), parts.plan.Arguments())
+	policy := parts.spec.policy
+	scope, err := policy.ReadScope([]byte(r.Variables), parts.plan.Variables(), parts.plan.Arguments())
 	if err != nil {
 		return err
 	}
-	if !x.policy.ChecksFields(context) {
-		parts.clearance, err = x.policy.Clear(context, scope, nil, true)
+	if !policy.ChecksFields(context) {
+		parts.clearance, err = policy.Clear(context, scope, nil, true)
 		return err
 	}
-	parts.clearance, err = x.policy.Clear(context, scope, parts.plan.Permissions(x.policy), projected)
+	parts.clearance, err = policy.Clear(context, scope, parts.plan.Permissions(policy), projected)
 	if err == nil && projected {
-		parts.plan = parts.plan.Checked(x.policy, parts.clearance.Missing())
+		parts.plan = parts.plan.Checked(policy, parts.clearance.Missing())
 	}
 	return err
 }
@@ -41,11 +43,11 @@ func isProjected(resolver int, flags ResolverFlags) bool {
 
 // checkPermissions refuses a policy whose map names what no query can select: such an
 // entry protects nothing.
-func (x *Executor) checkPermissions() error {
+func (x *Executor) checkPermissions(policy *security.Policy) error {
 	if x.schema == nil {
 		return nil
 	}
-	for _, path := range x.policy.PermissionPaths() {
+	for _, path := range policy.PermissionPaths() {
 		if !x.schema.Selects(path) {
 			return fault.New(fault.InvalidValue, "security option permissions has the path %q, which the schema's subscriptions cannot select; write field names from the root field, joined by dots", strings.Join(path, "."))
 		}
@@ -53,12 +55,14 @@ func (x *Executor) checkPermissions() error {
 	return nil
 }
 
-// nulledBy names what a plan hides, for the key of its answer: "" for nothing.
-func nulledBy(plan *query.Plan, missing []string) string {
+// nulledBy names what a plan hides, for the key of its answer: "" for nothing. Another
+// policy may ask for the same permissions at other places.
+func nulledBy(plan *query.Plan, policy int, missing []string) string {
 	if plan.Whole() == plan {
 		return ""
 	}
 	var b strings.Builder
+	b.WriteString(strconv.Itoa(policy))
 	b.WriteByte('!') // leaves show no objects
 	for _, permission := range missing {
 		b.WriteString(strconv.Quote(permission))

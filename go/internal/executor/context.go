@@ -24,12 +24,14 @@ func (x *Executor) UpdateContext(t *bus.Thread, connection string, context json.
 	if err := x.checkOpen(); err != nil {
 		return 0, nil, err
 	}
-	if _, err := security.ParseContext(context); err != nil {
+	parsed, err := security.ParseContext(context)
+	if err != nil {
 		return 0, nil, err
 	}
 	r := new(replacements)
 	t.Lock(&x.replacing)
-	for _, s := range x.ofConnection(t, connection) {
+	x.reconnect(t, connection, context, parsed)
+	for _, s := range slices.Backward(x.ofConnection(t, connection)) { // what an operation is before its parts
 		x.replaceContext(t, s, context, r)
 	}
 	x.replacing.Unlock()

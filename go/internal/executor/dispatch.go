@@ -34,7 +34,7 @@ type delivery struct {
 	executor   *Executor
 	event      *event.Event
 	at         event.Position
-	facts      security.Facts
+	facts      facts
 	now        int64 // unix nanoseconds, 0 while no context expires
 	candidates []*cohort
 	targets    []target
@@ -93,7 +93,7 @@ func (x *Executor) DispatchEventToSubscriptions(t *bus.Thread, ev *event.Event) 
 // look reads what the decisions need of the event, and finds the candidates.
 func (d *delivery) look() {
 	x, ev := d.executor, d.event
-	d.facts = x.policy.Read(ev.Channel, ev.Document().Root())
+	d.facts.read(x.policy, ev)
 	d.now = x.expiryClock()
 	d.candidates = x.index.AppendCandidates(d.candidates[:0], ev.Channel, d)
 }
@@ -151,7 +151,7 @@ func (v Verdict) String() string { return verdictNames[v] }
 // it pass. A candidate is a cohort: the subscriptions for which the decision is the
 // same. now is in unix nanoseconds, 0 while no context expires. module is the one that
 // denied.
-func (x *Executor) DispatchEventToSingle(ev *event.Event, facts *security.Facts, now int64, c *cohort) (verdict Verdict, module security.Module) {
+func (x *Executor) DispatchEventToSingle(ev *event.Event, facts *facts, now int64, c *cohort) (verdict Verdict, module security.Module) {
 	if c.members.live.Load() == 0 {
 		return Ended, security.NoModule
 	}
@@ -162,7 +162,7 @@ func (x *Executor) DispatchEventToSingle(ev *event.Event, facts *security.Facts,
 		return Expired, security.NoModule
 	}
 	if c.spec.context != nil {
-		if allowed, module := x.policy.Check(c.spec.context, facts, &c.clearance); !allowed {
+		if allowed, module := c.spec.policy.Check(c.spec.context, facts.by(c.spec.policy), &c.clearance); !allowed {
 			return Denied, module
 		}
 	}
@@ -383,6 +383,7 @@ func (d *delivery) recycle() {
 	x := d.executor
 	*d = delivery{
 		lookup:     lookup{values: d.values, round: d.round + 1},
+		facts:      d.facts.forget(),
 		candidates: d.candidates[:0],
 		targets:    d.targets[:0],
 		works:      d.works[:0],

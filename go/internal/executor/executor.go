@@ -36,13 +36,15 @@ type Executor struct {
 	options Options
 	python  Python
 	schema  *query.Schema
-	policy  *security.Policy
+	policy  *security.Policy // the first of policies
 	queue   *queuePolicy
 	bus     bus.Bus
 	remote  bool // the bus is a server's: acceptance takes time, and may fail
 	metrics *metrics.Set
 	log     *slog.Logger
 	workers *workers
+	// policies are written under mu.
+	policies atomic.Pointer[policies]
 	// stopping refuses new work, closed every call.
 	stopping, closed atomic.Bool
 
@@ -60,6 +62,7 @@ type Executor struct {
 	subscriptions map[uint64]*Subscription
 	clients       map[clientKey]*Subscription
 	connections   map[string]*Subscription // first of each connection's list
+	connected     map[string]*connected    // by connection, those of transports
 	specs         map[string]*spec
 	operations    map[operationKey]*query.Operation
 	operationUses map[*query.Operation]int
@@ -102,6 +105,7 @@ func New(number int, options Options, python Python) (*Executor, error) {
 		subscriptions: make(map[uint64]*Subscription),
 		clients:       make(map[clientKey]*Subscription),
 		connections:   make(map[string]*Subscription),
+		connected:     make(map[string]*connected),
 		specs:         make(map[string]*spec),
 		operations:    make(map[operationKey]*query.Operation),
 		operationUses: make(map[*query.Operation]int),
@@ -130,9 +134,10 @@ func New(number int, options Options, python Python) (*Executor, error) {
 	if x.policy, err = security.ParsePolicy(options.Security); err != nil {
 		return nil, err
 	}
-	if err = x.checkPermissions(); err != nil {
+	if err = x.checkPermissions(x.policy); err != nil {
 		return nil, err
 	}
+	x.policies.Store(&policies{all: []*security.Policy{x.policy}})
 	if x.queue, err = options.Queue.policy(); err != nil {
 		return nil, err
 	}

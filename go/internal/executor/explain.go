@@ -93,7 +93,7 @@ func (d *delivery) explain(c *cohort, reached, found, values bool) Explanation {
 	case OtherType:
 		one.Module, one.Reason = "event_types", "it asked for other event types"
 	case Denied:
-		one.Module, one.Reason = module.String(), d.executor.policy.Reason(module, c.spec.context, &d.facts, values)
+		one.Module, one.Reason = module.String(), c.spec.policy.Reason(module, c.spec.context, d.facts.by(c.spec.policy), values)
 	case Expired:
 		one.Module, one.Reason = Expired.String(), "its context has expired"
 	case Filtered:

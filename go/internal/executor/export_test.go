@@ -17,7 +17,7 @@ func (x *Executor) Remains() string {
 		len(x.subscriptions), len(x.clients), len(x.connections), len(x.specs), len(x.operations),
 		len(x.operationUses), len(x.answers), len(x.cohorts), len(x.pending.answers),
 		len(x.waiting.bySubscription), len(x.waiting.publications), len(x.waiting.byBus), len(x.endings.ended), len(x.fields.known), len(x.fields.free),
-		len(x.expiries.heap), int(x.expiries.any.Load()),
+		len(x.connected), len(x.expiries.heap), int(x.expiries.any.Load()),
 	}
 	sizes = append(sizes, x.limits.book.Sizes()...)
 	for _, size := range sizes {
@@ -49,7 +49,8 @@ func (x *Executor) Audience(ev *event.Event) (found map[*Subscription]int, visit
 // looked at.
 func (x *Executor) Everybody(ev *event.Event) (found map[*Subscription]int, visited, kept int) {
 	found = make(map[*Subscription]int)
-	facts := x.policy.Read(ev.Channel, ev.Document().Root())
+	var facts facts
+	facts.read(x.policy, ev)
 	cohorts := x.index.AppendMatches(nil, ev.Channel)
 	for _, c := range cohorts {
 		switch verdict, _ := x.DispatchEventToSingle(ev, &facts, x.expiryClock(), c); verdict {
@@ -113,3 +114,6 @@ func (x *Executor) Kept() (channels, connections int) {
 
 // FinishSoon is an end by the server of which only the part is done that dispatch does.
 func (x *Executor) FinishSoon(s *Subscription) { x.finish(s, slowConsumer()) }
+
+// Recycle gives back what DispatchEventToSubscriptions gave, delivered or not.
+func (x *Executor) Recycle(d bus.Delivery) { d.(*delivery).recycle() }

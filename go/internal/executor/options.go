@@ -50,6 +50,9 @@ type spec struct {
 	eventTypes []string // nil: all
 	filter     *filter.Filter
 	context    *security.Context // nil: trusted, no checks
+	policy     *security.Policy  // by which the context is checked
+	// policyNumber is its place in Executor.policies.
+	policyNumber int
 	// contextJSON is the context as the application gave it, for resolvers' info.
 	contextJSON []byte
 	user        string // whose limits count, "": nobody's
@@ -72,6 +75,7 @@ type subscriptionOptions struct {
 	Positions  bool            `json:"positions"`
 	Share      *bool           `json:"share"`
 	Part       bool            `json:"part"`
+	Policy     int             `json:"policy"`
 	Resolver   int             `json:"resolver"`
 	Flags      ResolverFlags   `json:"resolver_flags"`
 }
@@ -86,7 +90,7 @@ func (x *Executor) parseSpec(text string) (*spec, error) {
 	}
 	s := &spec{
 		options: text, eventTypes: options.EventTypes, queue: x.queue, positions: options.Positions,
-		shared: options.Share == nil || *options.Share, part: options.Part, resolver: options.Resolver, flags: options.Flags,
+		shared: options.Share == nil || *options.Share, part: options.Part, policyNumber: options.Policy, resolver: options.Resolver, flags: options.Flags,
 	}
 	if options.Channels == nil {
 		options.Channels = []string{"*"}
@@ -99,6 +103,9 @@ func (x *Executor) parseSpec(text string) (*spec, error) {
 		s.patterns = append(s.patterns, pattern)
 	}
 	var err error
+	if s.policy, err = x.policyOf(options.Policy); err != nil {
+		return nil, err
+	}
 	if present(options.Filter) {
 		if s.filter, err = filter.Compile(options.Filter, x.options.Limits.FilterDepth); err != nil {
 			return nil, err
@@ -109,7 +116,7 @@ func (x *Executor) parseSpec(text string) (*spec, error) {
 			return nil, err
 		}
 		s.contextJSON, s.user, s.expires = options.Context, s.context.User.Name(), s.context.Expires()
-	} else if x.policy.RequireContext {
+	} else if s.policy.RequireContext {
 		return nil, fault.New(fault.Forbidden, "the security policy requires a context: pass context=SecurityContext(…), user_id= or tenant_id=")
 	}
 	if options.Queue != nil {

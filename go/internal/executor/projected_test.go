@@ -72,7 +72,7 @@ func TestAFieldsResolverIsNulledLikeAnEvent(t *testing.T) {
 
 func TestWhatAClientAsksForIsReadBeforeAnybodyAsksWhoItIs(t *testing.T) {
 	x := withSecret(t, `{"require_context":true}`)
-	told, err := x.Inspect(&bus.Thread{}, `subscription($n: Int = 3) { orderUpdated(n: $n) { id } }`, "", "")
+	told, err := x.Inspect(&bus.Thread{}, executor.Registration{Query: `subscription($n: Int = 3) { orderUpdated(n: $n) { id } }`})
 	if err != nil || string(told) != `{"kind":"subscription","field":"orderUpdated","arguments":{"n":3}}` {
 		t.Errorf("told %s, %v", told, err)
 	}

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"errors"
 	"math"
 	"time"
 
@@ -44,16 +45,11 @@ func (x *Executor) register(t *bus.Thread, r Registration) (*Subscription, error
 	if err != nil {
 		return nil, err
 	}
-	compiled, err := x.compile(t, r, nil)
-	if err != nil {
-		return nil, err
+	s, err := x.enroll(t, r, since != nil)
+	for errors.Is(err, errReconnected) {
+		s, err = x.enroll(t, r, since != nil)
 	}
-	if err := x.bus.Follow(t, compiled.spec.patterns); err != nil {
-		return nil, err
-	}
-	s, err := x.enroll(t, r, compiled, since != nil)
 	if err != nil {
-		x.bus.Unfollow(compiled.spec.patterns)
 		return nil, err
 	}
 	x.metrics.Registered()
@@ -67,13 +63,36 @@ func (x *Executor) register(t *bus.Thread, r Registration) (*Subscription, error
 }
 
 // enroll makes a subscription live; with resumes, for events only that come after
-// what a replay brings. The bus follows its channels.
-func (x *Executor) enroll(t *bus.Thread, r Registration, compiled compiled, resumes bool) (*Subscription, error) {
+// what a replay brings. The bus follows its channels. errReconnected: try again.
+func (x *Executor) enroll(t *bus.Thread, r Registration, resumes bool) (*Subscription, error) {
+	client, err := x.clientOf(t, &r)
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := x.compile(t, r, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.bus.Follow(t, compiled.spec.patterns); err != nil {
+		return nil, err
+	}
+	s, err := x.list(t, r, compiled, client, resumes)
+	if err != nil {
+		x.bus.Unfollow(compiled.spec.patterns)
+	}
+	return s, err
+}
+
+// list enters a subscription into the tables, and the index.
+func (x *Executor) list(t *bus.Thread, r Registration, compiled compiled, client *connected, resumes bool) (*Subscription, error) {
 	s := &Subscription{executor: x, connection: r.Connection, clientID: r.Subscription}
 	s.inbox.Store(&s.own)
 	x.freeEnded(t)
 	t.Lock(&x.mu)
 	defer x.mu.Unlock()
+	if x.connected[r.Connection] != client {
+		return nil, errReconnected
+	}
 	if compiled.spec.isExpired(x.clock.now()) {
 		return nil, fault.New(fault.Expired, "the context expired at %s; register with one that is still good", compiled.spec.context.ExpiresAt.UTC().Format(time.RFC3339))
 	}
@@ -221,7 +240,7 @@ func (s *spec) answerKey(r Registration, number uint64, resolver int, flags Reso
 
 // answerKey is the spec's, with what the plan nulls.
 func (c *compiled) answerKey(r Registration, number uint64, resolver int, flags ResolverFlags) answerKey {
-	return c.spec.answerKey(r, number, resolver, flags, nulledBy(c.plan, c.clearance.Missing()))
+	return c.spec.answerKey(r, number, resolver, flags, nulledBy(c.plan, c.spec.policyNumber, c.clearance.Missing()))
 }
 
 // join finds or makes the cohort of a registration. x.mu is held.

@@ -79,7 +79,8 @@ func (x *Executor) match(s *Subscription, events []missed, found []bus.Replayed,
 	for _, one := range found {
 		ev := one.Event
 		*reached = one.At
-		facts := x.policy.Read(ev.Channel, ev.Document().Root())
+		var facts facts
+		facts.read(x.policy, ev)
 		if verdict, _ := x.DispatchEventToSingle(ev, &facts, x.expiryClock(), s.first.cohort); verdict == Deliver {
 			events = append(events, missed{event: ev, at: one.At})
 		}

@@ -14,7 +14,8 @@ import (
 // a permission, that is taken from their contexts, and RBAC decides what becomes of
 // each subscription; without, their subscriptions end, with UNAUTHENTICATED where
 // only a user is named, otherwise with FORBIDDEN. Nothing that they may not see can
-// be read after it returned. changed is how many subscriptions ended or live on with
+// be read after it returned, and what transports' clients register later is decided by
+// what is left to them. changed is how many subscriptions ended or live on with
 // less; emptied are those whose unread responses were dropped.
 func (x *Executor) Revoke(t *bus.Thread, who []byte) (changed int, emptied []*Subscription, err error) {
 	if err := x.checkOpen(); err != nil {
@@ -28,10 +29,11 @@ func (x *Executor) Revoke(t *bus.Thread, who []byte) (changed int, emptied []*Su
 	t.Lock(&x.replacing)
 	t.Unlocked(func() {
 		outside := &bus.Thread{}
-		e := revoked(asked)
+		final := revoked(asked)
+		x.revokeConnected(asked, permission, final)
 		for _, s := range x.whoever(asked, permission) {
 			if permission == "" {
-				x.endFor(outside, s, e(), r)
+				x.endFor(outside, s, newEnding(final, EndRevoked), r)
 			} else if context := x.without(s, permission); context != nil {
 				x.replaceContext(outside, s, context, r)
 			}
@@ -43,13 +45,12 @@ func (x *Executor) Revoke(t *bus.Thread, who []byte) (changed int, emptied []*Su
 	return r.changed + r.ended, r.emptied, nil
 }
 
-// revoked makes the endings of a revocation: who is not who they were signs in again.
-func revoked(asked *security.Context) func() *ending {
-	final := Final{Message: "access to this subscription was revoked", Code: string(fault.Forbidden)}
+// revoked is the end by a revocation: who is not who they were signs in again.
+func revoked(asked *security.Context) Final {
 	if asked.Tenant.Absent() {
-		final = Final{Message: "the user's access was revoked; sign in again", Code: string(fault.Unauthenticated)}
+		return Final{Message: "the user's access was revoked; sign in again", Code: string(fault.Unauthenticated)}
 	}
-	return func() *ending { return newEnding(final, EndRevoked) }
+	return Final{Message: "access to this subscription was revoked", Code: string(fault.Forbidden)}
 }
 
 func parseRevocation(who []byte) (asked *security.Context, permission string, err error) {
@@ -85,7 +86,7 @@ func parseRevocation(who []byte) (asked *security.Context, permission string, er
 // whoever is every subscription whose context fits, also those that have ended and
 // that have not been read to their end.
 func (x *Executor) whoever(asked *security.Context, permission string) (all []*Subscription) {
-	fits := make(map[*security.Context]bool)
+	known := make(map[*security.Context]bool)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, s := range x.subscriptions {
@@ -93,19 +94,23 @@ func (x *Executor) whoever(asked *security.Context, permission string) (all []*S
 		if spec == nil || spec.context == nil {
 			continue
 		}
-		fit, known := fits[spec.context]
-		if !known {
-			context := spec.context
-			fit = (asked.User.Absent() || x.policy.Is(&context.User, &asked.User)) &&
-				(asked.Tenant.Absent() || x.policy.Is(&context.Tenant, &asked.Tenant)) &&
-				(permission == "" || context.Grants(permission))
-			fits[spec.context] = fit
+		fit, found := known[spec.context]
+		if !found {
+			fit = fits(spec.policy, spec.context, asked, permission)
+			known[spec.context] = fit
 		}
 		if fit {
 			all = append(all, s)
 		}
 	}
 	return all
+}
+
+// fits says whether a context is one that a revocation is about.
+func fits(policy *security.Policy, context, asked *security.Context, permission string) bool {
+	return (asked.User.Absent() || policy.Is(&context.User, &asked.User)) &&
+		(asked.Tenant.Absent() || policy.Is(&context.Tenant, &asked.Tenant)) &&
+		(permission == "" || context.Grants(permission))
 }
 
 // lastSpec is the spec by which events reach s, or did until it ended; nil for one
@@ -129,7 +134,12 @@ func (x *Executor) without(s *Subscription, permission string) []byte {
 	if spec == nil || spec.context == nil {
 		return nil
 	}
-	left := spec.context.Without(permission).Permissions
+	return withoutPermission(spec.context, spec.contextJSON, permission)
+}
+
+// withoutPermission is the text of a context after a permission has been taken from it.
+func withoutPermission(context *security.Context, text []byte, permission string) []byte {
+	left := context.Without(permission).Permissions
 	if left == nil {
 		left = []string{} // the empty set is one
 	}
@@ -137,9 +147,9 @@ func (x *Executor) without(s *Subscription, permission string) []byte {
 	if err != nil {
 		return nil // cannot be: they are texts
 	}
-	context, err := setMember(spec.contextJSON, "permissions", names)
+	less, err := setMember(text, "permissions", names)
 	if err != nil {
 		return nil // cannot be: it was read before
 	}
-	return context
+	return less
 }

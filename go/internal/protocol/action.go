@@ -25,6 +25,9 @@ const (
 	Subscribe Kind = "subscribe"
 	// Complete ends operation Number: its client does not want it any more.
 	Complete Kind = "complete"
+	// Unknown: the client ended an operation, called Text, that it has not. It may have
+	// ended meanwhile by itself.
+	Unknown Kind = "unknown"
 	// Respond answers HTTP request Number with the status Code, Headers and the whole
 	// body Text.
 	Respond Kind = "respond"
@@ -104,7 +107,7 @@ func (a *Action) append(dst []byte) []byte {
 	case SetTimer:
 		dst = appendText(dst, a.Text)
 		dst = strconv.AppendFloat(append(dst, ','), a.Seconds, 'f', -1, 64)
-	case Authenticate:
+	case Authenticate, Unknown:
 		dst = appendText(dst, a.Text)
 	case Complete:
 		dst = strconv.AppendUint(append(dst, ','), a.Number, 10)

@@ -36,6 +36,8 @@ func (l legacyWS) receive(s *Socket, m message) {
 		}
 		if s.stop(id) {
 			s.send(string(appendMessage(nil, "complete", id, nil)))
+		} else {
+			s.unknown(id)
 		}
 	default:
 		id, _ := m.identifier(s.limits.IDBytes)

@@ -78,6 +78,8 @@ func (s *Stream) cancel(r *HTTPRequest) *refusal {
 		case s.begun:
 			s.send(string(s.writer.finished(nil, id)))
 		}
+	} else {
+		s.add(Action{Kind: Unknown, Text: id})
 	}
 	s.add(answer(r, s.limits().Origins, 200, "", ""))
 	return nil

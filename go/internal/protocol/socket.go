@@ -289,6 +289,14 @@ func (s *Socket) stop(id string) bool {
 	return true
 }
 
+// unknown tells of an operation that the client ended and has not. Before it is known who
+// that is, there is nobody to tell of.
+func (s *Socket) unknown(id string) {
+	if s.state == ready {
+		s.add(Action{Kind: Unknown, Text: id})
+	}
+}
+
 // appendMessage appends a message; id and payload (JSON) are left out when empty.
 func appendMessage(dst []byte, kind, id string, payload []byte) []byte {
 	dst = append(dst, '{')

@@ -141,6 +141,12 @@ func (w *witness) see(t *testing.T, actions []Action) {
 				t.Fatalf("operation %d is not running", a.Number)
 			}
 			delete(w.live, a.Number)
+		case Unknown:
+			for _, id := range w.live {
+				if !w.ready || id == a.Text {
+					t.Fatalf("%q is the client's, acknowledged: %v", id, w.ready)
+				}
+			}
 		default:
 			t.Fatalf("%q is no action of a socket", a.Kind)
 		}

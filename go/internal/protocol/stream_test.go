@@ -364,7 +364,7 @@ func TestAReservationCarriesManyOperations(t *testing.T) {
 		{"no results before the stream was opened", with(reserved, order, "+started 1", `+results 1 {"data":1}`), ""},
 		{"an operation is cancelled", with(live, "DELETE token:token1 ?operationId=a"), `[["complete",1]]` + "\n" + `[["send","event: complete\ndata: {\"id\":\"a\"}\n\n"]]` + "\nrespond 4 200 "},
 		{"one that has not started", with(reserved, attach, order, "DELETE token:token1 ?operationId=a"), `[["complete",1]]` + "\nrespond 3 204 \nrespond 4 200 "},
-		{"one that is not there any more", with(live, "DELETE token:token1 ?operationId=b"), "respond 4 200 "},
+		{"one that is not there any more", with(live, "DELETE token:token1 ?operationId=b"), `[["unknown","b"]]` + "\nrespond 4 200 "},
 		{"none is named", with(live, "DELETE token:token1"), refusing(4, 400, "BAD_REQUEST", "The parameter operationId is empty")},
 		{"shutdown", with(live, "+shutdown"), `[["send","event: complete\ndata: {\"id\":\"a\"}\n\n"]]` + "\n" + `[["end"]]`},
 		{"shutdown before an operation has started", with(reserved, attach, order, "+shutdown"), refusing(3, 503, "GOING_AWAY", "The server is shutting down") + "\n" + `[["end"]]`},

@@ -40,7 +40,9 @@ func (transportWS) receive(s *Socket, m message) {
 			transportWS{}.invalid(s, "", problem)
 			return
 		}
-		s.stop(id) // an unknown one has been completed from both sides
+		if !s.stop(id) {
+			s.unknown(id)
+		}
 	default:
 		transportWS{}.invalid(s, "", "Clients send no messages of the type "+m.kind)
 	}

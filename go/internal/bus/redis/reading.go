@@ -28,6 +28,7 @@ type reading struct {
 	ready []remote.Item
 	// astray says that the streams are not as they were: synchronise before reading on.
 	astray bool
+	told   bool // that events were lost: the streams tell nothing new
 	tidied time.Time
 	wake   atomic.Pointer[streamID] // the newest wake-up read, for those who trim
 }
@@ -52,6 +53,10 @@ func (s *Server) Open(ctx context.Context) (remote.Mark, error) {
 	}
 	defer giveBack()
 	_, err = r.link.do(ctx, func(client *redis.Client) error {
+		// Whoever may not read is to know it now.
+		if err := client.XRead(ctx, &redis.XReadArgs{Streams: []string{channelsKey, "$"}, Block: -1}).Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
 		if r.tail.epoch == "" {
 			return s.start(ctx, client)
 		}
@@ -61,7 +66,7 @@ func (s *Server) Open(ctx context.Context) (remote.Mark, error) {
 		r.link.drop()
 		return nil, err
 	}
-	r.astray = false
+	r.astray, r.told = false, false
 	s.met(r.link.peer)
 	s.progress(r.tail.epoch, len(r.tail.byKey))
 	return r.mark(), nil
@@ -126,10 +131,11 @@ func (s *Server) item(e *entry) remote.Item {
 	case n != nil && n.wake != 0:
 		id := e.id
 		s.reading.wake.Store(&id)
-	case n != nil && n.lost:
-		// Another node found that out; this one looks where its streams are.
+	case n != nil && n.lost && n.news:
+		// Somebody else found that out; the reader has to look where its streams are.
+		s.declareLost(n.epoch)
 		item.Lost = true
-		s.reading.astray = true
+		s.reading.astray, s.reading.told = true, true
 	}
 	return item
 }

@@ -123,9 +123,12 @@ func (s *Server) resume(ctx context.Context, client *redis.Client) error {
 		return err
 	}
 	lost := w.epoch == ""
+	if s.reading.told {
+		questions = nil
+	}
 	oldest := clock - min(clock, uint64(s.options.Retention.Milliseconds()))
-	for i, one := range answers {
-		lost = lost || one.lacks(questions[i].id, oldest)
+	for i, one := range questions {
+		lost = lost || answers[i].lacks(one.id, oldest)
 	}
 	epoch := w.epoch
 	if lost && (epoch == t.epoch || epoch == "") {
@@ -142,7 +145,7 @@ func (s *Server) resume(ctx context.Context, client *redis.Client) error {
 		if newest := answers[i].newest; newest.compare(one.last) < 0 && (one.known != streamID{} || one.channel == "") {
 			one.moveTo(newest)
 		}
-		if lost {
+		if lost || s.reading.told {
 			one.known = streamID{}
 		}
 	}
@@ -150,7 +153,11 @@ func (s *Server) resume(ctx context.Context, client *redis.Client) error {
 		t.follow(name, before(t.at.ms))
 	}
 	t.epoch = epoch
+	if s.reading.told {
+		s.outgoing.forget()
+	}
 	if lost {
+		s.declareLost(epoch)
 		s.outgoing.forget()
 		s.reading.ready = append(s.reading.ready, remote.Item{Mark: s.reading.mark(), Lost: true})
 	}

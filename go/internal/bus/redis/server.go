@@ -145,12 +145,13 @@ func (s *Server) renew(ctx context.Context, client *redis.Client, old string, lo
 	if lost {
 		c.arguments[2] = "1"
 	}
-	now, err := c.run(ctx, client, renewScript).Text()
-	if err == nil && old != "" && lost {
-		s.counters.lost.Add(1)
-		s.options.Log.Warn("Redis has lost events that it had accepted; positions from before recover nothing", "epoch", now)
-	}
-	return now, err
+	return c.run(ctx, client, renewScript).Text()
+}
+
+// declareLost counts and tells that Redis has lost what it had accepted.
+func (s *Server) declareLost(epoch string) {
+	s.counters.lost.Add(1)
+	s.options.Log.Warn("Redis has lost events that it had accepted; positions from before recover nothing", "epoch", epoch)
 }
 
 func newEpoch() string { return strings.ToLower(rand.Text()[:10]) }

@@ -220,6 +220,7 @@ func (t *tail) pass(e *entry) {
 func (t *tail) obey(e *entry) (added bool) {
 	n := e.notice
 	if n.epoch != "" {
+		n.news = n.epoch != t.epoch
 		t.epoch = n.epoch
 	}
 	if n.announced != "" {

@@ -133,8 +133,18 @@ func (b *Bus) follow(ctx context.Context, patterns []channel.Pattern) error {
 	return nil
 }
 
-// Unfollow implements bus.Bus.
-func (b *Bus) Unfollow(patterns []channel.Pattern) { b.server.Unfollow(patterns) }
+// Unfollow implements bus.Bus. Who waits for an event of a channel that nobody follows
+// any more has no reason to.
+func (b *Bus) Unfollow(patterns []channel.Pattern) {
+	b.server.Unfollow(patterns)
+	b.mu.Lock()
+	told := b.outbox.letGo(b.server.Follows)
+	b.stopIfIdle()
+	b.mu.Unlock()
+	if len(told) > 0 {
+		go told.tell() // whoever calls holds locks of its own
+	}
+}
 
 // pass waits until what lies before a mark has been read.
 func (b *Bus) pass(ctx context.Context, mark Mark) error {

@@ -155,6 +155,39 @@ func TestNobodyWaitsForAChannelThatNobodyFollows(t *testing.T) {
 	}
 }
 
+func TestNobodyWaitsForAChannelThatIsLetGoOf(t *testing.T) {
+	server := newLogServer()
+	b := open(t, bustest.NewDispatcher(t), deaf{server}, patience)
+	if err := b.Follow(new(bus.Thread), nil); err != nil {
+		t.Fatal(err)
+	}
+	patterns := bustest.Patterns(t, "a")
+	if _, err := server.Follow(t.Context(), patterns); err != nil { // its mark is never read
+		t.Fatal(err)
+	}
+	finished := make(chan uint64, 1)
+	loop := &bus.Thread{Loop: true, Finish: func(ticket uint64) { finished <- ticket }}
+	receipts, err := b.PublishWithExecutor(loop, []*event.Event{bustest.NewEvent(t, "plain", "a", "")}, bus.WaitDispatched)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Await(new(bus.Thread), receipts[0].Ticket, 50*time.Millisecond) {
+		t.Fatal("dispatched, though nothing can be read")
+	}
+	b.Unfollow(patterns)
+	if ticket := bustest.Receive(t, finished, "the publisher"); ticket != receipts[0].Ticket {
+		t.Errorf("told of ticket %d, want %d", ticket, receipts[0].Ticket)
+	}
+	if at, err := b.Outcome(loop, receipts[0].Ticket); err != nil || at.Offset != 1 {
+		t.Errorf("at %v, error %v", at, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.outbox.isEmpty() {
+		t.Errorf("left: %+v", b.outbox)
+	}
+}
+
 func TestALostConnectionLosesNoEvent(t *testing.T) {
 	server := newLogServer()
 	d := bustest.NewDispatcher(t)

@@ -44,19 +44,19 @@ func (s *logServer) fail(err error) {
 	s.change()
 }
 
-func (s *logServer) state() (down error, changed chan struct{}) {
+func (s *logServer) state() (changed chan struct{}, down error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return context.Canceled, s.changed
+		return s.changed, context.Canceled
 	}
-	return s.down, s.changed
+	return s.changed, s.down
 }
 
 func (s *logServer) Name() string { return "log" }
 
 func (s *logServer) Open(context.Context) (Mark, error) {
-	down, _ := s.state()
+	_, down := s.state()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.read, down
@@ -64,7 +64,7 @@ func (s *logServer) Open(context.Context) (Mark, error) {
 
 func (s *logServer) Read(ctx context.Context) ([]Item, error) {
 	for {
-		down, changed := s.state()
+		changed, down := s.state()
 		if down != nil {
 			return nil, down
 		}
@@ -95,7 +95,7 @@ func again(ev *event.Event) *event.Event {
 }
 
 func (s *logServer) Publish(_ context.Context, requests []*Request) {
-	down, _ := s.state()
+	_, down := s.state()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range requests {
@@ -121,7 +121,7 @@ func (s *logServer) Publish(_ context.Context, requests []*Request) {
 }
 
 func (s *logServer) Follow(_ context.Context, patterns []channel.Pattern) (Mark, error) {
-	down, _ := s.state()
+	_, down := s.state()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if down != nil {
@@ -151,7 +151,7 @@ func matches(patterns []channel.Pattern, name string) bool {
 }
 
 func (s *logServer) CatchUp(_ context.Context, since event.Position) (Mark, error) {
-	down, _ := s.state()
+	_, down := s.state()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if down != nil {

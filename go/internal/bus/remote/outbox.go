@@ -35,12 +35,15 @@ type ticket struct {
 	waits      bool
 	accepted   bool
 	dispatched bool
-	done       chan struct{} // closed when there is nothing left to wait for
-	isDone     bool
-	at         event.Position
-	err        error
-	finish     func(ticket uint64)
-	next       *ticket // of the same event id
+	// astray says that its channel was let go of after it was sent: nobody knows whether
+	// it comes back.
+	astray bool
+	done   chan struct{} // closed when there is nothing left to wait for
+	isDone bool
+	at     event.Position
+	err    error
+	finish func(ticket uint64)
+	next   *ticket // of the same event id
 }
 
 // finishes are those to be told, once no lock is held.
@@ -99,7 +102,7 @@ func (o *outbox) accept(r *request, follows []bool) (told finishes) {
 			one.at = r.Positions[i]
 		}
 		// One that had been accepted before may have been read before, too.
-		if !follows[i] || r.Repeated != nil && r.Repeated[i] && !r.Doubtful {
+		if !follows[i] || one.astray || r.Repeated != nil && r.Repeated[i] && !r.Doubtful {
 			o.forgetReturning(one)
 			one.waits = false
 		}
@@ -119,6 +122,17 @@ func (o *outbox) refuse(r *request, err error) (told finishes) {
 		told = o.settle(told, one)
 	}
 	return told
+}
+
+// returned tells that all events of a request have been read and dispatched: so they
+// were accepted, whatever became of the answer.
+func (r *request) returned() bool {
+	for _, one := range r.tickets {
+		if !one.dispatched {
+			return false
+		}
+	}
+	return true
 }
 
 // dispatched notes that an event that was read has been dispatched.
@@ -145,16 +159,40 @@ func (o *outbox) publication(id string) any {
 	return nil
 }
 
-// lose gives up on what was accepted and will not come back.
-func (o *outbox) lose() (told finishes) {
+// letGo gives up on those whose channel is not followed any more.
+func (o *outbox) letGo(follows func(channel string) bool) (told finishes) {
 	for _, first := range o.returning {
-		for one := first; one != nil; one = one.next {
-			if one.accepted {
+		if follows(first.event.Channel) {
+			continue
+		}
+		for one := first; one != nil; {
+			next := one.next
+			if one.astray = true; one.accepted {
 				o.forgetReturning(one)
-				one.err = errLost
+				one.waits = false
 				told = o.settle(told, one)
 			}
+			one = next
 		}
+	}
+	return told
+}
+
+// lose gives up on what was accepted and will not come back: all but what was accepted
+// in the epoch that has begun.
+func (o *outbox) lose(epoch string) (told finishes) {
+	var lost []*ticket
+	for _, first := range o.returning {
+		for one := first; one != nil; one = one.next {
+			if one.accepted && one.at.Epoch != epoch {
+				lost = append(lost, one)
+			}
+		}
+	}
+	for _, one := range lost {
+		o.forgetReturning(one)
+		one.err = errLost
+		told = o.settle(told, one)
 	}
 	return told
 }

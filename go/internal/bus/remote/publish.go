@@ -151,7 +151,7 @@ func (b *Bus) send(batch []*request) (again, away bool) {
 	var told finishes
 	b.mu.Lock()
 	for i, one := range batch {
-		if one.Err == nil {
+		if one.Err == nil || one.returned() {
 			told = append(told, b.outbox.accept(one, follows[i])...)
 		} else if err := b.verdict(one, now); err != nil {
 			told = append(told, b.outbox.refuse(one, err)...)

@@ -74,7 +74,7 @@ func (b *Bus) take(t *bus.Thread, item Item) {
 	b.mu.Lock()
 	b.lanes.awaitRoom(b.context)
 	if item.Lost {
-		finishes := b.outbox.lose()
+		finishes := b.outbox.lose(b.server.Reached(item.Mark, nil).Epoch)
 		b.stopIfIdle()
 		b.mu.Unlock()
 		finishes.tell()

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +25,8 @@ const deadline = 30 * time.Second
 type Server struct {
 	Port int
 
+	sentinel bool
+
 	folder   string
 	settings []string
 	process  *exec.Cmd
@@ -38,7 +41,30 @@ func Start(settings ...string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{folder: folder, settings: settings}
-	if s.Port, err = freePort(); err == nil {
+	if s.Port, err = FreePort(); err == nil {
+		err = s.Up()
+	}
+	if err != nil {
+		os.RemoveAll(folder)
+		return nil, err
+	}
+	return s, nil
+}
+
+// StartSentinel starts a sentinel that watches a server, which quorum of them must miss
+// for half a second before another takes its place.
+func StartSentinel(name string, master *Server, quorum int) (*Server, error) {
+	folder, err := os.MkdirTemp("", "redistest")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{folder: folder, sentinel: true}
+	if s.Port, err = FreePort(); err == nil {
+		settings := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nlogfile %s\nsentinel monitor %s 127.0.0.1 %d %d\nsentinel down-after-milliseconds %s 500\nsentinel failover-timeout %s 3000\n",
+			s.Port, folder, filepath.Join(folder, "log"), name, master.Port, quorum, name, name)
+		err = os.WriteFile(filepath.Join(folder, "sentinel.conf"), []byte(settings), 0o600)
+	}
+	if err == nil {
 		err = s.Up()
 	}
 	if err != nil {
@@ -57,6 +83,11 @@ func (s *Server) Address() string { return "127.0.0.1:" + strconv.Itoa(s.Port) }
 // URL is where clients find the server.
 func (s *Server) URL() string { return "redis://" + s.Address() + "/0" }
 
+// Login is where a user finds the server.
+func (s *Server) Login(user, password string) string {
+	return (&url.URL{Scheme: "redis", User: url.UserPassword(user, password), Host: s.Address(), Path: "/0"}).String()
+}
+
 // Client is a connection pool of the test's own; the caller closes it.
 func (s *Server) Client() *redis.Client {
 	return redis.NewClient(&redis.Options{Addr: s.Address()})
@@ -68,7 +99,11 @@ func (s *Server) Up() error {
 		"--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1", "--dir", s.folder,
 		"--logfile", filepath.Join(s.folder, "log"), "--save", "", "--appendonly", "no",
 	}
-	s.process = exec.Command("redis-server", append(arguments, s.settings...)...)
+	arguments = append(arguments, s.settings...)
+	if s.sentinel {
+		arguments = []string{filepath.Join(s.folder, "sentinel.conf"), "--sentinel"}
+	}
+	s.process = exec.Command("redis-server", arguments...)
 	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var output bytes.Buffer
 	s.process.Stdout, s.process.Stderr = &output, &output
@@ -122,16 +157,18 @@ func (s *Server) Down(signal syscall.Signal) error {
 	return err
 }
 
-// Stop ends the server and removes its files.
+// Stop ends the server and removes its files. One that waits for a replica, or that a
+// test has paused, would take its time over an end in order.
 func (s *Server) Stop() error {
-	err := s.Down(syscall.SIGTERM)
+	err := s.Down(syscall.SIGKILL)
 	if removed := os.RemoveAll(s.folder); err == nil {
 		err = removed
 	}
 	return err
 }
 
-func freePort() (int, error) {
+// FreePort is a port of the loopback interface that nobody uses now.
+func FreePort() (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
