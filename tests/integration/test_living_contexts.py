@@ -129,6 +129,91 @@ def test_no_stream_gives_what_another_thread_has_taken_back(
     assert not wrong
 
 
+def test_rights_come_and_go_under_the_streams_of_two_loops(
+    in_thread: Callable[..., threading.Thread],
+) -> None:
+    """Two loops read, two threads publish, one changes, revokes and renews: nothing foreign is
+    read, what ends says why, and nobody waits for ever."""
+    wrong: list[Any] = []
+    ends: list[str] = []
+    seen = [0, 0]
+    tenants = [1, 1]
+    turns = [0, 0]  # of each connection; odd while its context changes
+    changing = [threading.Lock(), threading.Lock()]
+    stop = threading.Event()
+
+    with SubscriptionExecutor() as executor:
+
+        async def read_one(number: int, id: str) -> None:  # noqa: A002
+            stream = executor.stream(id)
+            while True:
+                before, tenant = turns[number], tenants[number]
+                try:
+                    message = await anext(stream)
+                except StopAsyncIteration:
+                    return
+                told = json.loads(message)
+                if told["type"] != "next":
+                    ends.append(told["payload"][0]["extensions"]["code"])
+                elif before == turns[number] and before % 2 == 0:
+                    seen[number] += 1
+                    if ids([message]) != [tenant]:
+                        wrong.append((message, tenant))
+
+        async def read(number: int) -> None:
+            while not stop.is_set():
+                with changing[number]:
+                    context = now(number)
+                    registered = [
+                        executor.register_subscription(f"c{number}", one, QUERY, context=context)
+                        for one in range(3)
+                    ]
+                await asyncio.gather(*(read_one(number, one) for one in registered))
+
+        def now(number: int) -> SecurityContext:
+            return SecurityContext(user_id=f"u{number}", tenant_id=tenants[number])
+
+        def keep_publishing() -> None:
+            while not stop.is_set():
+                for user in ("u0", "u1"):
+                    for tenant in (1, 2):
+                        executor.publish_event(
+                            "changed",
+                            "things",
+                            {"id": tenant, "tenant_id": tenant, "user_id": user},
+                        )
+
+        def wait_for(number: int) -> None:
+            before, deadline = seen[number], time.monotonic() + 20
+            while seen[number] == before:
+                assert time.monotonic() < deadline, "a stream gives nothing any more"
+                threading.Event().wait(0.0005)
+
+        readers = [in_thread(asyncio.run, read(number)) for number in (0, 1)]
+        publishers = [in_thread(keep_publishing) for _ in range(2)]
+        for turn in range(60):
+            number = turn % 2
+            wait_for(number)
+            if turn % 5 == 4:
+                executor.revoke(user_id=f"u{number}")
+                continue
+            with changing[number]:
+                turns[number] += 1
+                tenants[number] = 3 - tenants[number]
+                executor.update_context(f"c{number}", now(number))
+                turns[number] += 1
+        stop.set()
+        for publisher in publishers:
+            publisher.join(20)
+        for number in (0, 1):
+            executor.revoke(user_id=f"u{number}")
+        for reader in readers:
+            reader.join(20)
+        assert executor.get_metrics()["active"] == 0
+    assert not wrong
+    assert set(ends) == {"UNAUTHENTICATED"}
+
+
 def test_revoking(executor: SubscriptionExecutor) -> None:
     def register(number: int, **who: Any) -> str:
         return executor.register_subscription("c", number, QUERY, **who)

@@ -31,7 +31,7 @@ func (x *Executor) UpdateContext(t *bus.Thread, connection string, context json.
 	r := new(replacements)
 	t.Lock(&x.replacing)
 	x.reconnect(t, connection, context, parsed)
-	for _, s := range x.ofConnection(t, connection) {
+	for _, s := range slices.Backward(x.ofConnection(t, connection)) { // what an operation is before its parts
 		x.replaceContext(t, s, context, r)
 	}
 	x.replacing.Unlock()

@@ -149,6 +149,23 @@ func TestReplayGivesWholeEventsToo(t *testing.T) {
 	}
 }
 
+func TestAPartFollowsItsOperationToANewUsersRate(t *testing.T) {
+	x, _ := openLimited(t, newResolvers(), `"user_rate":{"per_second":0.001,"burst":2}`)
+	const part = `,"part":true,` + wholeEvents + `}`
+	main := mustTry(t, x, "c", "1", `{"context":{"user_id":"a"},"channels":["none"]}`)
+	listener := mustTry(t, x, "c", "1/part", `{"context":{"user_id":"a"}`+part)
+	if changed, _ := update(t, x, `{"user_id":"b"}`); changed != 2 {
+		t.Errorf("%d changed", changed)
+	}
+	for range 5 {
+		publish(t, x, "orders", `{"id":1,"user_id":"b"}`)
+	}
+	if got := len(read(x, listener)); got != 2 {
+		t.Errorf("%d events came at a rate of 2", got)
+	}
+	x.CompleteSubscription(&bus.Thread{}, main.ID())
+}
+
 func TestInspectTellsKindsAndHoldsThemToTheLimits(t *testing.T) {
 	x := open(t, newResolvers())
 	for _, one := range []struct{ query, variables, want string }{

@@ -18,11 +18,8 @@ import (
 )
 
 const (
-	// The subquery bounds the wait for a lock, such as that of an open transaction that has
-	// published the same id, on connections whose session may be another's.
-	publishBatch = `SELECT seqs, repeated
-FROM (SELECT pg_catalog.set_config('lock_timeout', $7::text, true)) AS bounded,
-	fraiseql_subscriptions.publish_batch($1::text[], $2::text[], $3::text[], $4::json[], $5::text[], $6::timestamptz[])`
+	publishBatch = `SELECT seqs, repeated FROM fraiseql_subscriptions.publish_batch(
+	$1::text[], $2::text[], $3::text[], $4::json[], $5::text[], $6::timestamptz[], $7::boolean, $8::text, true)`
 	readFinal = `SELECT final FROM fraiseql_subscriptions.horizon()`
 
 	// A statement takes whole requests, up to about these.
@@ -212,7 +209,8 @@ func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Re
 			times = append(times, time.UnixMilli(int64(ev.Timestamp*1000+0.5)))
 		}
 	}
-	err = conn.QueryRow(ctx, publishBatch, mode(conn), ids, channels, kinds, data, correlations, times, strconv.FormatInt(patience.Milliseconds(), 10)).Scan(&seqs, &repeated)
+	known := slices.ContainsFunc(requests, mayBeKnown)
+	err = conn.QueryRow(ctx, publishBatch, mode(conn), ids, channels, kinds, data, correlations, times, !known, strconv.FormatInt(patience.Milliseconds(), 10)).Scan(&seqs, &repeated)
 	if err == nil && len(seqs) != count {
 		err = fmt.Errorf("%d events were published, and %d numbers came back", count, len(seqs))
 	}
