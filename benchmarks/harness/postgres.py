@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "support"))
 
