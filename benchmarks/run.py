@@ -51,6 +51,7 @@ SCRIPTS = (
     "postgres_bus",
     "memory_flat",
     "peer",
+    "websocket_load",
 )
 #: Seconds after which a script is taken for hung.
 TIMEOUT = 600
