@@ -7,7 +7,7 @@ import random
 import socket
 from operator import le
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 from faulty_clients import (
     INIT,

@@ -68,7 +68,7 @@ async def test_clients_get_what_is_queued_their_end_and_1001(
             if "two workers" not in start:  # the request may be another worker's
                 await asyncio.to_thread(running.answers)
             running.process.send_signal(number)
-            heard = []
+            heard: list[Any] = []
             while not heard or heard[-1]["type"] == "next":
                 heard.append(await hear(socket))
             assert heard[-1] == {"id": "1", "type": "complete"}

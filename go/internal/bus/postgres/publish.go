@@ -221,6 +221,9 @@ func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Re
 func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, seqs []int64, repeated []bool) {
 	epoch, final := s.finality(ctx, conn, seqs)
 	newest := slices.Max(seqs)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	same := s.epoch == epoch
 	for _, r := range requests {
 		r.Err = nil
 		r.Positions = make([]event.Position, len(r.Events))
@@ -235,8 +238,11 @@ func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.
 				had = place{upTo: final, also: seq}
 			}
 			r.Positions[i] = had.position(epoch)
-			if seq == uint64(newest) {
-				s.noteAccepted(epoch, witness{seq, ev.ID})
+			if same && (r.Repeated == nil || !r.Repeated[i]) {
+				s.noteOwn(seq, ev)
+			}
+			if same && seq == uint64(newest) && seq > s.accepted.seq {
+				s.accepted = witness{seq, ev.ID}
 			}
 		}
 	}
@@ -277,13 +283,5 @@ func (s *Server) extend(own []int64) {
 		if uint64(seq) == s.final+1 {
 			s.final++
 		}
-	}
-}
-
-func (s *Server) noteAccepted(epoch *epoch, newest witness) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.epoch == epoch && newest.seq > s.accepted.seq {
-		s.accepted = newest
 	}
 }

@@ -149,6 +149,12 @@ func TestAStreamThatNobodyAnnouncedIsFound(t *testing.T) {
 	add(t.Context(), t, client, "out.a", "*", 1)
 	add(t.Context(), t, client, "out.a", "*", 2)
 	n.say(t, "b", "meanwhile")
+	// A node that publishes there announces it at once.
+	add(t.Context(), t, client, "out.b", "*", 1)
+	n.say(t, "out.b", "said")
+	for _, one := range []*node{n, other} {
+		eventually(t, "both", func() bool { return len(one.delivered("out.b")) == 2 })
+	}
 	must(t, client.Set(t.Context(), streamPrefix+"out.text", "no stream", 0).Err())
 	addRaw(t.Context(), t, client, "bad name", "*", dataField, "x")
 	for _, one := range []*node{n, other} {

@@ -118,7 +118,9 @@ type tending struct {
 func (o *outgoing) send(ctx context.Context, requests []*remote.Request) error {
 	var attempts []*attempt
 	var epoch *redis.StringCmd
+	var began uint64 // the newest time that was known before
 	sent, err := o.link.do(ctx, func(client *redis.Client) error {
+		began = o.clock
 		pipe := client.Pipeline()
 		epoch = pipe.Get(ctx, epochKey)
 		now := time.Now()
@@ -147,7 +149,7 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request) error {
 		o.server.options.Log.Warn("the epoch of Redis cannot be read", "cause", err.Error())
 	}
 	for _, one := range attempts {
-		o.settle(one)
+		o.settle(one, began)
 	}
 	return err
 }
@@ -177,7 +179,7 @@ func (o *outgoing) add(ctx context.Context, pipe redis.Pipeliner, r *remote.Requ
 	due := o.due(r.Events, now)
 	for _, name := range due {
 		c := call{}
-		c.key(channelsKey, usedKey, floorsKey)
+		c.key(channelsKey, usedKey, floorsKey, streamPrefix+name)
 		c.argument(name, o.server.options.horizon().Milliseconds(), o.server.options.tending().Milliseconds())
 		a.tending = append(a.tending, tending{channel: name, announced: c.run(ctx, pipe, announceScript)})
 	}
@@ -195,9 +197,6 @@ func (o *outgoing) add(ctx context.Context, pipe redis.Pipeliner, r *remote.Requ
 		c.key(floorsKey, streamPrefix+name)
 		c.argument(name, o.server.options.Retention.Milliseconds(), o.server.options.horizon().Milliseconds(), max(o.server.options.MaxLen, 0))
 		a.tending[i].done = c.run(ctx, pipe, tendScript)
-	}
-	if r.Note == nil {
-		r.Note = streamID{ms: o.clock - min(o.clock, clockSlack)}
 	}
 	return a
 }
@@ -227,8 +226,8 @@ func (o *outgoing) together(ctx context.Context, pipe redis.Pipeliner, r *remote
 	return c.run(ctx, pipe, publishScript)
 }
 
-// settle sets a request's outcome.
-func (o *outgoing) settle(a *attempt) {
+// settle sets a request's outcome. before is a time of the server's before the attempt.
+func (o *outgoing) settle(a *attempt, before uint64) {
 	r := a.request
 	var ids []streamID
 	var err error
@@ -247,6 +246,9 @@ func (o *outgoing) settle(a *attempt) {
 		r.Err = o.server.target.refusal(err, key)
 	default:
 		r.Err = fmt.Errorf("%w: %w", remote.ErrDoubtful, err)
+		if r.Note == nil {
+			r.Note = streamID{ms: before - min(before, clockSlack)}
+		}
 	}
 }
 
