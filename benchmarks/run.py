@@ -48,6 +48,7 @@ SCRIPTS = (
     "busy_loop",
     "memory_idle",
     "loop_pause",
+    "postgres_bus",
     "memory_flat",
     "peer",
 )

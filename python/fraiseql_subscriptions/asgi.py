@@ -1,7 +1,7 @@
-"""GraphQL subscriptions over WebSocket as an ASGI application, for any ASGI server.
+"""GraphQL subscriptions over WebSocket and HTTP as an ASGI application, for any ASGI server.
 
 The protocols are state machines in the engine (go/internal/protocol). This side moves frames
-between the server and the machine, runs timers, and asks the application who a client is.
+between the server and the machines, runs timers, and asks the application who a client is.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import orjson
 
 from .arguments import positive
-from .errors import AuthorizationError, from_native
+from .errors import AuthorizationError, EngineClosed, from_native
 from .execution import ExecutableSchema, executable
 from .operations import Operations
 from .security import SecurityContext
+from .shutdown import before_shutdown
 from .streaming import HTTPClients, away
-from .websocket import NOT_ACCEPTABLE, Connection
+from .websocket import GOING_AWAY, NOT_ACCEPTABLE, Connection
 from .workers import warn_of_memory_bus
 
 if TYPE_CHECKING:
@@ -39,19 +40,25 @@ _ORIGIN: Final = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/\s]+")
 
 
 class GraphQLSubscriptions:
-    """Serves `executor`'s fields (`SubscriptionExecutor.field`) over WebSocket.
+    """Serves `executor`'s fields (`SubscriptionExecutor.field`) over WebSocket and HTTP.
 
-    It speaks graphql-transport-ws and the older graphql-ws; a client that offers both gets the
-    former. `on_connect(connection_params, connection)`, a coroutine function or a plain one,
-    decides who a client is before it is acknowledged: it returns a `SecurityContext`, or None for
-    the anonymous one; False or an AuthorizationError refuses with 4403. `connection` is
-    Starlette's HTTPConnection (``pip install starlette``); ``connection.state.connection_id``
-    is what the executor knows it by: `update_context` changes who the client is, `revoke` turns
-    it away, also for what it subscribes to afterwards.
+    Over WebSocket it speaks graphql-transport-ws and the older graphql-ws; a client that offers
+    both gets the former. Over HTTP, by what a request accepts: GraphQL over Server-Sent Events
+    (``text/event-stream``; also many operations in one stream that was reserved by PUT), and
+    Apollo's multipart (``multipart/mixed;subscriptionSpec=1.0``). docs/protocols.md has the rest.
+
+    `on_connect(connection_params, connection)`, a coroutine function or a plain one, decides who
+    a client is before anything is answered: it returns a `SecurityContext`, or None for the
+    anonymous one; False or an AuthorizationError refuses, with a close of 4403 or the status 403.
+    `connection` is Starlette's HTTPConnection (``pip install starlette``), with the headers; over
+    HTTP the `connection_params` are empty. `connection.state.connection_id` is the client's in
+    the executor, for `update_context`.
 
     A browser is let in from the server's own host and from `origins` (such as
-    ``"https://app.example.com"``; ``"*"`` for every origin). Times are seconds; ``ping=0`` sends
-    no pings. A client that reads slowly fills its subscriptions' queues, whose policies decide.
+    ``"https://app.example.com"``; ``"*"`` for every origin), and sends only JSON. Times are
+    seconds; ``ping=0`` sends no pings and keep-alives. After `retry` seconds a browser that has
+    lost its event stream comes back. A client that reads slowly fills its subscriptions' queues,
+    whose policies decide; one that does not read at all is dropped.
 
     With a `schema`, of graphql-core, Strawberry, Ariadne or FraiseQL, queries and mutations run
     on it, and so do subscriptions to fields that have a subscribe function of their own, where the
@@ -60,9 +67,11 @@ class GraphQLSubscriptions:
     theirs. The executor takes the schema, too, if it has none: then this is to be made before
     that is used.
 
-    When the server's lifespan ends, subscriptions get what is queued and ``complete``, and the
-    sockets close with 1001, within `shutdown_grace`. The executor stays the application's to
-    close.
+    When the server shuts down, or by `drain()`, subscriptions get what is queued and
+    ``complete``, sockets close with 1001 and responses end, within `shutdown_grace`. Servers
+    close sockets before they end the lifespan, so SIGTERM and SIGINT are held back until that
+    has been done; with ``drain_on_signal=False`` only the lifespan counts. The executor stays
+    the application's to close.
     """
 
     def __init__(
@@ -78,9 +87,10 @@ class GraphQLSubscriptions:
         max_operations: int = 100,
         init_timeout: float = 10.0,
         ping: float = 30.0,
-        retry: float = 1.0,
         pong: float = 10.0,
+        retry: float = 1.0,
         shutdown_grace: float = 5.0,
+        drain_on_signal: bool = True,
     ) -> None:
         if on_connect is not None:
             if not callable(on_connect):
@@ -129,6 +139,9 @@ class GraphQLSubscriptions:
                 }
             ).decode(),
         )
+        self._signals = drain_on_signal
+        #: Keeps hearing of signals, while the lifespan lasts.
+        self._renew: Callable[[], None] | None = None
         self._draining = False
         self._begun = False
 
@@ -167,11 +180,17 @@ class GraphQLSubscriptions:
 
     def admit(self, client: Client) -> None:
         """Count a client among those that a shutdown waits for, until it has ended."""
+        if self._renew is not None:
+            self._renew()
         self._connections.add(client)
         client.ended.add_done_callback(lambda _: self._connections.discard(client))
 
     async def drain(self) -> None:
-        """Send what is queued, complete every subscription and close every socket (1001)."""
+        """Send what is queued, complete every subscription, and end every client.
+
+        For applications whose server does not tell of its end: sockets close with 1001, responses
+        end, and whoever comes from now on is turned away.
+        """
         self._draining = True
         connections = list(self._connections)
         for connection in connections:
@@ -188,10 +207,14 @@ class GraphQLSubscriptions:
         """What a server's lifespan does, for applications that have one of their own."""
         self._draining = False  # it may be the second one, as in tests
         self._begin()
-        try:
-            yield
-        finally:
-            await self.drain()
+        with contextlib.ExitStack() as stack:
+            if self._signals:
+                self._renew = stack.enter_context(before_shutdown(self.drain))
+                stack.callback(setattr, self, "_renew", None)
+            try:
+                yield
+            finally:
+                await self.drain()
 
     def _begin(self) -> None:
         """Before the first client: in the lifespan, where the server has one."""
@@ -202,10 +225,14 @@ class GraphQLSubscriptions:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._begin()
         await receive()  # websocket.connect
-        if self._draining or not self._admits(scope):
-            await send({"type": "websocket.close", "code": 4403, "reason": "Forbidden"})
+        try:
+            if self._draining or not self._admits(scope):
+                await send({"type": "websocket.close", "code": 4403, "reason": "Forbidden"})
+                return
+            connection = Connection(self, scope, receive, send)
+        except EngineClosed:
+            await send({"type": "websocket.close", **GOING_AWAY})
             return
-        connection = Connection(self, scope, receive, send)
         if not connection.subprotocol:
             await send({"type": "websocket.accept"})
             await send({"type": "websocket.close", **NOT_ACCEPTABLE})

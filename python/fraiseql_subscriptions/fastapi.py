@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 #: What GraphQL over HTTP is asked with.
-_METHODS: Final = ["GET", "POST", "PUT", "DELETE"]
+_METHODS: Final = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
 
 
 def subscription_router(

@@ -78,8 +78,7 @@ class Listener:
         except StopAsyncIteration:
             self.close()
             raise
-        decode = decode_exact if _BIG.search(message) else orjson.loads
-        told = decode(message)
+        told = _decode(message)
         if told["type"] == "next":
             return _event(told["payload"])
         self.close()
@@ -130,6 +129,13 @@ class _EventStream(Stream):
             message = feed.buffer.popleft()
             self._operation.sees()
         return message
+
+
+def _decode(message: bytes) -> Any:
+    if _BIG.search(message) is None:
+        with contextlib.suppress(ValueError):  # a float beyond 64 bits, which others may publish
+            return orjson.loads(message)
+    return decode_exact(message)
 
 
 def _event(payload: dict[str, Any]) -> Event:

@@ -91,9 +91,9 @@ class Operation(ABC):
     def next(self) -> bytes | None:
         """The next message; None when there is none now, or when this round is over.
 
-        Then it comes back on the ready list by itself, unless it has `ended`. Each message
-        is to be sent before the next one is asked for: what a client may not see any more is
-        taken out of what waits.
+        Then it comes back on the ready list by itself, unless it has `ended`. Each message, or
+        a few that were asked for without waiting in between, are to be sent before the next one is
+        asked for: what a client may not see any more is taken out of what waits.
         """
 
     def payload(self, message: bytes) -> bytes:

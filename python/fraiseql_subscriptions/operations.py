@@ -152,12 +152,13 @@ class Operations:
         Waits at most `grace` seconds for generators to finish, and for mutations, which go on
         without the client; then cancels them, and waits once more.
         """
-        operations = list(self._tasks.values())
-        for operation in operations:
+        for operation in list(self._tasks.values()):
             operation.complete()
-        self._ready.clear()
         with contextlib.suppress(SubscriptionsError):  # the executor was closed before
             self.executor.close_connection(self.connection_id)
+        # Nobody asks for more, and the transport is not kept by what takes its time to end.
+        self._wake = self._ready.clear
+        self._wake()
         try:
             await self._wait(grace)
         finally:
@@ -246,7 +247,11 @@ class Operations:
     def _start_generator(self, id: str, request: Request, tag: Any) -> Operation:
         assert self._schema is not None
         engine_id = self.executor._register_events(self.connection_id, id, request, self._context)
-        operation = GeneratorOperation(self, id, tag, request, self._schema, engine_id)
+        try:
+            operation = GeneratorOperation(self, id, tag, request, self._schema, engine_id)
+        except BaseException:
+            self.executor.complete_subscription(engine_id)
+            raise
         self._run(operation)
         return operation
 

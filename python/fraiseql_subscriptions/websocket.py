@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from .asgi import GraphQLSubscriptions, Receive, Scope, Send
     from .operation import Operation
 
-__all__ = ["NOT_ACCEPTABLE", "Connection"]
+__all__ = ["GOING_AWAY", "NOT_ACCEPTABLE", "Connection"]
 
 _logger = logging.getLogger("fraiseql_subscriptions")
 
 #: What a client that offers no known subprotocol is closed with.
 NOT_ACCEPTABLE: Final = {"code": 4406, "reason": "Subprotocol not acceptable"}
-_GOING_AWAY: Final = {"code": 1001, "reason": "The server is shutting down"}
+#: What clients are closed with when the server shuts down.
+GOING_AWAY: Final = {"code": 1001, "reason": "The server is shutting down"}
 #: Frames of the protocol's own that may wait before the client's are left unread.
 _WAITING: Final = 64
 #: What a message's head ends with, and what the older protocol has in its place.
@@ -79,7 +80,7 @@ class Connection(Client):
         """Close because of a failure that is not the client's."""
         try:
             if isinstance(error, EngineClosed):
-                self._frames.append(["close", *_GOING_AWAY.values()])
+                self._frames.append(["close", *GOING_AWAY.values()])
             else:
                 _logger.error("a WebSocket is closed after a failure", exc_info=error)
                 self._frames.clear()

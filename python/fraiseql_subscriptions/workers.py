@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +22,7 @@ import orjson
 if TYPE_CHECKING:
     from .executor import SubscriptionExecutor
 
-__all__ = ["several", "warn_of_memory_bus"]
+__all__ = ["several", "stop_event", "warn_of_memory_bus"]
 
 _logger = logging.getLogger("fraiseql_subscriptions")
 
@@ -68,18 +68,36 @@ def warn_of_memory_bus(executor: SubscriptionExecutor) -> None:
         )
 
 
+def stop_event() -> Any:
+    """What a worker of hypercorn's is told to stop by; None for other servers.
+
+    It has no other way to know: hypercorn sends its workers no signal.
+    """
+    for server, _, names in _runners():
+        if server == "hypercorn" and hasattr(names.get("shutdown_event"), "is_set"):
+            return names["shutdown_event"]
+    return None
+
+
 def _from_stack() -> tuple[str, int] | None:
+    found = next(_runners(), None)
+    if found is None:
+        return None
+    server, count, names = found
+    try:
+        return server, int(count(names))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None  # another version of that server: the other ways are left
+
+
+def _runners() -> Iterator[tuple[str, Callable[[Mapping[str, Any]], int], Mapping[str, Any]]]:
+    """The servers' functions that run on the main thread now, with their variables."""
     frame: FrameType | None = sys._current_frames().get(threading.main_thread().ident or 0)
     while frame is not None:
         runner = _RUNNERS.get((frame.f_globals.get("__name__", ""), frame.f_code.co_name))
         if runner is not None:
-            server, count = runner
-            try:
-                return server, int(count(frame.f_locals))
-            except (AttributeError, KeyError, TypeError, ValueError):
-                return None  # another version of that server: the other ways are left
+            yield (*runner, frame.f_locals)
         frame = frame.f_back
-    return None
 
 
 def _from_parent() -> str | None:

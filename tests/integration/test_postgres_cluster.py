@@ -1,83 +1,17 @@
-"""Several processes on one database, under faults drawn from a seed.
-
-FAULT_SECONDS is how long each test makes trouble.
-"""
+"""Several processes on one database, under faults drawn from a seed."""
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
+from cluster import SECONDS, Process, run_nodes
 from postgres_server import PostgresServer, run_server
-
-SECONDS = float(os.environ.get("FAULT_SECONDS", "10"))
-PATIENCE = 120.0
-SUPPORT = Path(__file__).parents[1] / "support"
-
-
-class Process:
-    """A node in a process of its own."""
-
-    def __init__(self, url: str, name: str, seed: int) -> None:
-        self._running = subprocess.Popen(
-            [sys.executable, "-W", "error", SUPPORT / "bus_node.py", url, name, str(seed)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-        )
-        # What does not come in time is the end of the process, and of the test.
-        self._watch = threading.Timer(SECONDS + PATIENCE, self._running.kill)
-        self._watch.start()
-        assert self.hear() == "ready"
-
-    def hear(self) -> str:
-        assert self._running.stdout is not None
-        return self._running.stdout.readline().strip()
-
-    def say(self, line: str) -> None:
-        assert self._running.stdin is not None
-        self._running.stdin.write(line + "\n")
-
-    def ask(self, line: str) -> Any:
-        self.say(line)
-        return json.loads(self.hear() or '"the node has ended"')
-
-    def freeze(self, frozen: bool) -> None:
-        self._running.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
-
-    def end(self, expected: int | None = None) -> None:
-        self._watch.cancel()
-        if expected is None:
-            self._running.kill()
-        assert expected in (None, self._running.wait(PATIENCE))
-        self._running.communicate()
-
-
-@contextmanager
-def nodes(url: str, count: int, seed: int) -> Iterator[list[Process]]:
-    started: list[Process] = []
-    try:
-        started.extend(Process(url, f"n{n}", seed * count + n) for n in range(count))
-        for one in started:
-            one.say("start")
-        yield started
-    finally:
-        for one in started:
-            one.end()
 
 
 class Trouble:
@@ -146,7 +80,7 @@ def test_every_node_sees_the_outbox_under_faults(count: int) -> None:
     seed = 7 * count
     with run_server("fsync=on") as server:
         url = server.installed()
-        with nodes(url, count, seed) as started:
+        with run_nodes([url] * count, seed) as started:
             trouble = Trouble(server, url, started, seed)
             end = time.monotonic() + SECONDS
             while time.monotonic() < end:

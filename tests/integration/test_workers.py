@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres_server import free_port
+from server_process import SERVERS, ServerProcess, run_server
 
 Until = Callable[..., None]
 
@@ -32,69 +25,34 @@ APP = """
             await send(message)
         await served[0](scope, receive, telling)
 """
-#: What follows `python -m`, without the number of workers.
-SERVERS = {
-    "uvicorn": ["uvicorn", "served:app", "--port", "{port}"],
-    "gunicorn": ["gunicorn", "served:app", "-k", "asgi", "-b", "127.0.0.1:{port}"],
-    "hypercorn": ["hypercorn", "served:app", "-b", "127.0.0.1:{port}"],
-    "granian": ["granian", "served:app", "--interface", "asgi", "--port", "{port}"],
-}
 WARNING = "an event reaches only the clients of the worker that published it"
 
 
-@contextlib.contextmanager
-def run(folder: Path, arguments: list[str], **environment: str) -> Iterator[Callable[[], str]]:
-    """A server in `folder`; what it has written so far, once it answers."""
-    (folder / "served.py").write_text(textwrap.dedent(APP))
-    log = folder / "log"
-    port = free_port()
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *(one.format(port=port) for one in arguments)],
-            cwd=folder, stdout=file, stderr=file, start_new_session=True,
-            env={**os.environ, **environment},
-        )  # fmt: skip
-
-    def written() -> str:
-        with contextlib.suppress(OSError):
-            client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-            client.request("GET", "/")
-            client.getresponse().read()
-            client.close()
-            return log.read_text()
-        return ""
-
-    try:
-        yield written
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+def begun(server: ServerProcess, workers: int) -> bool:
+    """Whether so many workers have begun, and one of them answers."""
+    return server.written().count("begun") == workers and server.answers()
 
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_two_workers_are_noticed_by_each_of_them(server: str, tmp_path: Path, until: Until) -> None:
-    with run(tmp_path, [*SERVERS[server], "--workers", "2"]) as written:
-        until(lambda: written().count("begun") == 2, "the start of two workers")
-        told = written()
+    with run_server(tmp_path, APP, [*SERVERS[server], "--workers", "2"]) as running:
+        until(lambda: begun(running, 2), "the start of two workers")
+        told = running.written()
     assert told.count(WARNING) == 2, told
     assert f"({server} runs 2)" in told
 
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_one_worker_is_none_of_several(server: str, tmp_path: Path, until: Until) -> None:
-    with run(tmp_path, [*SERVERS[server], "--workers", "1"]) as written:
-        until(lambda: "begun" in written(), "the start of the worker")
-        assert WARNING not in written()
+    with run_server(tmp_path, APP, [*SERVERS[server], "--workers", "1"]) as running:
+        until(lambda: begun(running, 1), "the start of the worker")
+        assert WARNING not in running.written()
 
 
 def test_uvicorn_takes_the_number_from_the_environment(tmp_path: Path, until: Until) -> None:
-    with run(tmp_path, SERVERS["uvicorn"], WEB_CONCURRENCY="2") as written:
-        until(lambda: written().count("begun") == 2, "the start of two workers")
-        assert written().count("(uvicorn runs 2)") == 2
+    with run_server(tmp_path, APP, SERVERS["uvicorn"], WEB_CONCURRENCY="2") as running:
+        until(lambda: begun(running, 2), "the start of two workers")
+        assert running.written().count("(uvicorn runs 2)") == 2
 
 
 @pytest.mark.parametrize(("value", "found"), [("3", "WEB_CONCURRENCY is 3"), ("1", None)])

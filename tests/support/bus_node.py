@@ -37,7 +37,8 @@ class Node:
     def __init__(self, url: str, name: str, seed: int) -> None:
         self.name = name
         self.seed = seed
-        self.executor = SubscriptionExecutor(EventBusConfig.postgresql(url, publish_timeout=15.0))
+        make = EventBusConfig.redis if url.startswith("redis") else EventBusConfig.postgresql
+        self.executor = SubscriptionExecutor(make(url, publish_timeout=15.0))
         self.executor.register_subscription(
             "reader",
             "1",

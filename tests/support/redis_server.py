@@ -52,10 +52,10 @@ class RedisServer:
             assert time.monotonic() < deadline, "redis-server did not start"
             tick.wait(0.01)
 
-    def kill(self) -> None:
-        """End it by SIGKILL."""
+    def kill(self, by: signal.Signals = signal.SIGKILL) -> None:
+        """End it by a signal: SIGKILL at once, SIGTERM in order."""
         assert self._process is not None
-        self._process.kill()
+        self._process.send_signal(by)
         self._process.wait(_PATIENCE)
 
     def pause(self) -> None:

@@ -13,9 +13,46 @@ type followed struct {
 	wild  map[channel.Pattern]int // the others
 }
 
-func (f *followed) add(patterns []channel.Pattern) {
+// join adds patterns if others are followed already.
+func (f *followed) join(patterns []channel.Pattern) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !f.some() {
+		return false
+	}
+	f.add(patterns)
+	return true
+}
+
+// begin adds patterns, and calls first before that if there are no others.
+func (f *followed) begin(patterns []channel.Pattern, first func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.some() {
+		first()
+	}
+	f.add(patterns)
+}
+
+// unlessSome calls idle if nothing is followed, and while that is so.
+func (f *followed) unlessSome(idle func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.some() {
+		idle()
+	}
+}
+
+// any reports whether something is followed.
+func (f *followed) any() bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.some()
+}
+
+func (f *followed) some() bool { return len(f.exact) > 0 || len(f.wild) > 0 }
+
+func (f *followed) add(patterns []channel.Pattern) {
 	if f.exact == nil {
 		f.exact, f.wild = make(map[string]int), make(map[channel.Pattern]int)
 	}

@@ -18,11 +18,8 @@ import (
 )
 
 const (
-	// The subquery bounds the wait for a lock, such as that of an open transaction that has
-	// published the same id, on connections whose session may be another's.
-	publishBatch = `SELECT seqs, repeated
-FROM (SELECT pg_catalog.set_config('lock_timeout', $7::text, true)) AS bounded,
-	fraiseql_subscriptions.publish_batch($1::text[], $2::text[], $3::text[], $4::json[], $5::text[], $6::timestamptz[])`
+	publishBatch = `SELECT seqs, repeated FROM fraiseql_subscriptions.publish_batch(
+	$1::text[], $2::text[], $3::text[], $4::json[], $5::text[], $6::timestamptz[], $7::boolean, $8::text, true)`
 	readFinal = `SELECT final FROM fraiseql_subscriptions.horizon()`
 
 	// A statement takes whole requests, up to about these.
@@ -212,7 +209,8 @@ func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Re
 			times = append(times, time.UnixMilli(int64(ev.Timestamp*1000+0.5)))
 		}
 	}
-	err = conn.QueryRow(ctx, publishBatch, mode(conn), ids, channels, kinds, data, correlations, times, strconv.FormatInt(patience.Milliseconds(), 10)).Scan(&seqs, &repeated)
+	known := slices.ContainsFunc(requests, mayBeKnown)
+	err = conn.QueryRow(ctx, publishBatch, mode(conn), ids, channels, kinds, data, correlations, times, !known, strconv.FormatInt(patience.Milliseconds(), 10)).Scan(&seqs, &repeated)
 	if err == nil && len(seqs) != count {
 		err = fmt.Errorf("%d events were published, and %d numbers came back", count, len(seqs))
 	}
@@ -223,6 +221,9 @@ func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Re
 func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, seqs []int64, repeated []bool) {
 	epoch, final := s.finality(ctx, conn, seqs)
 	newest := slices.Max(seqs)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	same := s.epoch == epoch
 	for _, r := range requests {
 		r.Err = nil
 		r.Positions = make([]event.Position, len(r.Events))
@@ -237,8 +238,11 @@ func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.
 				had = place{upTo: final, also: seq}
 			}
 			r.Positions[i] = had.position(epoch)
-			if seq == uint64(newest) {
-				s.noteAccepted(epoch, witness{seq, ev.ID})
+			if same && (r.Repeated == nil || !r.Repeated[i]) {
+				s.noteOwn(seq, ev)
+			}
+			if same && seq == uint64(newest) && seq > s.accepted.seq {
+				s.accepted = witness{seq, ev.ID}
 			}
 		}
 	}
@@ -279,13 +283,5 @@ func (s *Server) extend(own []int64) {
 		if uint64(seq) == s.final+1 {
 			s.final++
 		}
-	}
-}
-
-func (s *Server) noteAccepted(epoch *epoch, newest witness) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.epoch == epoch && newest.seq > s.accepted.seq {
-		s.accepted = newest
 	}
 }

@@ -113,8 +113,13 @@ func encrypted(ctx context.Context, raw net.Conn, address string, config *tls.Co
 	own := config.Clone()
 	own.ServerName, _, _ = net.SplitHostPort(address) // it was dialed
 	secure := tls.Client(raw, own)
+	ctx, cancel := context.WithTimeout(ctx, handshakePatience)
+	defer cancel()
 	if err := secure.HandshakeContext(ctx); err != nil {
 		raw.Close()
+		if ctx.Err() != nil {
+			err = fmt.Errorf("no TLS handshake, perhaps it does not speak TLS there: %w", err)
+		}
 		return nil, err
 	}
 	return secure, nil

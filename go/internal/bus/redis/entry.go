@@ -12,14 +12,15 @@ import (
 
 // Keys, all of them in the database of the URL.
 const (
-	streamPrefix = "fraiseql:events:"       // a channel's events
-	channelsKey  = "fraiseql:channels"      // a stream: announcements of channels, and of epochs
-	usedKey      = "fraiseql:channels:used" // a sorted set: channels by the time of their newest announcement
-	floorsKey    = "fraiseql:floors"        // a hash: what was trimmed from a channel's stream
-	epochKey     = "fraiseql:epoch"
-	scannerKey   = "fraiseql:scanner" // which node looks for streams that nobody announced
-	wakePrefix   = "fraiseql:wake:"   // a stream for each node
-	idPrefix     = "fraiseql:ids:"    // where an event with a chosen id is
+	keyPrefix    = "fraiseql:"
+	streamPrefix = keyPrefix + "events:"       // a channel's events
+	channelsKey  = keyPrefix + "channels"      // a stream: announcements of channels, and of epochs
+	usedKey      = keyPrefix + "channels:used" // a sorted set: channels by the time of their newest announcement
+	floorsKey    = keyPrefix + "floors"        // a hash: what was trimmed from a channel's stream
+	epochKey     = keyPrefix + "epoch"
+	scannerKey   = keyPrefix + "scanner" // which node looks for streams that nobody announced
+	wakePrefix   = keyPrefix + "wake:"   // a stream for each node
+	idPrefix     = keyPrefix + "ids:"    // where an event with a chosen id is
 )
 
 const dataField = "data" // of an entry: the event's JSON

@@ -107,6 +107,7 @@ func TestAnEmptyRestartIsANewEpoch(t *testing.T) {
 	own := startOwn(t)
 	n, other := openNode(t, Options{URL: own.URL()}, "a", "b.*"), openNode(t, Options{URL: own.URL()}, ">")
 	since := n.say(t, "a", "one")
+	other.awaitKinds(t, "one")
 	must(t, own.Down(syscall.SIGKILL))
 	must(t, own.Up())
 	at := n.say(t, "a", "two")
@@ -133,6 +134,7 @@ func TestWhoFlushesMakesANewEpoch(t *testing.T) {
 	client := clientOf(t, own)
 	n, other := openNode(t, Options{URL: own.URL()}, "a", "b.*"), openNode(t, Options{URL: own.URL()}, ">")
 	since := n.say(t, "a", "one")
+	other.awaitKinds(t, "one")
 	must(t, client.FlushAll(t.Context()).Err())
 	eventually(t, "both to notice", func() bool {
 		first, second := n.server.State()["epoch"], other.server.State()["epoch"]

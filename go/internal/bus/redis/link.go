@@ -11,9 +11,11 @@ import (
 )
 
 const (
-	// dialPatience bounds connecting, answerPatience an answer of the server's.
-	dialPatience   = 5 * time.Second
-	answerPatience = 5 * time.Second
+	// dialPatience bounds connecting, handshakePatience the part of it that is TLS's,
+	// answerPatience an answer of the server's.
+	dialPatience      = 5 * time.Second
+	handshakePatience = 3 * time.Second
+	answerPatience    = 5 * time.Second
 )
 
 var (

@@ -177,7 +177,7 @@ func (o *outgoing) add(ctx context.Context, pipe redis.Pipeliner, r *remote.Requ
 	due := o.due(r.Events, now)
 	for _, name := range due {
 		c := call{}
-		c.key(channelsKey, usedKey, floorsKey)
+		c.key(channelsKey, usedKey, floorsKey, streamPrefix+name)
 		c.argument(name, o.server.options.horizon().Milliseconds(), o.server.options.tending().Milliseconds())
 		a.tending = append(a.tending, tending{channel: name, announced: c.run(ctx, pipe, announceScript)})
 	}

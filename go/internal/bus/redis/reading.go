@@ -53,6 +53,10 @@ func (s *Server) Open(ctx context.Context) (remote.Mark, error) {
 	}
 	defer giveBack()
 	_, err = r.link.do(ctx, func(client *redis.Client) error {
+		// Whoever may not read is to know it now.
+		if err := client.XRead(ctx, &redis.XReadArgs{Streams: []string{channelsKey, "$"}, Block: -1}).Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
 		if r.tail.epoch == "" {
 			return s.start(ctx, client)
 		}

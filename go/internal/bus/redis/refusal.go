@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -52,6 +51,9 @@ func (t target) refusal(err error, key string) error {
 			return errors.New(text)
 		}
 	}
+	if words := strings.Fields(reply); key == "" && strings.HasPrefix(words[len(words)-1], keyPrefix) {
+		key = words[len(words)-1] // of the scripts' own making
+	}
 	where := ""
 	if key != "" {
 		where = fmt.Sprintf(" on the key %q", key)
@@ -89,9 +91,7 @@ func (t target) unreached(err error) error {
 	case errors.As(err, &authority), errors.As(err, &host), errors.As(err, &invalid):
 		return fault.New(fault.BusError, "the certificate of the Redis server at %s is not trusted: %w; ssl_ca_certs=FILE in the URL names those to trust", t, err)
 	case errors.As(err, &record):
-		return fault.New(fault.BusError, "the Redis server at %s does not speak TLS; write redis in place of rediss, or give its TLS port", t)
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%s did not answer in time: %w", t, err)
+		return fault.New(fault.BusError, "the server at %s does not speak TLS; write redis in place of rediss, or give its TLS port", t)
 	default:
 		return fmt.Errorf("%s: %w", t, err)
 	}

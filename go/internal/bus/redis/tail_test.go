@@ -348,3 +348,40 @@ func TestIDsAreReadAsTheyAreWritten(t *testing.T) {
 		}
 	}
 }
+
+// TestATransactionOverSeveralMillisecondsKeepsItsOrder has a reader wait for what one
+// transaction writes to two streams in turn: an older Redis answers with one of them.
+func TestATransactionOverSeveralMillisecondsKeepsItsOrder(t *testing.T) {
+	own := startOwn(t, "--enable-debug-command", "yes")
+	client := clientOf(t, own)
+	r := following("a", "b")
+	r.give(nil)
+	done := make(chan []entry)
+	go func() {
+		defer close(done)
+		var all []entry
+		for len(all) < 4 {
+			some, err := r.next(t.Context(), client, 10*time.Second)
+			if err != nil || r.skewed {
+				t.Errorf("%v, skewed: %v", err, r.skewed)
+				return
+			}
+			all = append(all, some...)
+		}
+		done <- all
+	}()
+	other := clientOf(t, own)
+	eventually(t, "the reader to wait", func() bool { return strings.Contains(other.Info(t.Context(), "clients").Val(), "blocked_clients:1") })
+	_, err := other.TxPipelined(t.Context(), func(pipe redis.Pipeliner) error {
+		for n := range 4 {
+			add(t.Context(), t, pipe, []string{"a", "b"}[n%2], "*", n)
+			pipe.Do(t.Context(), "debug", "sleep", "0.003")
+		}
+		return nil
+	})
+	must(t, err)
+	got := <-done
+	if !slices.IsSortedFunc(got, func(a, b entry) int { return a.id.compare(b.id) }) || len(got) != 4 {
+		t.Errorf("in the order %s", names(got))
+	}
+}

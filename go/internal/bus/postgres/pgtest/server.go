@@ -164,6 +164,9 @@ func (s *Server) Down(signal syscall.Signal) error {
 		return nil
 	}
 	if signal == syscall.SIGKILL {
+		// All at once: who sees that the postmaster has gone gives up its wait for a standby,
+		// and shows others what is nowhere but here.
+		s.everybody(syscall.SIGSTOP)
 		s.everybody(signal)
 	} else if err := s.process.Process.Signal(signal); err != nil {
 		return err
@@ -175,8 +178,9 @@ func (s *Server) Down(signal syscall.Signal) error {
 
 // everybody sends a signal to all of the server's processes.
 func (s *Server) everybody(signal syscall.Signal) {
+	family := children(s.process.Process.Pid) // they lead groups of their own
 	_ = syscall.Kill(-s.process.Process.Pid, signal)
-	for _, child := range children(s.process.Process.Pid) { // they lead groups of their own
+	for _, child := range family {
 		_ = syscall.Kill(child, signal)
 	}
 }

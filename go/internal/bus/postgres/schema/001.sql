@@ -90,7 +90,7 @@ END $$;
 -- The name that an event on `channel` is notified on. A name has at most 63 bytes; a longer one gives
 -- way to the prefix, "_#" and 32 hexadecimal digits of the channel's SHA-256.
 CREATE FUNCTION fraiseql_subscriptions.wake_name(prefix text, channel text) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+LANGUAGE sql STABLE PARALLEL SAFE AS $$ -- as stable as convert_to, and not strict: so it is inlined
     SELECT CASE
         WHEN octet_length(prefix || '_' || channel) <= 63 THEN prefix || '_' || channel
         ELSE prefix || '_#' || substr(encode(sha256(convert_to(channel, 'UTF8')), 'hex'), 1, 32)
@@ -107,11 +107,13 @@ $$;
 
 -- Puts events into the outbox in the order of the arrays and gives their seqs. An id that the outbox
 -- holds gets the seq that it has, and nothing is inserted for it: it is repeated, which is null where
--- none is. This is what the engine publishes with; applications use publish and publish_many, which
--- check what they are given.
+-- none is. `fresh` says that no id can be there yet, which makes it cheaper. `patience` is the
+-- transaction's lock_timeout in milliseconds. This is what the engine publishes with; applications
+-- use publish and publish_many, which check what they are given.
 CREATE FUNCTION fraiseql_subscriptions.publish_batch(
     ids text[], channels text[], event_types text[], data json[], correlation_ids text[],
-    published_at timestamptz[], wake boolean DEFAULT true, OUT seqs bigint[], OUT repeated boolean[]
+    published_at timestamptz[], fresh boolean, patience text, wake boolean,
+    OUT seqs bigint[], OUT repeated boolean[]
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -119,32 +121,50 @@ DECLARE
     own bigint[];
     prefix text;
 BEGIN
+    IF patience IS NOT NULL THEN
+        PERFORM set_config('lock_timeout', patience, true);
+    END IF;
     PERFORM fraiseql_subscriptions.announce();
-    WITH inserted AS (
-        INSERT INTO fraiseql_subscriptions.outbox
-            (seq, id, channel, event_type, data, correlation_id, published_at)
-        SELECT nextval('fraiseql_subscriptions.outbox_seq'), event.*
-        FROM unnest(ids, channels, event_types, publish_batch.data, correlation_ids, publish_batch.published_at) AS event
-        ON CONFLICT (id) DO NOTHING
-        RETURNING seq
-    )
-    SELECT array_agg(seq ORDER BY seq) INTO own FROM inserted;
-    seqs := own;
-    IF cardinality(own) IS DISTINCT FROM cardinality(ids) THEN
-        SELECT array_agg(outbox.seq ORDER BY event.place), array_agg(outbox.seq <> ALL (coalesce(own, '{}')) ORDER BY event.place)
-        INTO seqs, repeated
-        FROM unnest(ids) WITH ORDINALITY AS event (id, place)
-        JOIN fraiseql_subscriptions.outbox USING (id);
+    IF fresh THEN
+        WITH inserted AS (
+            INSERT INTO fraiseql_subscriptions.outbox
+                (seq, id, channel, event_type, data, correlation_id, published_at)
+            SELECT nextval('fraiseql_subscriptions.outbox_seq'), event.*
+            FROM unnest(ids, channels, event_types, publish_batch.data, correlation_ids, publish_batch.published_at) AS event
+            RETURNING seq
+        )
+        SELECT array_agg(seq) INTO seqs FROM inserted;
+    ELSE
+        WITH inserted AS (
+            INSERT INTO fraiseql_subscriptions.outbox
+                (seq, id, channel, event_type, data, correlation_id, published_at)
+            SELECT nextval('fraiseql_subscriptions.outbox_seq'), event.*
+            FROM unnest(ids, channels, event_types, publish_batch.data, correlation_ids, publish_batch.published_at) AS event
+            ON CONFLICT (id) DO NOTHING
+            RETURNING seq
+        )
+        SELECT array_agg(seq) INTO seqs FROM inserted;
         IF cardinality(seqs) IS DISTINCT FROM cardinality(ids) THEN
-            RAISE EXCEPTION 'an event of this batch was pruned while its id was looked up; publish again'
-                USING ERRCODE = 'serialization_failure';
+            own := seqs;
+            SELECT array_agg(outbox.seq ORDER BY event.place), array_agg(outbox.seq <> ALL (coalesce(own, '{}')) ORDER BY event.place)
+            INTO seqs, repeated
+            FROM unnest(ids) WITH ORDINALITY AS event (id, place)
+            JOIN fraiseql_subscriptions.outbox USING (id);
+            IF cardinality(seqs) IS DISTINCT FROM cardinality(ids) THEN
+                RAISE EXCEPTION 'an event of this batch was pruned while its id was looked up; publish again'
+                    USING ERRCODE = 'serialization_failure';
+            END IF;
         END IF;
     END IF;
     IF wake THEN
         SELECT settings.prefix INTO prefix FROM fraiseql_subscriptions.settings;
-        PERFORM pg_notify(fraiseql_subscriptions.wake_name(prefix, event.channel), max(event.seq)::text)
-        FROM unnest(channels, seqs) AS event (channel, seq) GROUP BY event.channel;
         PERFORM pg_notify(prefix, '');
+        IF channels[1] = ALL (channels) THEN -- often, and at a fraction of the cost
+            PERFORM pg_notify(fraiseql_subscriptions.wake_name(prefix, channels[1]), seqs[cardinality(seqs)]::text);
+        ELSE
+            PERFORM pg_notify(fraiseql_subscriptions.wake_name(prefix, event.channel), max(event.seq)::text)
+            FROM unnest(channels, seqs) AS event (channel, seq) GROUP BY event.channel;
+        END IF;
     END IF;
 END $$;
 
@@ -173,7 +193,7 @@ END $$;
 -- The position of a client that has received the event `seq`, and of the others what is final: events
 -- with lower numbers may be committed later, and must not be missed by who resumes from here.
 CREATE FUNCTION fraiseql_subscriptions.position_of(epoch text, final bigint, seq bigint) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT epoch || ':' || CASE WHEN seq > final + 1 THEN 'u' || final || '+' || seq ELSE seq::text END
 $$;
 
@@ -193,7 +213,7 @@ BEGIN
     PERFORM fraiseql_subscriptions.check_event(channel, event_type, data, event_id);
     SELECT batch.seqs INTO seqs FROM fraiseql_subscriptions.publish_batch(
         ARRAY[chosen], ARRAY[channel], ARRAY[event_type], ARRAY[data::json],
-        ARRAY[coalesce(correlation_id, chosen)], ARRAY[clock_timestamp()], wake) AS batch;
+        ARRAY[coalesce(correlation_id, chosen)], ARRAY[clock_timestamp()], event_id IS NULL, NULL, wake) AS batch;
     RETURN (SELECT fraiseql_subscriptions.position_of(epoch, final, seqs[1])
         FROM fraiseql_subscriptions.settings, fraiseql_subscriptions.horizon());
 END $$;
@@ -230,7 +250,7 @@ BEGIN
         array_agg(chosen ORDER BY place), array_agg(event ->> 'channel' ORDER BY place),
         array_agg(event ->> 'event_type' ORDER BY place), array_agg((event -> 'data')::json ORDER BY place),
         array_agg(coalesce(event ->> 'correlation_id', chosen) ORDER BY place),
-        array_agg(clock_timestamp() ORDER BY place), wake)).seqs
+        array_agg(clock_timestamp() ORDER BY place), bool_and(event ->> 'event_id' IS NULL), NULL, wake)).seqs
     INTO seqs
     FROM (
         SELECT event, place, coalesce(event ->> 'event_id', fraiseql_subscriptions.new_id()) AS chosen

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,7 +41,7 @@ func Start(settings ...string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{folder: folder, settings: settings}
-	if s.Port, err = freePort(); err == nil {
+	if s.Port, err = FreePort(); err == nil {
 		err = s.Up()
 	}
 	if err != nil {
@@ -58,7 +59,7 @@ func StartSentinel(name string, master *Server, quorum int) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{folder: folder, sentinel: true}
-	if s.Port, err = freePort(); err == nil {
+	if s.Port, err = FreePort(); err == nil {
 		settings := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nlogfile %s\nsentinel monitor %s 127.0.0.1 %d %d\nsentinel down-after-milliseconds %s 500\nsentinel failover-timeout %s 3000\n",
 			s.Port, folder, filepath.Join(folder, "log"), name, master.Port, quorum, name, name)
 		err = os.WriteFile(filepath.Join(folder, "sentinel.conf"), []byte(settings), 0o600)
@@ -81,6 +82,11 @@ func (s *Server) Address() string { return "127.0.0.1:" + strconv.Itoa(s.Port) }
 
 // URL is where clients find the server.
 func (s *Server) URL() string { return "redis://" + s.Address() + "/0" }
+
+// Login is where a user finds the server.
+func (s *Server) Login(user, password string) string {
+	return (&url.URL{Scheme: "redis", User: url.UserPassword(user, password), Host: s.Address(), Path: "/0"}).String()
+}
 
 // Client is a connection pool of the test's own; the caller closes it.
 func (s *Server) Client() *redis.Client {
@@ -151,16 +157,18 @@ func (s *Server) Down(signal syscall.Signal) error {
 	return err
 }
 
-// Stop ends the server and removes its files.
+// Stop ends the server and removes its files. One that waits for a replica, or that a
+// test has paused, would take its time over an end in order.
 func (s *Server) Stop() error {
-	err := s.Down(syscall.SIGTERM)
+	err := s.Down(syscall.SIGKILL)
 	if removed := os.RemoveAll(s.folder); err == nil {
 		err = removed
 	}
 	return err
 }
 
-func freePort() (int, error) {
+// FreePort is a port of the loopback interface that nobody uses now.
+func FreePort() (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
