@@ -83,8 +83,11 @@ func FuzzOf(f *testing.F) {
 func TestAClientThatFollowsItsPositionsReceivesEachEventOnce(t *testing.T) {
 	channels := []string{"a", "b", "c", "a", "b", "c", "a", "b", "c", "a"}
 	for _, at := range []Set{
-		{UpTo: 4, Also: 8}, {UpTo: 6, Lags: []Lag{{Hash("a"), 4}}},
-		{UpTo: 6, Also: 9, Lags: []Lag{{Hash("a"), 1}, {Hash("c"), 6}}}, {UpTo: 0, Also: 10}, {UpTo: 10},
+		{UpTo: 4, Also: 8},
+		{UpTo: 6, Lags: []Lag{{Hash("a"), 4}}},
+		{UpTo: 6, Also: 9, Lags: []Lag{{Hash("a"), 1}, {Hash("c"), 6}}},
+		{UpTo: 0, Also: 10},
+		{UpTo: 10},
 	} {
 		missing := at.missing(channels)
 		for i, seq := range missing {
