@@ -11,11 +11,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// outbox is the engine's table and indexes without the engine.
-const outbox = `DROP TABLE IF EXISTS bare_outbox;
-DROP SEQUENCE IF EXISTS bare_seq;
-CREATE SEQUENCE bare_seq;
-CREATE TABLE bare_outbox (
+// outbox is the engine's table and indexes without the engine. It stays from run to run, and
+// grows, as the engine's does.
+const outbox = `CREATE SEQUENCE IF NOT EXISTS bare_seq;
+CREATE TABLE IF NOT EXISTS bare_outbox (
 	seq bigint PRIMARY KEY, id text NOT NULL UNIQUE, channel text NOT NULL, event_type text NOT NULL,
 	data json NOT NULL, correlation_id text NOT NULL, published_at timestamptz NOT NULL
 )`

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/postgres/received"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
@@ -233,11 +234,11 @@ func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.
 		for i, ev := range r.Events {
 			seq := uint64(seqs[0])
 			seqs = seqs[1:]
-			had := place{upTo: seq}
+			had := received.Set{UpTo: seq}
 			if seq > final {
-				had = place{upTo: final, also: seq}
+				had = received.Set{UpTo: final, Also: seq}
 			}
-			r.Positions[i] = had.position(epoch)
+			r.Positions[i] = had.Position(epoch.name)
 			if same && (r.Repeated == nil || !r.Repeated[i]) {
 				s.noteOwn(seq, ev)
 			}

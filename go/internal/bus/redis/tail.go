@@ -3,7 +3,6 @@
 package redis
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -52,7 +51,6 @@ type tail struct {
 	// skewed: the next entry's time has been passed already. Nothing is given before
 	// straighten.
 	skewed  bool
-	answer  bytes.Buffer
 	ordered []*stream // in the order of their arguments; nil when streams have changed
 	request []any
 }
@@ -99,15 +97,11 @@ func (t *tail) forget(unwanted func(*stream) bool) {
 // a server's or the connection's; nothing is lost by it.
 func (t *tail) next(ctx context.Context, client *redis.Client, patience time.Duration) ([]entry, error) {
 	waits := len(t.kept) == 0
-	t.answer.Grow(answerRoom)
-	command := redis.NewRawWriteToCmd(ctx, &t.answer, t.arguments(waits, patience)...)
-	err := client.Process(ctx, command)
-	answer := t.answer.Bytes()
-	t.answer = bytes.Buffer{} // events lie in it
-	if err != nil {
+	command := redis.NewRawCmd(ctx, t.arguments(waits, patience)...)
+	if err := client.Process(ctx, command); err != nil {
 		return nil, err
 	}
-	limit, streams, err := t.take(answer)
+	limit, streams, err := t.take(command.Val())
 	if err != nil {
 		return nil, err
 	}
@@ -120,9 +114,6 @@ func (t *tail) next(ctx context.Context, client *redis.Client, patience time.Dur
 	}
 	return t.give(limit), nil
 }
-
-// answerRoom is what an answer to XREAD gets to begin with.
-const answerRoom = 4 << 10
 
 // take keeps what an XREAD brought. limit is, of the streams that were cut off, the time
 // of the end that comes first; nil if there is none.
