@@ -1,20 +1,28 @@
-package floor
+// Command outbox publishes into PostgreSQL with nothing but pgx: the same rows, the same
+// two indexes, the same notifications and batches as the engine, a prepared INSERT of
+// arrays, one transaction and one round trip a batch.
+//
+// usage: outbox URL DATA
+//
+// It reads lines "SIZE BATCHES" and answers each with the nanoseconds that it took to
+// publish so many batches of so many events with the JSON DATA.
+package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"log"
 	"os"
-	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
-// outbox is the engine's table and indexes without the engine. It stays from run to run, and
-// grows, as the engine's does.
-const outbox = `CREATE SEQUENCE IF NOT EXISTS bare_seq;
-CREATE TABLE IF NOT EXISTS bare_outbox (
+// outbox is the engine's table and indexes without the engine.
+const outbox = `CREATE SEQUENCE bare_seq;
+CREATE TABLE bare_outbox (
 	seq bigint PRIMARY KEY, id text NOT NULL UNIQUE, channel text NOT NULL, event_type text NOT NULL,
 	data json NOT NULL, correlation_id text NOT NULL, published_at timestamptz NOT NULL
 )`
@@ -24,31 +32,27 @@ CREATE TABLE IF NOT EXISTS bare_outbox (
 const insert = `INSERT INTO bare_outbox SELECT nextval('bare_seq'), *
 FROM unnest($1::text[], $2::text[], $3::text[], $4::json[], $5::text[], $6::timestamptz[]) RETURNING seq`
 
-// BenchmarkOutbox is a program that publishes with nothing but pgx: a prepared INSERT of
-// arrays and the notifications of the engine, in one transaction and one round trip.
-// An operation is a batch. BENCH_URL is the database, BENCH_DATA an event's JSON.
-func BenchmarkOutbox(b *testing.B) {
-	url, data := os.Getenv("BENCH_URL"), os.Getenv("BENCH_DATA")
-	if url == "" {
-		b.Skip("BENCH_URL is not set: benchmarks/postgres_bus.py runs this")
+func main() {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, os.Args[1])
+	if err == nil {
+		_, err = conn.Exec(ctx, outbox)
 	}
-	for _, size := range []int{1, 16, 256} {
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			ctx := context.Background()
-			conn, err := pgx.Connect(ctx, url)
-			if err != nil {
-				b.Fatal(err)
+	for lines := bufio.NewScanner(os.Stdin); err == nil && lines.Scan(); {
+		var size, batches int
+		if _, err = fmt.Sscan(lines.Text(), &size, &batches); err != nil {
+			break
+		}
+		begin := time.Now()
+		for range batches {
+			if err = publish(ctx, conn, size, os.Args[2]); err != nil {
+				break
 			}
-			defer conn.Close(ctx)
-			if _, err := conn.Exec(ctx, outbox); err != nil {
-				b.Fatal(err)
-			}
-			for b.Loop() {
-				if err := publish(ctx, conn, size, data); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+		}
+		fmt.Println(time.Since(begin).Nanoseconds())
+	}
+	if err != nil {
+		log.Fatal(err)
 	}
 }
 
