@@ -24,7 +24,7 @@ const pipelined = 500
 type counter struct{ delivered atomic.Int64 }
 
 func (c *counter) DispatchEventToSubscriptions(*bus.Thread, *event.Event) bus.Delivery { return c }
-func (c *counter) Lend(task func(t *bus.Thread)) { go task(&bus.Thread{Engine: true}) }
+func (c *counter) Lend(task func(t *bus.Thread))                                       { go task(&bus.Thread{Engine: true}) }
 
 func (c *counter) NeedsPython() bool { return false }
 
