@@ -49,8 +49,10 @@ SCRIPTS = (
     "busy_loop",
     "memory_idle",
     "loop_pause",
+    "postgres_bus",
     "memory_flat",
     "peer",
+    "websocket_load",
 )
 #: Seconds after which a script is taken for hung.
 TIMEOUT = 600

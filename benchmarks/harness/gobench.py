@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .machine import ROOT
 
-__all__ = ["GoResult", "go_benchmark", "go_program"]
+__all__ = ["GoResult", "go_benchmark", "go_dialogue", "go_program"]
 
 _LINE = re.compile(r"^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+(.*)")
 
@@ -78,6 +78,35 @@ def go_program(
             return [one.nanoseconds for one in found.values()]
 
         yield run
+
+
+@contextmanager
+def go_dialogue(package: str, *arguments: str) -> Iterator[Callable[[str], str]]:
+    """The program of `package`, compiled and running: each call gives it a line and has its answer.
+
+    So it can be measured in turns with others, as short as one likes.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        binary = str(Path(folder) / "program")
+        _output("go", "build", "-o", binary, package)
+        with subprocess.Popen(
+            [binary, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        ) as process:
+            told, heard = process.stdin, process.stdout
+            assert told is not None
+            assert heard is not None
+
+            def ask(line: str) -> str:
+                told.write(line + "\n")
+                if answer := heard.readline():
+                    return answer.strip()
+                raise RuntimeError(f"{package} has ended")
+
+            yield ask
 
 
 def _results(*command: str) -> dict[str, GoResult]:

@@ -150,7 +150,7 @@ class ExecutableSchema:
         """
         # graphql-core's own subscribe() asks for every event in a task of its own. Its parts
         # do without, and leave the generator to its one reader, which can close it at any time.
-        source: Any = self._library.create_source_event_stream(
+        source = self._source(
             self._schema,
             self.check(request.query),
             self._root_value,
@@ -170,9 +170,15 @@ class ExecutableSchema:
         finally:
             await _close(iterator)
 
-    def located(self, error: Exception) -> Any:
-        """An error of a field's generator, as a GraphQL error."""
-        return self._library.located_error(error)
+    def _source(self, *arguments: Any) -> Any:
+        """The source event stream, or an execution result with errors, or one of them later."""
+        library = self._library
+        if not hasattr(library, "Executor"):  # before graphql-core 3.3
+            return library.create_source_event_stream(*arguments)
+        executor = library.Executor.build(*arguments)
+        if isinstance(executor, list):
+            return library.ExecutionResult(None, executor)
+        return library.create_source_event_stream(executor)
 
 
 class _StrawberrySchema(ExecutableSchema):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from http_client import asking
 from postgres_server import PostgresServer
 from websocket_server import ask, closed, dial, greet, hear, say
 
@@ -201,3 +202,15 @@ async def test_what_is_committed_anywhere_reaches_every_process(
             for cents in (3, 5):
                 told = (await hear(socket))["payload"]["data"]["orderPlaced"]
                 assert told["totalCents"] == cents
+
+
+async def test_event_streams_are_for_the_same_users(orders: Any) -> None:
+    stream = {"path": "/graphql/subscriptions", "accept": "text/event-stream"}
+    async with asking(orders.port, "POST", {"query": PLACED}, **stream) as response:
+        assert response.status == 403
+    async with asking(orders.port, "POST", {"query": PLACED}, **stream, **ANN) as response:
+        assert response.status == 200
+        await asyncio.to_thread(orders.until_logged, "ann follows ")
+        number = await place(orders, 5, ANN)
+        name, data, _ = await response.event()
+        assert (name, data["data"]["orderPlaced"]["id"]) == ("next", number)

@@ -16,9 +16,11 @@ from fraiseql_subscriptions import (
     AuditRecord,
     AuthorizationError,
     InvalidQuery,
+    Limits,
     SecurityContext,
     SecurityPolicy,
     SubscriptionExecutor,
+    TooManyViolations,
 )
 
 QUERY = "subscription { thing { id } }"
@@ -54,6 +56,58 @@ def test_every_refusal_and_every_end_is_told_in_order(until: Until) -> None:
         refused = executor.get_metrics()["refused"]
         assert refused == {"FORBIDDEN": 1, "INVALID_QUERY": 1}
         assert 'registrations_refused_total{code="FORBIDDEN"} 1' in executor.metrics_text()
+
+
+def test_what_a_new_context_may_not_have_is_told_of_each_subscription(until: Until) -> None:
+    records: list[AuditRecord] = []
+    limits = Limits(max_subscriptions_per_user=1)
+    with SubscriptionExecutor(audit=records.append, limits=limits) as executor:
+        held = SecurityContext(user_id="ann", tenant_id=1, permissions={"thing:read"})
+        executor.register_subscription("c", 1, QUERY, context=held)
+        executor.register_subscription("d", 2, QUERY, user_id="bob")
+        executor.register_subscription("e", 3, QUERY, user_id="eve")
+        scoped = "subscription ($tenant_id: Int) { thing(t: $tenant_id) { id } }"
+        executor.register_subscription("f", 4, scoped, None, {"tenant_id": 1}, tenant_id=1)
+        assert executor.revoke(permission="thing:read") == 1
+        assert executor.update_context("d", SecurityContext(user_id="eve")) == 0
+        assert executor.update_context("f", SecurityContext(tenant_id=2)) == 0
+        until(lambda: len(records) == 4, "the records")
+        first, second, third, fourth = records
+        assert kinds(records) == ["forbidden", "revoked", "forbidden", "forbidden"]
+        assert (first.code, first.connection_id, first.subscription_id) == ("FORBIDDEN", "c", "1")
+        assert (first.user_id, first.tenant_id, first.count) == ("ann", 1, 1)
+        assert "thing:read" in first.reason
+        assert (second.permission, second.count) == ("thing:read", 1)
+        assert (third.code, third.user_id) == ("LIMIT_EXCEEDED", "eve")
+        assert "max_subscriptions_per_user" in third.reason
+        assert (fourth.code, fourth.tenant_id) == ("FORBIDDEN", 2)
+        assert executor.get_metrics()["ended"]["forbidden"] == 2
+        assert executor.get_metrics()["ended"]["limit"] == 1
+
+
+def test_the_circuit_breaker_is_told_and_is_a_warning(
+    until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    records: list[AuditRecord] = []
+    policy = SecurityPolicy(max_violations=1)
+    with SubscriptionExecutor(audit=records.append, security=policy) as executor:
+        nothing = SecurityContext(user_id="ann", permissions=())
+        executor.register_subscription("c", 1, QUERY, user_id="ann")
+        for number in range(2):
+            with pytest.raises(AuthorizationError):
+                executor.register_subscription("c", f"x{number}", QUERY, context=nothing)
+        with pytest.raises(TooManyViolations):
+            executor.register_subscription("c", 2, QUERY, user_id="ann")
+        until(lambda: len(records) == 4, "the records")
+        assert kinds(records) == ["refused", "refused", "circuit_breaker", "refused"]
+        assert [one.code for one in records] == [
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "TOO_MANY_VIOLATIONS",
+            "TOO_MANY_VIOLATIONS",
+        ]
+        assert (records[2].connection_id, records[2].count) == ("c", 1)
+        until(lambda: any(one.levelno == logging.WARNING for one in caplog.records), "a warning")
 
 
 def test_expiry_is_told(until: Until) -> None:

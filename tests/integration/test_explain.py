@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraiseql_subscriptions import (
+    AuthorizationError,
     Explanation,
+    ScopeViolation,
     SecurityContext,
     SecurityPolicy,
     SubscriptionExecutor,
@@ -172,6 +174,68 @@ def test_each_verdict_has_its_module_and_reason(executor: SubscriptionExecutor) 
     assert shown[6].reason == "the filter's gte on total does not hold: the event has 7"
     assert executor.get_metrics()["published"] == 0
     assert executor.drain() == []
+
+
+def test_the_counters_say_by_module_and_verdict_what_is_explained() -> None:
+    """Of one event to subscriptions that are kept away, each for another reason."""
+    with SubscriptionExecutor() as executor:
+        for number, options in enumerate(
+            (
+                {"context": SecurityContext(user_id=1, tenant_id=1)},
+                {"context": SecurityContext(user_id=1, tenant_id=2)},
+                {"context": SecurityContext(user_id=2, tenant_id=1)},
+                {"context": SecurityContext(user_id=2, tenant_id=1, service_name="s")},
+                {"context": SecurityContext(1, 1, "f")},
+                {"context": SecurityContext(1, 1, None, "s")},
+                {"filter": {"n": {"gt": 5}}},
+                {"filter": {"n": 1}},
+                {"event_types": "other"},
+                {"channels": "elsewhere"},
+            )
+        ):
+            executor.register_subscription("c", number, QUERY, **options)  # type: ignore[arg-type]
+        event = ("x", "things", {"n": 1, "user_id": 1, "tenant_id": 1})
+        verdicts = [(one.verdict, one.module) for one in executor.explain(*event)]
+        assert verdicts == [
+            ("delivered", ""),
+            ("denied", "tenant"),
+            ("denied", "row"),
+            ("denied", "row"),
+            ("denied", "federation"),
+            ("denied", "federation"),
+            ("filtered", "filter"),
+            ("delivered", ""),
+            ("other_event_type", "event_types"),
+            ("not_on_channel", "channels"),
+        ]
+        executor.publish_event(*event)
+        metrics = executor.get_metrics()
+        assert metrics["denied"] == {
+            "expired": 0,
+            "federation": 2,
+            "rbac": 0,
+            "row": 2,
+            "scope": 0,
+            "tenant": 1,
+        }
+        assert (metrics["delivered"], metrics["filtered"]) == (2, 1)
+        with pytest.raises(AuthorizationError):
+            executor.register_subscription("c", "x", QUERY, context=SecurityContext(permissions=()))
+        with pytest.raises(ScopeViolation):
+            executor.register_subscription(
+                "c",
+                "y",
+                "subscription ($tenant_id: Int) { a }",
+                None,
+                {"tenant_id": 2},
+                tenant_id=1,
+            )
+        metrics = executor.get_metrics()
+        assert metrics["refused"] == {"FORBIDDEN": 1, "SCOPE_VIOLATION": 1}
+        assert (metrics["violations"]["field"], metrics["violations"]["scope"]) == (1, 1)
+        text = executor.metrics_text()
+        for module, count in metrics["denied"].items():
+            assert f'denied_total{{module="{module}"}} {count}' in text
 
 
 def test_an_ended_subscription_is_not_explained(executor: SubscriptionExecutor) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, WebSocketException
+from http_client import asking
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from websocket_server import closed, dial, greet, hear, listening, say, subscribed, until
@@ -282,3 +283,33 @@ async def test_an_auth_handler_must_know_every_client(framework: str) -> None:
                 for tenant in ("a", "b"):
                     await manager.publish_event("e", "things", {"id": tenant, "tenant_id": tenant})
                 assert (await hear(socket))["payload"]["data"]["thing"] == {"id": token}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+async def test_event_streams_and_reservations_have_the_same_path(framework: str) -> None:
+    executor = new_executor()
+    async with listening(application(framework, executor)) as url:
+        port = int(url.split(":")[2].strip("/"))
+        stream = {"path": f"/{PATH}", "accept": "text/event-stream"}
+        async with asking(port, "POST", {"query": QUERY}, **stream) as response:
+            assert response.status == 200
+            await until(lambda: executor.get_metrics()["active"])
+            await executor.publish("e", "things", {"id": 7})
+            name, data, _ = await response.event()
+            assert (name, data["data"]) == ("next", {"thing": {"id": 7}})
+        async with asking(port, "PUT", path=f"/{PATH}", content_length="0") as reserved:
+            assert reserved.status == 201
+            token = await reserved.text()
+        mine = {"path": f"/{PATH}", "x_graphql_event_stream_token": token}
+        async with asking(port, "GET", accept="text/event-stream", **mine) as response:
+            body = {"query": QUERY, "extensions": {"operationId": "1"}}
+            async with asking(port, "POST", body, **mine) as started:
+                assert started.status == 202
+            await executor.publish("e", "things", {"id": 8})
+            name, data, _ = await response.event()
+            assert (name, data["id"]) == ("next", "1")
+            async with asking(
+                port, "DELETE", **{**mine, "path": f"/{PATH}?operationId=1"}
+            ) as ended:
+                assert ended.status == 200
+            assert (await response.event())[0] == "complete"

@@ -13,8 +13,9 @@ from prose import DOCS, Page, run_console
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-#: Sections that need an environment of their own: tests/fraiseql/test_guide.py runs them.
-ELSEWHERE: Final = {"FraiseQL"}
+#: Sections that need an environment of their own: tests/fraiseql/test_guide.py and
+#: test_postgres_examples.py run them.
+ELSEWHERE: Final = {"FraiseQL", "PostgreSQL"}
 PAGES: Final = [
     Page(DOCS / f"{name}.md", elsewhere=ELSEWHERE) for name in ("guide", "troubleshooting")
 ]

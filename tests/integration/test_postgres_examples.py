@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from postgres_server import run_server
+from prose import DOCS, Page
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PRINTED = {
@@ -42,3 +44,12 @@ def test_it_prints_what_was_committed(name: str, monkeypatch: pytest.MonkeyPatch
                 check=False,
             )
             assert (done.stdout, done.stderr, done.returncode) == (PRINTED[name], "", 0)
+
+
+def test_the_guides_program_prints_what_stands_below_it(
+    run_python: Callable[..., subprocess.CompletedProcess[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [(_, program, output)] = Page(DOCS / "guide.md", only="PostgreSQL").programs
+    with run_server() as server:
+        monkeypatch.setenv("DATABASE_URL", server.installed())
+        assert run_python(program).stdout == output

@@ -24,9 +24,8 @@ STREAM = "fraiseql:events:"
 
 def document(name: str, channel: str) -> str:
     """An event as any program may write it."""
-    return json.dumps(
-        {"id": name, "event_type": "t", "channel": channel, "data": {"id": name, "channel": channel}}
-    )
+    data = {"id": name, "channel": channel}
+    return json.dumps({"id": name, "event_type": "t", "channel": channel, "data": data})
 
 
 class Trouble:
@@ -120,7 +119,7 @@ class Trouble:
             link.delay = 0.0
 
 
-def streams(client: Redis[Any]) -> dict[str, list[str]]:
+def streams(client: Any) -> dict[str, list[str]]:
     """What Redis has, in its own order: the events' ids by channel."""
     found: dict[str, list[str]] = {}
     for channel in CHANNELS:

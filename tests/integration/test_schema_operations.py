@@ -245,7 +245,7 @@ async def test_a_generator_that_ends_completes_its_operation() -> None:
     ("query", "told"),
     [
         ("{ absent }", "Cannot query field 'absent'"),
-        ("{ twice }", "'n' of type 'Int!' is required"),
+        ("{ twice }", "of type 'Int!' is required"),
         ("{", "Expected"),
         ("query A { root } query B { root }", "must say which one"),
         ("subscription { private }", "cannot be subscribed to"),

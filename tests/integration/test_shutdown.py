@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from http_client import asking
 from server_process import SERVERS, run_server
 from websocket_server import closed, dial, greet, hear, subscribed, until
 
@@ -73,6 +74,29 @@ async def test_clients_get_what_is_queued_their_end_and_1001(
             assert heard[-1] == {"id": "1", "type": "complete"}
             assert len(heard) == (1 if "two workers" in start else 502)
             assert (await closed(socket))[0] == 1001
+        running.process.wait(20)
+        assert "the lifespan ended" in running.written()
+        assert "Traceback" not in running.written()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("start", [one for one in STARTS if "two workers" not in one])
+@pytest.mark.parametrize("accept", ["text/event-stream", "multipart/mixed;subscriptionSpec=1.0"])
+async def test_responses_end_as_well_after_what_is_queued(
+    start: str, accept: str, tmp_path: Path
+) -> None:
+    with run_server(tmp_path, APP.replace("OPTIONS", ""), STARTS[start]) as running:
+        await until(running.answers)
+        async with asking(running.port, body={"query": QUERY}, accept=accept) as stream:
+            await asyncio.to_thread(running.answers)
+            running.process.send_signal(signal.SIGTERM)
+            if accept == "text/event-stream":
+                heard = [(await stream.event())[0] for _ in range(502)]
+                assert heard == ["next"] * 501 + ["complete"]
+            else:
+                parts = [await stream.part() for _ in range(502)]
+                assert all(parts[:-1])
+                assert parts[-1] is None
         running.process.wait(20)
         assert "the lifespan ended" in running.written()
         assert "Traceback" not in running.written()

@@ -81,6 +81,12 @@ class PostgresServer:
             tick.wait(0.02)
         return True
 
+    @property
+    def pid(self) -> int:
+        """The process of which the others are children."""
+        assert self._process is not None
+        return self._process.pid
+
     def down(self, signal_: signal.Signals = signal.SIGINT) -> None:
         """End it: SIGINT ends sessions and stops in order, SIGKILL is a crash of all of it."""
         assert self._process is not None

@@ -122,7 +122,7 @@ func TestNoResolverIsSetUnderAContextThatItsSubscriptionMayNotHave(t *testing.T)
 			}
 		})
 	}
-	for range 50 {
+	for range 25 {
 		s := register(t, x, executor.Registration{Query: query, Options: `{"context":` + all + `}`})
 		current.Store(s)
 		for changed := 1; changed == 1; {

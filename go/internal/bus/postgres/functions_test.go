@@ -133,8 +133,9 @@ func TestPublishManyPublishesAllInOrderOrNone(t *testing.T) {
 func TestAPublisherMayPublishAndNothingElse(t *testing.T) {
 	database := newDatabase(t)
 	admin := connect(t, database)
-	must(t, admin, `CREATE ROLE "Pub; ""x" LOGIN; SELECT fraiseql_subscriptions.allow_publishing('"Pub; ""x"')`)
-	must(t, admin, `SET ROLE "Pub; ""x"`)
+	_, role := newRole(t, admin, `Pub; "x'`)
+	must(t, admin, "SELECT fraiseql_subscriptions.allow_publishing($1::text::regrole)", role)
+	must(t, admin, "SET ROLE "+role)
 	for sql, want := range map[string]string{
 		"SELECT fraiseql_subscriptions.publish('a', 't', '{}')":   "",
 		"SELECT fraiseql_subscriptions.publish_many('[]')":        "",
@@ -159,8 +160,9 @@ func TestAPublisherMayPublishAndNothingElse(t *testing.T) {
 func TestAReaderMayReadAndPruneAndNothingElse(t *testing.T) {
 	database := newDatabase(t)
 	admin := connect(t, database)
-	must(t, admin, "CREATE ROLE reads LOGIN; SELECT fraiseql_subscriptions.allow_reading('reads')")
-	must(t, admin, "SET ROLE reads")
+	_, role := newRole(t, admin, "reads")
+	must(t, admin, "SELECT fraiseql_subscriptions.allow_reading($1::text::regrole)", role)
+	must(t, admin, "SET ROLE "+role)
 	for sql, want := range map[string]string{
 		"SELECT * FROM fraiseql_subscriptions.outbox":                  "",
 		"SELECT * FROM fraiseql_subscriptions.settings":                "",
@@ -181,8 +183,8 @@ func TestAReaderMayReadAndPruneAndNothingElse(t *testing.T) {
 
 func TestAStrangerMayDoNothing(t *testing.T) {
 	admin := connect(t, newDatabase(t))
-	must(t, admin, "CREATE ROLE nobody_here LOGIN")
-	must(t, admin, "SET ROLE nobody_here")
+	_, role := newRole(t, admin, "stranger")
+	must(t, admin, "SET ROLE "+role)
 	for _, sql := range []string{
 		"SELECT * FROM fraiseql_subscriptions.outbox", "SELECT fraiseql_subscriptions.publish('a', 't', '{}')", "SELECT fraiseql_subscriptions.horizon()",
 	} {
@@ -304,7 +306,8 @@ func TestRowChangesOfAWatchedTableArePublished(t *testing.T) {
 		}
 	}
 	// Whoever may change the table need not be a publisher.
-	must(t, conn, "CREATE ROLE clerk LOGIN; GRANT ALL ON plain TO clerk; SET ROLE clerk")
+	_, clerk := newRole(t, conn, "clerk")
+	must(t, conn, "GRANT ALL ON plain TO "+clerk+"; SET ROLE "+clerk)
 	must(t, conn, "INSERT INTO plain VALUES (8)")
 	if got := code(t, conn, "SELECT fraiseql_subscriptions.watch('plain')"); got != "42501" {
 		t.Errorf("a stranger watches: %q", got)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/postgres/received"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
@@ -25,11 +26,11 @@ FROM fraiseql_subscriptions.horizon()`
 // CatchUp implements remote.Server. What Read has returned may not have been taken yet, so
 // there is always a mark.
 func (s *Server) CatchUp(ctx context.Context, since event.Position) (remote.Mark, error) {
-	had, epoch, err := s.received(since)
+	had, epoch, err := s.readPosition(since)
 	if err != nil {
 		return nil, err
 	}
-	newest := had.newest()
+	newest := had.Newest()
 	if s.hasRead(epoch, newest) {
 		return mark{epoch, newest}, nil
 	}
@@ -46,15 +47,15 @@ func (s *Server) CatchUp(ctx context.Context, since event.Position) (remote.Mark
 	return mark{epoch, last}, nil // what is between has been pruned, or never was
 }
 
-// received reads a position, which must be of the present epoch.
-func (s *Server) received(at event.Position) (place, *epoch, error) {
+// readPosition reads one, which must be of the present epoch.
+func (s *Server) readPosition(at event.Position) (received.Set, *epoch, error) {
 	epoch := s.current()
 	if epoch == nil {
-		return place{}, nil, fmt.Errorf("the database at %s has not been reached yet", s.address())
+		return received.Set{}, nil, fmt.Errorf("the database at %s has not been reached yet", s.address())
 	}
-	had, ok := readPlace(at)
+	had, ok := received.Of(at)
 	if !ok || at.Epoch != epoch.name {
-		return place{}, nil, fmt.Errorf("%w: %s is not of the epoch %s", remote.ErrUnrecovered, at, epoch.name)
+		return received.Set{}, nil, fmt.Errorf("%w: %s is not of the epoch %s", remote.ErrUnrecovered, at, epoch.name)
 	}
 	return had, epoch, nil
 }
@@ -86,7 +87,7 @@ func (s *Server) ask(ctx context.Context, f func(ctx context.Context, conn *pgx.
 
 // History implements remote.Server.
 func (s *Server) History(ctx context.Context, since event.Position, until remote.Mark, patterns []channel.Pattern) ([]remote.Item, error) {
-	had, epoch, err := s.received(since)
+	had, epoch, err := s.readPosition(since)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +98,7 @@ func (s *Server) History(ctx context.Context, since event.Position, until remote
 	var rows []row
 	var floor uint64
 	err = s.ask(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		found, err := conn.Query(ctx, readMissed, mode(conn), had.complete(), end.seq, names(patterns))
+		found, err := conn.Query(ctx, readMissed, mode(conn), had.Complete(), end.seq, names(patterns))
 		if err != nil {
 			return err
 		}
@@ -110,7 +111,7 @@ func (s *Server) History(ctx context.Context, since event.Position, until remote
 	switch {
 	case err != nil:
 		return nil, err
-	case floor > had.complete():
+	case floor > had.Complete():
 		return nil, fmt.Errorf("%w: events up to %d have been pruned", remote.ErrUnrecovered, floor)
 	}
 	items := make([]remote.Item, 0, len(rows))
@@ -137,7 +138,7 @@ func names(patterns []channel.Pattern) []string {
 }
 
 // collect takes what a client lacks, as far as it matches.
-func collect(found pgx.Rows, had place, patterns []channel.Pattern) (rows []row, err error) {
+func collect(found pgx.Rows, had received.Set, patterns []channel.Pattern) (rows []row, err error) {
 	defer found.Close()
 	bytes := 0
 	for found.Next() {
@@ -145,7 +146,7 @@ func collect(found pgx.Rows, had place, patterns []channel.Pattern) (rows []row,
 		if err != nil {
 			return nil, err
 		}
-		if had.has(r.channel, r.seq) || !matches(r.channel, patterns) {
+		if had.Has(r.channel, r.seq) || !matches(r.channel, patterns) {
 			continue
 		}
 		rows = append(rows, r)

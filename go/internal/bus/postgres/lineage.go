@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,7 +26,6 @@ FROM fraiseql_subscriptions.settings`
 
 	rowColumns = `SELECT seq, id, channel, event_type, data::text, correlation_id, published_at FROM fraiseql_subscriptions.outbox `
 	readCommon = rowColumns + `WHERE seq BETWEEN $1 AND $2 ORDER BY seq DESC`
-	readUntil  = rowColumns + `WHERE seq <= $1 ORDER BY seq DESC LIMIT 1`
 	readBefore = rowColumns + `WHERE published_at <= $1 ORDER BY seq DESC LIMIT 1`
 	readNewest = `SELECT coalesce(max(seq), 0) FROM fraiseql_subscriptions.outbox`
 	readFloor  = `SELECT floor, pg_catalog.clock_timestamp() FROM fraiseql_subscriptions.settings`
@@ -110,7 +110,7 @@ func (s *Server) enter(found settings) {
 	if before != nil {
 		s.epoch.number = before.number + 1
 		s.renewals++
-		s.accepted, s.final = witness{}, 0
+		s.accepted, s.final, s.own = witness{}, 0, nil
 	}
 	s.mu.Unlock()
 	if before != nil {
@@ -129,7 +129,7 @@ func (s *Server) locate(ctx context.Context, conn *pgx.Conn) error {
 	var err error
 	switch {
 	case s.tail.epoch == nil:
-		newest, err = s.locateNow(ctx, conn)
+		newest, err = s.newestOf(ctx, conn, readFinalRow)
 	default:
 		newest, err = s.locateCommon(ctx, conn)
 	}
@@ -145,16 +145,6 @@ func (s *Server) locate(ctx context.Context, conn *pgx.Conn) error {
 	s.tail.restart(current, newest)
 	s.noteRead()
 	return nil
-}
-
-// locateNow is the newest row of those that are final.
-func (s *Server) locateNow(ctx context.Context, conn *pgx.Conn) (newest row, err error) {
-	var final uint64
-	var holder *int
-	if err := conn.QueryRow(ctx, readHorizon).Scan(&final, &holder); err != nil {
-		return row{}, err
-	}
-	return s.newestOf(ctx, conn, readUntil, final)
 }
 
 // locateCommon is the newest row that was read and is still there, or else the newest
@@ -184,8 +174,8 @@ func (s *Server) locateCommon(ctx context.Context, conn *pgx.Conn) (newest row, 
 
 // newestOf is the one row that a query finds. Where there is none, it is a row
 // without an id and with the highest number that has been pruned.
-func (s *Server) newestOf(ctx context.Context, conn *pgx.Conn, query string, argument any) (newest row, err error) {
-	found, err := conn.Query(ctx, query, argument)
+func (s *Server) newestOf(ctx context.Context, conn *pgx.Conn, query string, arguments ...any) (newest row, err error) {
+	found, err := conn.Query(ctx, query, slices.Insert(arguments, 0, any(mode(conn)))...)
 	if err != nil {
 		return row{}, err
 	}
@@ -196,7 +186,7 @@ func (s *Server) newestOf(ctx context.Context, conn *pgx.Conn, query string, arg
 	if len(rows) == 1 {
 		return rows[0], nil
 	}
-	if err := conn.QueryRow(ctx, readFloor).Scan(&newest.seq, &newest.publishedAt); err != nil {
+	if err := conn.QueryRow(ctx, readFloor, mode(conn)).Scan(&newest.seq, &newest.publishedAt); err != nil {
 		return row{}, fmt.Errorf("the outbox's settings: %w", err)
 	}
 	return newest, nil

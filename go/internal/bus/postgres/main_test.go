@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -48,6 +49,18 @@ func newDatabase(t testing.TB) string {
 	install(t, name)
 	return name
 }
+
+// newRole is a new role that may log in. Its name begins with base, and is given quoted, too.
+func newRole(t testing.TB, conn *pgx.Conn, base string) (name, quoted string) {
+	t.Helper()
+	name = fmt.Sprintf("%s%d", base, roles.Add(1))
+	quoted = pgx.Identifier{name}.Sanitize()
+	must(t, conn, "CREATE ROLE "+quoted+" LOGIN")
+	return name, quoted
+}
+
+// roles numbers them: they belong to the server, not to a database.
+var roles atomic.Int64
 
 // install installs the schema.
 func install(t testing.TB, database string) {

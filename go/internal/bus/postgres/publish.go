@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/postgres/received"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
@@ -221,6 +222,9 @@ func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Re
 func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, seqs []int64, repeated []bool) {
 	epoch, final := s.finality(ctx, conn, seqs)
 	newest := slices.Max(seqs)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	same := s.epoch == epoch
 	for _, r := range requests {
 		r.Err = nil
 		r.Positions = make([]event.Position, len(r.Events))
@@ -230,13 +234,16 @@ func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.
 		for i, ev := range r.Events {
 			seq := uint64(seqs[0])
 			seqs = seqs[1:]
-			had := place{upTo: seq}
+			had := received.Set{UpTo: seq}
 			if seq > final {
-				had = place{upTo: final, also: seq}
+				had = received.Set{UpTo: final, Also: seq}
 			}
-			r.Positions[i] = had.position(epoch)
-			if seq == uint64(newest) {
-				s.noteAccepted(epoch, witness{seq, ev.ID})
+			r.Positions[i] = had.Position(epoch.name)
+			if same && (r.Repeated == nil || !r.Repeated[i]) {
+				s.noteOwn(seq, ev)
+			}
+			if same && seq == uint64(newest) && seq > s.accepted.seq {
+				s.accepted = witness{seq, ev.ID}
 			}
 		}
 	}
@@ -277,13 +284,5 @@ func (s *Server) extend(own []int64) {
 		if uint64(seq) == s.final+1 {
 			s.final++
 		}
-	}
-}
-
-func (s *Server) noteAccepted(epoch *epoch, newest witness) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.epoch == epoch && newest.seq > s.accepted.seq {
-		s.accepted = newest
 	}
 }

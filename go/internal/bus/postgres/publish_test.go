@@ -193,6 +193,7 @@ func TestAnIDThatIsRolledBackElsewhereIsAcceptedThen(t *testing.T) {
 
 func TestADatabaseOfAnotherEncodingRefusesWhatItCannotHold(t *testing.T) {
 	admin := connect(t, "postgres")
+	must(t, admin, "DROP DATABASE IF EXISTS latin1")
 	must(t, admin, "CREATE DATABASE latin1 ENCODING 'LATIN1' TEMPLATE template0")
 	install(t, "latin1")
 	n := openNode(t, Options{URL: server.URL("latin1")})

@@ -66,7 +66,8 @@ func (s *Server) prepare(ctx context.Context) error {
 	if _, err := s.conn.Exec(ctx, "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"); err != nil {
 		return err
 	}
-	if _, err := s.conn.Exec(ctx, "LISTEN "+pgx.Identifier{found.prefix}.Sanitize()); err != nil {
+	s.prefix = found.prefix
+	if err := s.listen(ctx); err != nil {
 		return err
 	}
 	if found.pooled {
@@ -74,7 +75,7 @@ func (s *Server) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	s.due, s.checked = true, time.Now()
+	s.checked = time.Now()
 	return s.locate(ctx, s.conn)
 }
 
@@ -111,16 +112,22 @@ func (s *Server) Read(ctx context.Context) ([]remote.Item, error) {
 }
 
 func (s *Server) readOnce(ctx context.Context) ([]remote.Item, error) {
+	if s.tail.epoch != s.current() {
+		return nil, errHistory
+	}
+	if !s.followed.any() {
+		return s.idle(ctx)
+	}
+	if items, err := s.begin(ctx); err != nil || len(items) > 0 {
+		return items, err
+	}
 	if !s.due {
 		if err := s.wait(ctx); err != nil {
 			return nil, err
 		}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, errors.New("it does not answer"))
+	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
-	if s.tail.epoch != s.current() {
-		return nil, errHistory
-	}
 	s.due = false
 	rows, full, err := s.tail.next(ctx, s.conn, s.limit)
 	if err != nil {
@@ -144,6 +151,11 @@ func (s *Server) readOnce(ctx context.Context) ([]remote.Item, error) {
 	s.adapt(bytes, full)
 	s.noteRead()
 	return s.lostUntil(items, false), nil
+}
+
+// withTimeout bounds a question to the server.
+func (s *Server) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, readTimeout, errors.New("it does not answer"))
 }
 
 // lostUntil adds, once in a new epoch, that what was accepted in the old one and has not
@@ -211,6 +223,7 @@ func (s *Server) noteRead() {
 	held := s.tail.held
 	s.mu.Lock()
 	s.place = mark{s.tail.epoch, s.tail.passed}
+	s.forgetOwn()
 	s.read = witness{s.tail.passed, s.tail.memory.lastID}
 	s.held = held
 	s.mu.Unlock()

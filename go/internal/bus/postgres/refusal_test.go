@@ -72,16 +72,17 @@ func TestAnotherPrefixThanTheInstalledIsRefused(t *testing.T) {
 func TestMissingRightsSayWhichAndHowToGiveThem(t *testing.T) {
 	database := newDatabase(t)
 	conn := connect(t, database)
-	must(t, conn, "CREATE ROLE stranger LOGIN; CREATE ROLE half LOGIN")
-	refused(t, Options{URL: server.URLFor("stranger", database)}, fault.BusError, "42501", "--publisher stranger --reader stranger")
-	must(t, conn, "SELECT fraiseql_subscriptions.allow_reading('half')")
-	n := openNode(t, Options{URL: server.URLFor("half", database)})
+	stranger, _ := newRole(t, conn, "stranger")
+	half, _ := newRole(t, conn, "half")
+	refused(t, Options{URL: server.URLFor(stranger, database)}, fault.BusError, "42501", "--publisher "+stranger+" --reader "+stranger)
+	must(t, conn, "SELECT fraiseql_subscriptions.allow_reading($1::text::regrole)", half)
+	n := openNode(t, Options{URL: server.URLFor(half, database)})
 	if _, err := n.publish(t, "x", "a", "", bus.WaitAccepted); fault.CodeOf(err) != fault.BusError || !strings.Contains(err.Error(), "publish_batch") {
 		t.Errorf("a reader publishes: %v", err)
 	}
 	publish(t, conn, "y")
 	n.awaitKinds(t, "y")
-	must(t, conn, "SELECT fraiseql_subscriptions.allow_publishing('half')")
+	must(t, conn, "SELECT fraiseql_subscriptions.allow_publishing($1::text::regrole)", half)
 	if _, err := n.publish(t, "z", "a", "", bus.WaitDispatched); err != nil {
 		t.Errorf("with both rights: %v", err)
 	}

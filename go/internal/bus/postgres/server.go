@@ -52,11 +52,16 @@ type Server struct {
 	lastRead      time.Time // when rows were last looked for
 	checked       time.Time // when the epoch was last looked at
 	warned        bool      // that delivery is held back
+	prefix        string    // of the notifications' names
+	// listening is false in a process in which nobody subscribes, since idleSince.
+	listening bool
+	idleSince time.Time
 
 	heldUp map[*remote.Request]uint // by how many attempts; Publish's
 
 	followed followed
-	worked   atomic.Bool // the server has been the bus's before
+	wake     chan struct{} // has an element when somebody follows first
+	worked   atomic.Bool   // the server has been the bus's before
 
 	mu        sync.Mutex
 	epoch     *epoch // nil before the first connection
@@ -71,13 +76,17 @@ type Server struct {
 	queue     float64
 	pruned    int
 	backstage error // what upkeep ran into last
+	own       []own // by seq
+	// What was there when somebody followed first: reading begins behind it.
+	beginning   row
+	beginningIn *epoch
 }
 
 var _ remote.Server = (*Server)(nil)
 
 // New makes a Server. Nothing is connected yet. The error has the code InvalidValue.
 func New(options Options) (*Server, error) {
-	s := &Server{options: options.withDefaults(), limit: firstLimit, heldUp: make(map[*remote.Request]uint)}
+	s := &Server{options: options.withDefaults(), limit: firstLimit, heldUp: make(map[*remote.Request]uint), wake: make(chan struct{}, 1)}
 	pool, err := dial.ParsePool(s.options.URL)
 	if err != nil {
 		return nil, err
@@ -136,12 +145,6 @@ func (s *Server) call(ctx context.Context) (context.Context, context.CancelFunc)
 
 // Name implements remote.Server.
 func (s *Server) Name() string { return "postgresql" }
-
-// Follow implements remote.Server. All channels are read, from the first Open on.
-func (s *Server) Follow(_ context.Context, patterns []channel.Pattern) (remote.Mark, error) {
-	s.followed.add(patterns)
-	return nil, nil
-}
 
 // Unfollow implements remote.Server.
 func (s *Server) Unfollow(patterns []channel.Pattern) { s.followed.remove(patterns) }

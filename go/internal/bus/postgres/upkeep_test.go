@@ -44,10 +44,10 @@ func TestTheOutboxIsPrunedWhileItIsUsed(t *testing.T) {
 func TestAReaderThatMayNotPruneSaysSoAndReads(t *testing.T) {
 	database := newDatabase(t)
 	conn := connect(t, database)
-	must(t, conn, "CREATE ROLE looker LOGIN")
-	must(t, conn, "SELECT fraiseql_subscriptions.allow_reading('looker')")
-	must(t, conn, "REVOKE EXECUTE ON FUNCTION fraiseql_subscriptions.prune FROM looker")
-	n := openNode(t, Options{URL: server.URLFor("looker", database), Upkeep: 20 * time.Millisecond})
+	looker, _ := newRole(t, conn, "looker")
+	must(t, conn, "SELECT fraiseql_subscriptions.allow_reading($1::text::regrole)", looker)
+	must(t, conn, "REVOKE EXECUTE ON FUNCTION fraiseql_subscriptions.prune FROM "+looker)
+	n := openNode(t, Options{URL: server.URLFor(looker, database), Upkeep: 20 * time.Millisecond})
 	until(t, "the complaint", func() bool {
 		text, _ := n.bus.State()["upkeep_error"].(string)
 		return strings.Contains(text, "prune") && n.log.has("could not be pruned")

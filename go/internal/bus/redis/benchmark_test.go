@@ -28,8 +28,10 @@ type counter struct{ delivered atomic.Int64 }
 
 func (c *counter) DispatchEventToSubscriptions(*bus.Thread, *event.Event) bus.Delivery { return c }
 func (c *counter) Lend(task func(t *bus.Thread))                                       { go task(&bus.Thread{Engine: true}) }
-func (c *counter) NeedsPython() bool                                                   { return false }
-func (c *counter) Deliver(*bus.Thread, event.Position)                                 { c.delivered.Add(1) }
+
+func (c *counter) NeedsPython() bool { return false }
+
+func (c *counter) Deliver(*bus.Thread, event.Position) { c.delivered.Add(1) }
 
 // sample is an event of about 200 bytes.
 func sample(b *testing.B, channel string) *event.Event {

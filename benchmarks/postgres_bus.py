@@ -1,0 +1,235 @@
+"""What does PostgreSQL as the bus cost, and how soon is an event there?
+
+Every part has a server of its own on this machine, with PostgreSQL's own settings: each commit
+waits for the disk. The bare program is benchmarks/floor/outbox: pgx, the same rows, the same two
+indexes, the same batches and notifications, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import statistics
+import threading
+import time
+from time import perf_counter
+
+import psycopg
+from harness.clock import percentile
+from harness.figure import Report, Table
+from harness.gobench import go_dialogue
+from harness.postgres import Database, database
+from harness.script import main
+from harness.workload import CHANNEL, DATA, TYPE
+
+from fraiseql_subscriptions import QueuePolicy, SubscriptionExecutor
+
+SIZES = (1, 16, 256)
+#: Of each size in a turn.
+BATCHES = 5
+RATE = 5_000
+SUBSCRIPTIONS = 10_000
+MATCHES = 10
+#: Events are published in so many batches a second.
+TICKS = 100
+
+
+def measure(brief: bool) -> Report:
+    report = Report()
+    with database() as one:
+        publishing(report, one, 5 if brief else 150)
+    with database() as one:
+        latency(report, one, 50 if brief else 2_000)
+    with database() as one:
+        sustained(report, one, 1.0 if brief else 20.0)
+    return report
+
+
+def publishing(report: Report, database: Database, turns: int) -> None:
+    """Batches of events from one Python thread, accepted, against the bare program.
+
+    A turn is a few batches, so that both meet whatever the machine and its disk do meanwhile.
+    """
+    data = json.dumps(DATA, separators=(",", ":"))
+    found: dict[int, tuple[list[float], list[float]]] = {size: ([], []) for size in SIZES}
+    with (
+        SubscriptionExecutor(database.url) as executor,
+        go_dialogue("./benchmarks/floor/outbox", database.url, data) as bare,
+    ):
+        for turn in range(turns + 3):
+            for size, (engine_times, bare_times) in found.items():
+                batch = [(TYPE, CHANNEL, DATA)] * size
+                begin = perf_counter()
+                for _ in range(BATCHES):
+                    executor.publish_events(batch)
+                took = perf_counter() - begin
+                took_bare = float(bare(f"{size} {BATCHES}")) / 1e9
+                if turn >= 3:
+                    engine_times.append(took)
+                    bare_times.append(took_bare)
+    rows: list[list[str | float]] = []
+    for size, times in found.items():
+        engine, plain = map(statistics.median, times)
+        report.add(
+            f"postgres_publishing_{size}",
+            f"PostgreSQL: published from Python, against bare pgx, {size} a batch",
+            plain / engine,
+            "x",
+            0.8,
+            at_least=True,
+        )
+        rows.append(
+            [f"{size} a batch", *(round(BATCHES * size / took) for took in (engine, plain))]
+        )
+    report.tables.append(
+        Table(
+            "events/s published into PostgreSQL, each batch a commit on disk",
+            ["", "from Python", "bare pgx"],
+            rows,
+        )
+    )
+
+
+def latency(report: Report, database: Database, count: int) -> None:
+    """From an application's commit to the bytes of its event's subscriber, one at a time."""
+    from_begin, from_end = [], []
+    with (
+        SubscriptionExecutor(database.url) as executor,
+        psycopg.connect(database.url) as conn,
+    ):
+        executor.register_subscription("c", "1", "subscription { orderUpdated { id } }")
+        descriptor = executor.fileno()
+        publish = "SELECT fraiseql_subscriptions.publish('orders.eu', 'shipped', %s::jsonb)"
+        arrived = [0.0]
+        there, go_on = threading.Event(), threading.Event()
+
+        def read() -> None:
+            while True:
+                select.select([descriptor], [], [])
+                if messages := executor.drain():
+                    arrived[0] = perf_counter()
+                    there.set()
+                    if b'"id":-1' in messages[-1][1]:
+                        return
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        for number in range(count + 100):
+            conn.execute(publish, [json.dumps({**DATA, "id": number})])
+            there.clear()
+            begin = perf_counter()
+            conn.commit()
+            end = perf_counter()
+            if not there.wait(10):
+                raise RuntimeError("an event did not come")
+            if number >= 100:
+                from_begin.append((arrived[0] - begin) * 1e3)
+                from_end.append((arrived[0] - end) * 1e3)
+            go_on.wait(0.001)
+        conn.execute(publish, ['{"id": -1}'])
+        conn.commit()
+        reader.join()
+    for percent, target in ((50, 2.0), (99, None)):
+        report.add(
+            f"postgres_commit_to_bytes_p{percent}",
+            f"PostgreSQL: COMMIT sent to the subscriber's bytes, p{percent}",
+            percentile(from_begin, percent),
+            "ms",
+            target,
+        )
+    report.add(
+        "postgres_committed_to_bytes_p50",
+        "PostgreSQL: COMMIT answered to the subscriber's bytes, p50",
+        percentile(from_end, 50),
+        "ms",
+    )
+
+
+def sustained(report: Report, database: Database, seconds: float) -> None:
+    """RATE events a second, each reaching MATCHES of SUBSCRIPTIONS, everything drained."""
+    groups = SUBSCRIPTIONS // MATCHES
+    drained, lags = [0], []
+    with SubscriptionExecutor(database.url) as executor:
+        for number in range(SUBSCRIPTIONS):
+            executor.register_subscription(
+                f"connection-{number // 100}",
+                f"s{number}",
+                "subscription { orderUpdated { id sent } }",
+                channels="orders.>",
+                filter={"customer.id": number % groups},
+                queue=QueuePolicy(max_responses=100_000),
+            )
+        size = RATE // TICKS
+        batches = round(seconds * TICKS)
+        goal = batches * size * MATCHES
+        descriptor = executor.fileno()
+
+        def read() -> None:
+            while drained[0] < goal:
+                select.select([descriptor], [], [], 10)
+                messages = executor.drain(100_000)
+                now = time.time()
+                drained[0] += len(messages)
+                if messages:
+                    sent = float(messages[0][1].rpartition(b'"sent":')[2].rstrip(b"}"))
+                    lags.append((now - sent) * 1e3)
+
+        reader = threading.Thread(target=read)
+        pause = threading.Event()
+        before = database.cost()
+        reader.start()
+        begin = perf_counter()
+        for batch in range(batches):
+            wait = begin + batch / TICKS - perf_counter()
+            if wait > 0:
+                pause.wait(wait)
+            now = time.time()
+            executor.publish_events(
+                [
+                    (
+                        TYPE,
+                        f"orders.{n % 7}",
+                        {**DATA, "customer": {"id": (batch * size + n) % groups}, "sent": now},
+                    )
+                    for n in range(size)
+                ],
+                wait="accepted",
+            )
+        reader.join(60)
+        took = perf_counter() - begin
+        after = database.cost()
+        if drained[0] != goal:
+            raise RuntimeError(f"{drained[0]} of {goal} responses were drained")
+    events = batches * size
+    if database.value("SELECT count(*) FROM fraiseql_subscriptions.outbox") != events:
+        raise RuntimeError("the outbox does not hold what was published")
+    report.add(
+        "postgres_sustained",
+        f"PostgreSQL: events/s that each reach {MATCHES} of {SUBSCRIPTIONS:,}, all bytes drained",
+        events / took,
+        "/s",
+        0.98 * RATE,
+        at_least=True,
+    )
+    report.add(
+        "postgres_sustained_lag",
+        "PostgreSQL: published to drained meanwhile, p99",
+        percentile(lags, 99),
+        "ms",
+    )
+    report.add(
+        "postgres_wal",
+        "PostgreSQL: write-ahead log an event of 140 bytes",
+        (after.wal - before.wal) / events,
+        "B",
+    )
+    report.add(
+        "postgres_processor",
+        "PostgreSQL: the server's processor time an event, one node reading",
+        (after.processor - before.processor) / events * 1e6,
+        "µs",
+    )
+
+
+if __name__ == "__main__":
+    main("What does PostgreSQL as the bus cost, and how soon is an event there?", measure)
