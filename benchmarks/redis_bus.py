@@ -44,7 +44,10 @@ def measure(brief: bool) -> Report:
 def _latency(report: Report, port: int, count: int) -> None:
     """One event at a time, as another program writes it."""
     document = json.dumps({"event_type": TYPE, "channel": "outside", "data": DATA})
-    with SubscriptionExecutor(f"redis://127.0.0.1:{port}/0") as executor, Redis(port=port) as client:
+    with (
+        SubscriptionExecutor(f"redis://127.0.0.1:{port}/0") as executor,
+        Redis(port=port) as client,
+    ):
         executor.register_subscription("c", "1", QUERY, channels="outside")
         ready = executor.fileno()
         times = []
