@@ -223,7 +223,7 @@ func TestWhatIsCutOffIsWaitedFor(t *testing.T) {
 	if len(entries) != 370 || r.skewed {
 		t.Errorf("%d entries, late ones: %v", len(entries), r.skewed)
 	}
-	if !slices.IsSortedFunc(entries, func(a, b entry) int { return a.id.compare(b.id) }) {
+	if !slices.IsSortedFunc(entries, func(a, b entry) int { return int(a.id.ms) - int(b.id.ms) }) || !isOrdered(entries, map[uint64]streamID{}) {
 		t.Errorf("not in order: %s", names(entries))
 	}
 	checkPlaces(t, entries)
