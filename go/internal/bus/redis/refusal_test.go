@@ -158,7 +158,7 @@ func TestAUserNeedsTheDocumentedRightsAndNoOthers(t *testing.T) {
 	if log := n.log.String(); strings.Contains(log, "NOPERM") || strings.Contains(log, "permission") {
 		t.Error(log)
 	}
-	for lacking, want := range map[string]string{"-xread": "xread", "-eval": "eval", "-info": "info", "resetkeys": "keys"} {
+	for lacking, want := range map[string]string{"-xread": "xread", "-eval": "eval", "-info": "info", "resetkeys": " key"} {
 		allow("less", "reset on >hunter2 "+rights+" "+lacking)
 		err := refusal(t, own.Login("less", "hunter2"))
 		if fault.CodeOf(err) != fault.BusError || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "less") {

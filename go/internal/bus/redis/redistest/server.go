@@ -4,6 +4,7 @@ package redistest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -33,8 +34,9 @@ type Server struct {
 	ended    chan struct{} // closed when process has
 }
 
-// Start makes and starts a server with settings such as "--appendonly", "yes". It
-// keeps nothing on disk unless they say so. Stop it in the end.
+// Start makes and starts a server, redis-server or the program that REDIS_SERVER names,
+// with settings such as "--appendonly", "yes". It keeps nothing on disk unless they say
+// so. Stop it in the end.
 func Start(settings ...string) (*Server, error) {
 	folder, err := os.MkdirTemp("", "redistest")
 	if err != nil {
@@ -103,7 +105,7 @@ func (s *Server) Up() error {
 	if s.sentinel {
 		arguments = []string{filepath.Join(s.folder, "sentinel.conf"), "--sentinel"}
 	}
-	s.process = exec.Command("redis-server", arguments...)
+	s.process = exec.Command(cmp.Or(os.Getenv("REDIS_SERVER"), "redis-server"), arguments...)
 	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var output bytes.Buffer
 	s.process.Stdout, s.process.Stderr = &output, &output
