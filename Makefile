@@ -34,6 +34,10 @@ pytest: ## the Python tests alone, in .venvs/dev (ARGS="-k drain -x")
 clients: ## the tests with npm's and Python's GraphQL clients and a browser, in .venvs/dev (ARGS="-k urql")
 	@$(call develop,dev test clients,servers) && "$$python" -m pytest tests/clients $(ARGS)
 
+.PHONY: vendor
+vendor: ## copy what the demo's GraphiQL page ships from the packages that tests/clients/node locks
+	@$(call develop,dev test clients,servers) && "$$python" scripts/vendor.py $(ARGS)
+
 .PHONY: gotest
 gotest: ## the Go tests alone, race detector on (ARGS="-run Queue")
 	@./scripts/prerequisites.sh servers && packages=$$(./scripts/go_packages.sh) && go test -race -shuffle=on $(ARGS) $$packages

@@ -43,6 +43,7 @@ SCRIPTS = (
     "security_cost",
     "limits_cost",
     "event_rate",
+    "redis_bus",
     "registration",
     "asyncio_latency",
     "busy_loop",
@@ -51,6 +52,7 @@ SCRIPTS = (
     "postgres_bus",
     "memory_flat",
     "peer",
+    "websocket_load",
 )
 #: Seconds after which a script is taken for hung.
 TIMEOUT = 600

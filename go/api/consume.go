@@ -1,6 +1,8 @@
 package api
 
 import (
+	"strings"
+
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bridge"
 )
 
@@ -87,14 +89,27 @@ func ConsumerFd(handle, consumer int) (descriptor int, err error) {
 	return e.Descriptor(t, consumer)
 }
 
-// Attach gives a subscription's responses to a consumer.
-func Attach(handle int, id string, consumer int) (_ int, err error) {
+// Hold keeps back what is queued for eager subscriptions, whose ids stand on a line each,
+// until NextEvents finds them empty.
+func Hold(handle int, ids string) (_ int, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return 0, err
 	}
-	return 0, e.Executor.Attach(t, id, consumer)
+	e.Executor.Hold(t, strings.SplitSeq(ids, "\n"))
+	return 0, nil
+}
+
+// Attach gives a subscription's responses to a consumer; eager (1), they are handed out
+// again without NextEvents in between.
+func Attach(handle int, id string, consumer, eager int) (_ int, err error) {
+	defer guard(handle, &err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	return 0, e.Executor.Attach(t, id, consumer, eager != 0)
 }
 
 // SubscriptionsByChannel appends to the list at outAddress the ids of the

@@ -82,7 +82,7 @@ class Hub:
                 if feed is not None:
                     self._put_back(feed)
                 try:
-                    self._native.attach(self._handle, id, consumer.number)
+                    self._native.attach(self._handle, id, consumer.number, 0)
                 except RuntimeError as error:
                     raise from_native(error) from None
                 feed = Feed(id, consumer)
@@ -92,10 +92,13 @@ class Hub:
             return feed
 
     def adopt(self, feed: Feed) -> None:
-        """Send a new subscription's responses to `feed`, of this loop's consumer."""
+        """Send a new subscription's responses to `feed`, of this loop's consumer.
+
+        They come without being asked for, as long as the feed's `arrive` leaves none.
+        """
         with self._lock:
             try:
-                self._native.attach(self._handle, feed.id, feed.consumer.number)
+                self._native.attach(self._handle, feed.id, feed.consumer.number, 1)
             except RuntimeError as error:
                 raise from_native(error) from None
             feed.consumer.feeds[feed.id] = feed

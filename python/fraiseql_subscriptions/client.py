@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from .encode import decode_exact
-from .errors import AuthorizationError, SubscriptionsError, from_native
+from .errors import AuthorizationError, EngineClosed, SubscriptionsError, from_native
 from .operation import Operation, Request
 from .security import SecurityContext
 
@@ -121,6 +121,9 @@ class Client(ABC):
         except AuthorizationError as error:
             reason = str(error).encode("utf-8", "replace").decode().replace("\0", "")
             decision = ("refused", 0, reason or "Forbidden")
+        except EngineClosed:
+            self.give_up()
+            return
         except Exception:
             _logger.exception("on_connect failed; the client was not let in")
             decision = ("broken", 0, "")

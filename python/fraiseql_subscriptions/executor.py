@@ -376,6 +376,7 @@ class SubscriptionExecutor(Listening):
     def get_metrics(self) -> dict[str, Any]:
         """Counters since the executor was made, and what is queued now.
 
+        `delivered` responses were queued; those among them that did not stay are `dropped`, too.
         `dropped` is by overflow policy, "revoked" for what a new context may not see, "rate"
         for what a rate withheld; `rejected` by limit, `violations` by kind, `breaker_trips`
         the connections that were cut off;

@@ -3,7 +3,8 @@
 The engine makes the descriptor readable, the loop drains many responses in one call and
 hands them to its streams: no thread, no polling. A subscription reported by a drain stays
 quiet until its stream has asked the engine for more and found nothing, so a stream buffers
-at most what one drain handed over.
+at most what one drain handed over. One that a transport adopted is reported again by itself,
+unless the client could not be sent everything at once: then it is held, until asked for.
 """
 
 # ruff: noqa: A002  (`id` is a name of the public API)
@@ -54,6 +55,14 @@ class Feed:
         self.ended = False
         self.owner: weakref.ref[Stream] | None = None
 
+    def arrive(self) -> bool:
+        """A drain brought something. Whether to keep back more until the reader asks for it.
+
+        In a callback of the loop, outside of every task.
+        """
+        self.wake()
+        return False
+
     def wake(self) -> None:
         """Let the waiting reader look again. On the loop's thread."""
         waiter = self.waiter
@@ -73,6 +82,7 @@ class LoopConsumer:
         "_descriptor",
         "_handle",
         "_native",
+        "arriving",
         "feeds",
         "lock",
         "loop",
@@ -86,6 +96,8 @@ class LoopConsumer:
         self._handle = handle
         self.loop = loop
         self.feeds: dict[str, Feed] = {}
+        #: Whether feeds are being told what a drain brought.
+        self.arriving = False
         self.tickets: dict[int, asyncio.Future[None]] = {}
         #: When the loop's present turn first published; None: it has not.
         self.turn: float | None = None
@@ -108,15 +120,32 @@ class LoopConsumer:
             return
         with self.lock:
             try:
-                self._drain()
+                filled = self._drain()
+            except RuntimeError as error:
+                self._lost(error)
+                return
+        self.arriving = True
+        told = iter(filled)
+        try:
+            kept = [feed.id for feed in told if feed.arrive()]
+        finally:
+            self.arriving = False
+            for feed in told:  # those behind one that was interrupted
+                feed.wake()
+        if kept:
+            try:
+                self._native.hold(self._handle, "\n".join(kept))
             except RuntimeError as error:
                 self._lost(error)
 
-    def _drain(self) -> None:
+    def _drain(self) -> list[Feed]:
+        """Fill feeds with what the engine has; those that were filled."""
         # While the engine has more, the descriptor stays readable.
         out: list[tuple[Any, bytes | None]] = []
         self._native.drain(self._handle, self.number, id(out), _DRAIN)
         feeds = self.feeds
+        filled: list[Feed] = []
+        last = None
         for key, message in out:
             if message is None:
                 self._notice(key)
@@ -124,7 +153,10 @@ class LoopConsumer:
             feed = feeds.get(key)
             if feed is not None and not feed.ended:
                 feed.buffer.append(message)
-                feed.wake()
+                if feed is not last:  # a subscription's responses stand together
+                    filled.append(feed)
+                    last = feed
+        return filled
 
     def _notice(self, ticket: int) -> None:
         """The event behind a ticket has been dispatched."""
@@ -239,7 +271,7 @@ class LoopConsumer:
             if self.feeds.get(feed.id) is feed:
                 del self.feeds[feed.id]
                 with contextlib.suppress(RuntimeError):  # ended meanwhile
-                    self._native.attach(self._handle, feed.id, 0)
+                    self._native.attach(self._handle, feed.id, 0, 0)
             feed.ended = True
             left, feed.buffer = feed.buffer, deque()
         return left

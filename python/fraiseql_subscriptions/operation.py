@@ -152,6 +152,15 @@ class OperationFeed(Feed):
         super().__init__(id, consumer)
         self.operation = operation
 
+    def arrive(self) -> bool:
+        operation = self.operation
+        if not operation._queued:
+            operation._queued = True
+            operations = operation._operations
+            operations._ready.append(operation)
+            operations.step()
+        return bool(self.buffer)
+
     def wake(self) -> None:
         self.operation.wake()
 
@@ -174,10 +183,11 @@ class FeedOperation(Operation):
         self._queued = False
         if self.ended:
             return None
-        message = None
-        if self._feed.buffer:
-            with contextlib.suppress(IndexError):  # another thread has just emptied it
-                message = self._feed.buffer.popleft()
+        buffer = self._feed.buffer
+        try:
+            message = buffer.popleft() if buffer else None
+        except IndexError:  # another thread has just emptied it
+            message = None
         if message is None:
             self._look()
         elif (self.head and message.startswith(self.head)) or self._is_next(message):
@@ -188,7 +198,7 @@ class FeedOperation(Operation):
         """Nothing waits here: ask the engine."""
         if self._feed.ended:
             self.complete()  # the application ended it
-        elif self._feed.consumer.refill(self._feed):
+        elif not self._feed.consumer.arriving and self._feed.consumer.refill(self._feed):
             self.wake()  # behind the others that are ready
 
     def _is_next(self, message: bytes) -> bool:

@@ -67,6 +67,7 @@ class Operations:
         "connection_id",
         "executor",
         "scope",
+        "step",
     )
 
     def __init__(
@@ -87,6 +88,9 @@ class Operations:
         self._text: str | None = None
         self.scope: MutableMapping[str, Any] = {} if scope is None else scope
         self._wake = wake
+        #: The same in a callback of the loop, outside of every task, where the transport may
+        #: serve at once.
+        self.step = wake
         self._schema = schema
         self._limit = limit
         self._ready: deque[Operation] = deque()

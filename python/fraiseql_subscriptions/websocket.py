@@ -1,8 +1,8 @@
 """One WebSocket of a client: its frames, in and out.
 
-One reader and one writer a connection. The event loop's consumer wakes the writer once for
-all subscriptions of the connection; a client that does not read keeps the writer waiting, and
-its responses in the engine's queues.
+One reader and one writer a connection. The event loop's consumer has the writer send what has
+come, without a turn of the loop in between; a client that does not read keeps the writer
+waiting, and its responses in the engine's queues.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .client import Client
 from .errors import EngineClosed, SubscriptionsError, from_native
+from .pump import Pump
 
 if TYPE_CHECKING:
     from .asgi import GraphQLSubscriptions, Receive, Scope, Send
-    from .operation import Operation
 
 __all__ = ["GOING_AWAY", "NOT_ACCEPTABLE", "Connection"]
 
@@ -48,6 +48,7 @@ class Connection(Client):
             self._handle, " ".join(scope.get("subprotocols", ())).replace("\0", " ")
         )
         self._socket = 0
+        self._writer: Pump | None = None
         self._frames: deque[list[Any]] = deque()
         self._room = asyncio.Event()
         self._given_up: asyncio.Future[None] = self._loop.create_future()
@@ -60,7 +61,9 @@ class Connection(Client):
             )
             await self._send({"type": "websocket.accept", "subprotocol": self.subprotocol})
             self._tell("open")
-            tasks = [self._loop.create_task(one) for one in (self._write(), self._read())]
+            self._writer = Pump(self._write())
+            self._operations.step = self._writer.step
+            tasks = [self._writer.task, self._loop.create_task(self._read())]
             try:
                 await asyncio.wait((*tasks, self._given_up), return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -88,6 +91,10 @@ class Connection(Client):
             await asyncio.wait_for(self._write_frames(), self._app.grace)
         except (asyncio.TimeoutError, OSError, SubscriptionsError):
             pass  # it does not read, is gone, or the executor was closed in between
+
+    def _look(self) -> None:
+        if self._writer is not None:
+            self._writer.wake()
 
     def give_up(self) -> None:
         if not self._given_up.done():
@@ -131,22 +138,39 @@ class Connection(Client):
     # --- What goes out -----------------------------------------------------------------
 
     async def _write(self) -> None:
+        frames, ready, send = self._frames, self._operations.ready, self._send
+        renames = self.subprotocol == "graphql-ws"
+        leaves = False
+        served = 0  # operations since there was nothing to send
         while True:
-            await self._woken()
-            while True:
-                if await self._write_frames():
-                    return
-                operation = self._operations.ready()
-                if operation is None:
-                    break
-                await self._serve(operation)
-                await self._share()
-            if self._draining:
+            if frames and await self._write_frames():
+                return
+            operation = ready()
+            if operation is not None:
+                if served == 1:  # most clients have one, and need no clock
+                    self._turn = self._loop.time()
+                elif served:
+                    await self._share()
+                served += 1
+                while (message := operation.next()) is not None:
+                    if renames:
+                        head = operation.head
+                        message = head[: -len(_NEXT)] + _DATA + message[len(head) :]
+                    await send({"type": "websocket.send", "text": message.decode()})
+                if operation.ended:
+                    self._report_end(operation)
+            elif self._draining:
                 self._draining = False
                 await self._operations.drain()
-                for operation in list(self._running.values()):
-                    await self._empty(operation)
+                for running in self._running.values():
+                    running.wake()  # it has more, perhaps
+                leaves = True
+            elif leaves:
+                leaves = False
                 self._tell("shutdown")
+            else:
+                served = 0
+                await Pump.idle()
 
     async def _write_frames(self) -> bool:
         """Send the protocol's own frames; whether the socket was closed."""
@@ -158,19 +182,3 @@ class Connection(Client):
                 return True
             await self._send({"type": "websocket.send", "text": rest[0]})
         return False
-
-    async def _serve(self, operation: Operation) -> None:
-        """Send what one operation has, a round of it: others are waiting, too."""
-        while (message := operation.next()) is not None:
-            if self.subprotocol == "graphql-ws":
-                head = operation.head
-                message = head[: -len(_NEXT)] + _DATA + message[len(head) :]
-            await self._send({"type": "websocket.send", "text": message.decode()})
-        if operation.ended:
-            self._report_end(operation)
-
-    async def _empty(self, operation: Operation) -> None:
-        """Send all that one operation has."""
-        await self._serve(operation)
-        while operation.waits:
-            await self._serve(operation)

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import uvicorn
+from graphql import build_schema
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -24,7 +25,8 @@ from fraiseql_subscriptions.asgi import GraphQLSubscriptions
 SDL = """
 type Flight { id: Int!, airport: String, carrier: String, gate: Gate }
 type Gate { number: Int }
-type Query { ok: Boolean }
+type Query { airports: [String!]! }
+type Mutation { depart(airport: String!, id: Int!): Flight }
 type Subscription {
   flightUpdated(airport: String!, carrier: String): Flight
   delayed(airport: String!): Flight
@@ -40,14 +42,24 @@ async def on_connect(params: dict[str, Any], connection: Any) -> SecurityContext
 
 
 def application(options: dict[str, Any]) -> Starlette:
-    executor = SubscriptionExecutor(schema=SDL)
+    executor = SubscriptionExecutor()
     executor.field("flightUpdated", channels="flights.{airport}", filter={"carrier": "$carrier?"})
 
     @executor.field("delayed", channels="flights.{airport}")
     def delayed(data: dict[str, Any]) -> dict[str, Any]:
         raise RuntimeError(f"nobody knows when flight {data['id']} leaves")
 
-    subscriptions = GraphQLSubscriptions(executor, on_connect=on_connect, **options)
+    async def depart(info: Any, airport: str, id: int) -> dict[str, Any]:  # noqa: A002
+        await executor.publish("departed", f"flights.{airport}", {"id": id})
+        return {"id": id, "airport": airport}
+
+    subscriptions = GraphQLSubscriptions(
+        executor,
+        schema=build_schema(SDL),
+        root_value={"airports": ["JFK", "LGA"], "depart": depart},
+        on_connect=on_connect,
+        **options,
+    )
 
     async def publish(request: Request) -> JSONResponse:
         event = await request.json()

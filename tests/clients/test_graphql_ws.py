@@ -13,6 +13,7 @@ Serve = Callable[..., ClientServer]
 Run = Callable[..., Script]
 QUERY = 'subscription { flightUpdated(airport: "JFK") { id } }'
 OPEN = {"connection": "open"}
+CLOSED = {"connection": "closed", "code": 1000, "reason": "Normal Closure"}
 
 
 @pytest.fixture(params=["graphql-ws", "graphql-ws-6"])
@@ -104,6 +105,28 @@ def test_a_close_code_reaches_the_application(
     server.expect_active(0)
 
 
+def test_queries_and_mutations_go_over_the_same_socket(
+    serve: Serve, dial: Callable[..., Script]
+) -> None:
+    server = serve()
+    script = dial(server)
+    script.tell(subscribe="a", query=QUERY)
+    server.expect_active(1)
+    assert script.hear() == OPEN
+    script.tell(subscribe="q", query="{ airports }")
+    assert script.hear() == {"id": "q", "next": {"data": {"airports": ["JFK", "LGA"]}}}
+    assert script.hear() == {"id": "q", "complete": True}
+    query = 'mutation { depart(airport: "JFK", id: 7) { id airport } }'
+    script.tell(subscribe="m", query=query)
+    told = [script.hear() for _ in range(3)]
+    assert {"id": "a", "next": {"data": {"flightUpdated": {"id": 7}}}} in told
+    assert [message for message in told if message["id"] == "m"] == [
+        {"id": "m", "next": {"data": {"depart": {"id": 7, "airport": "JFK"}}}},
+        {"id": "m", "complete": True},
+    ]
+    assert script.end() == [{"id": "a", "complete": True}, CLOSED]
+
+
 def test_a_client_that_is_done_says_goodbye(serve: Serve, dial: Callable[..., Script]) -> None:
     server = serve()
     script = dial(server)
@@ -112,7 +135,7 @@ def test_a_client_that_is_done_says_goodbye(serve: Serve, dial: Callable[..., Sc
     assert script.hear() == OPEN
     script.tell(complete="a")
     assert script.hear() == {"id": "a", "complete": True}
-    assert script.hear() == {"connection": "closed", "code": 1000, "reason": "Normal Closure"}
+    assert script.hear() == CLOSED
     assert script.end() == []
     server.expect_active(0)
 

@@ -147,7 +147,7 @@ async def test_nonsense_closes_its_own_connection_only(
 
             async def babble_http() -> None:
                 one = await connected(port)
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, asyncio.TimeoutError):
                     head = http({"query": QUERY}, **chance.choice([STREAM, PARTS]))
                     text = bytearray(head)
                     for _ in range(3):
@@ -157,11 +157,9 @@ async def test_nonsense_closes_its_own_connection_only(
                 one.close()
 
             for _ in range(30):
-                await asyncio.gather(*(babble() for _ in range(8)), return_exceptions=False)
-                results = await asyncio.gather(
-                    *(babble_http() for _ in range(4)), return_exceptions=True
+                await asyncio.gather(
+                    *(babble() for _ in range(8)), *(babble_http() for _ in range(4))
                 )
-                assert all(isinstance(one, (asyncio.TimeoutError, type(None))) for one in results)
                 await healthy.publish()
             await until(lambda: executor.get_metrics()["active"] == 1)
         await nothing_left(executor, app)

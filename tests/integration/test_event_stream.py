@@ -14,7 +14,7 @@ from asgi_servers import SERVERS, serving_by
 from http_client import Response, asking, query_string
 from websocket_server import PATIENCE, until
 
-from fraiseql_subscriptions import SubscriptionExecutor
+from fraiseql_subscriptions import SecurityContext, SubscriptionExecutor
 from fraiseql_subscriptions.asgi import GraphQLSubscriptions
 
 pytestmark = pytest.mark.asyncio
@@ -258,5 +258,44 @@ async def test_nobody_guesses_or_ends_what_another_has_reserved() -> None:
             path = f"/?operationId=a&token={token}"
             async with asking(port, "DELETE", path=path) as answer:
                 assert answer.status == (200 if token == theirs else 404)
+        await executor.publish("e", "things", {"id": 1})
+        assert (await stream.event())[1]["id"] == "a"
+
+
+async def test_who_was_revoked_orders_nothing_more_over_a_stream_that_is_open() -> None:
+    async with (
+        serving(on_connect=lambda _, __: SecurityContext(user_id="ann")) as (executor, app, port),
+        reserved(port) as (token, stream),
+    ):
+        assert (await order(port, token, "a"))[0] == 202
+        assert executor.revoke(user_id="ann") == 1
+        name, told, _ = await stream.event()
+        assert (name, told["id"]) == ("next", "a")
+        assert told["payload"]["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED"}
+        assert (await stream.event())[0] == "complete"
+        status, text = await order(port, token, "b")
+        assert status >= 400
+        assert "UNAUTHENTICATED" in text
+        (connection,) = (one.connection_id for one in app._connections)
+        executor.update_context(connection, SecurityContext(user_id="eve"))
+        assert (await order(port, token, "c"))[0] == 202
+        await executor.publish("e", "things", {"id": 1, "user_id": "ann"})
+        await executor.publish("e", "things", {"id": 2, "user_id": "eve"})
+        assert (await stream.event())[1]["payload"]["data"] == {"thing": {"id": 2}}
+
+
+async def test_ending_anothers_subscription_by_the_engines_id_is_a_violation() -> None:
+    async with (
+        serving() as (executor, _, port),
+        reserved(port) as (mine, stream),
+        reserved(port) as (theirs, _),
+    ):
+        await order(port, mine, "a")
+        (engine_id,) = executor.subscriptions_by_channel("things")
+        for token, id in ((theirs, engine_id), (theirs, "a"), (mine, engine_id)):  # noqa: A001
+            path = f"/?operationId={id}&token={token}"
+            async with asking(port, "DELETE", path=path) as answer:
+                assert answer.status == 200  # nobody is told whether there is such a one
+        assert executor.get_metrics()["violations"]["foreign_subscription"] == 1
         await executor.publish("e", "things", {"id": 1})
         assert (await stream.event())[1]["id"] == "a"

@@ -86,7 +86,8 @@ class ClientServer:
     def close(self) -> None:
         """End it if a test has not, and fail if it complained."""
         if self._process is not None:
-            assert self.stop() == ""
+            errors = self.stop()
+            assert not errors, errors
 
     def metrics(self) -> dict[str, Any]:
         found: dict[str, Any] = self._ask("metrics")

@@ -2,6 +2,7 @@ package event
 
 import (
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/document"
@@ -22,6 +23,8 @@ const (
 // Data is copied as it is; the timestamp has no exponent and no fraction when
 // it is whole.
 func (e *Event) AppendJSON(dst []byte) []byte {
+	const around = len(`{"id":"","event_type":"","channel":"","data":,"timestamp":1700000000.123,"correlation_id":""}`)
+	dst = slices.Grow(dst, around+len(e.ID)+len(e.Type)+len(e.Channel)+len(e.Data)+len(e.CorrelationID))
 	dst = e.AppendID(dst)
 	dst = append(dst, `"event_type":`...)
 	dst = document.AppendQuoted(dst, e.Type)

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"errors"
+	"iter"
 	"sync"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
@@ -20,11 +21,14 @@ type consumer struct {
 	ready    *queue.List[Subscription]
 	notifier *queue.Notifier
 	// quiet: a reported subscription stays quiet until NextResponses finds it
-	// empty, so that an event loop is handed no more than it has asked for.
+	// empty, so that an event loop is handed no more than it has asked for; one that is
+	// eager until it has been handed out.
 	quiet bool
 
 	// mu makes draining exclusive. Only consumers take it, never a dispatcher.
 	mu sync.Mutex
+	// handed are the eager ones of a drain: scratch.
+	handed []*Subscription
 
 	completed completions
 }
@@ -118,8 +122,9 @@ func (x *Executor) Descriptor(t *bus.Thread, number int) (int, error) {
 	return c.notifier.FD(), nil
 }
 
-// Attach gives the responses of a subscription to a consumer.
-func (x *Executor) Attach(t *bus.Thread, id string, number int) error {
+// Attach gives the responses of a subscription to a consumer. For an event loop that says
+// eager, each drain hands out more of it, until Hold.
+func (x *Executor) Attach(t *bus.Thread, id string, number int, eager bool) error {
 	t.Lock(&x.consumersMu)
 	c := x.consumers[number]
 	x.consumersMu.Unlock()
@@ -132,8 +137,22 @@ func (x *Executor) Attach(t *bus.Thread, id string, number int) error {
 	if err != nil {
 		return err
 	}
+	s.eager.Store(eager)
 	s.attach(c)
 	return nil
+}
+
+// Hold keeps back what is queued for eager subscriptions whose readers have not handed on
+// what they were given, until NextResponses finds them empty. Those that have ended
+// meanwhile are passed over.
+func (x *Executor) Hold(t *bus.Thread, ids iter.Seq[string]) {
+	t.Lock(&x.mu)
+	defer x.mu.Unlock()
+	for id := range ids {
+		if s, err := x.find(id); err == nil {
+			s.link.Hold()
+		}
+	}
 }
 
 // CloseConsumer closes a consumer's descriptor, which nobody may be watching any

@@ -83,6 +83,10 @@ func (x *Executor) drain(t *bus.Thread, c *consumer, b *Batch, maximum int) (rea
 		taken := b.take(s, share, true)
 		left -= taken
 		if c.quiet {
+			if taken > 0 && s.eager.Load() {
+				c.handed = append(c.handed, s)
+				continue
+			}
 			if taken > 0 {
 				continue // its loop is told, and will look again by itself
 			}
@@ -99,6 +103,15 @@ func (x *Executor) drain(t *bus.Thread, c *consumer, b *Batch, maximum int) (rea
 			s.notify()
 		}
 	}
+	// Only now: one that has more is not to be drained twice in one turn of the loop.
+	for _, s := range c.handed {
+		s.link.Rearm()
+		if s.inbox.Load().HasReady() {
+			s.notify()
+		}
+	}
+	clear(c.handed)
+	c.handed = c.handed[:0]
 	if c.ready.HasNext() {
 		c.notifier.Signal()
 	}

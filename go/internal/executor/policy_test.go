@@ -208,22 +208,25 @@ func TestAPolicyMustBeKnownAndReadable(t *testing.T) {
 	}
 }
 
-func TestPoliciesOfFieldsCostADispatchNoAllocation(t *testing.T) {
+func TestAPolicyCostsADispatchNoAllocationOfItsOwn(t *testing.T) {
+	const policies = 64
 	x := openSecured(t, `{}`)
-	for i := range 4 {
+	data := []string{`"last":0`}
+	for i := range policies {
 		number := addPolicy(t, x, fmt.Sprintf(`{"tenant_field":"t%d"}`, i))
 		register(t, x, executor.Registration{Subscription: fmt.Sprint(i), Options: named(fmt.Sprintf(`{"context":{"tenant_id":%d}}`, i), number)})
+		data = append(data, fmt.Sprintf(`"t%d":%d`, i, i/2*2))
 	}
-	ev, err := event.New("e", "orders", []byte(`{"t0":0,"t1":1,"t2":2,"t3":9}`), "", "")
+	ev, err := event.New("e", "orders", []byte("{"+strings.Join(data, ",")+"}"), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	thread := &bus.Thread{}
-	match := func() {
-		x.Recycle(x.DispatchEventToSubscriptions(thread, ev))
+	if found, _, _ := x.Audience(ev); len(found) != policies/2 {
+		t.Errorf("%d of %d may see it", len(found), policies)
 	}
-	match()
-	if allocations := testing.AllocsPerRun(200, match); allocations > 0.1 {
-		t.Errorf("%v allocations an event", allocations)
+	thread := &bus.Thread{}
+	// The race detector makes pools forgetful.
+	if n := testing.AllocsPerRun(200, func() { x.Recycle(x.DispatchEventToSubscriptions(thread, ev)) }); n > policies/2 {
+		t.Errorf("%v allocations an event", n)
 	}
 }

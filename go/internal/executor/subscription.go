@@ -32,8 +32,11 @@ type Subscription struct {
 	// streamed: an event loop's stream reads it, and takes more at once than it has
 	// handed on.
 	streamed atomic.Bool
-	ending   atomic.Pointer[ending] // nil while it is live
-	bucket   limit.Bucket           // of its rate
+	// eager: whoever reads it is done with what a drain hands out as soon as it is handed
+	// out, or else holds it.
+	eager  atomic.Bool
+	ending atomic.Pointer[ending] // nil while it is live
+	bucket limit.Bucket           // of its rate
 
 	number     uint64
 	connection string

@@ -165,3 +165,11 @@ func (k *Link[T]) Rearm() {
 		n.state.CompareAndSwap(quiet, idle)
 	}
 }
+
+// Hold makes the owner quiet until Rearm, unless it is on its list: then it is reported
+// once more, and armed.
+func (k *Link[T]) Hold() {
+	if n := k.node.Load(); n != nil {
+		n.state.CompareAndSwap(idle, quiet)
+	}
+}

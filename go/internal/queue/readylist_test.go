@@ -103,6 +103,28 @@ func TestAReportedOwnerStaysQuietUntilItIsRearmed(t *testing.T) {
 	}
 }
 
+func TestAHeldOwnerIsNotReportedUntilItIsRearmed(t *testing.T) {
+	list := queue.NewList[subscriber](nil)
+	s := subscribers(list, 1)[0]
+	s.link.Hold()
+	s.publish(text("1"))
+	if list.HasNext() {
+		t.Error("a held owner was scheduled")
+	}
+	s.link.Rearm()
+	s.wake()
+	s.link.Hold() // it is on the list
+	if got := names(list.Next); got != "0" {
+		t.Fatalf("reported %q, want 0", got)
+	}
+	s.publish(text("2"))
+	if got := names(list.Next); got != "0" {
+		t.Errorf("then reported %q, want 0", got)
+	}
+	var detached queue.Link[subscriber]
+	detached.Hold()
+}
+
 func TestAMovedOwnerIsReportedOnItsNewListOnly(t *testing.T) {
 	from, to := queue.NewList[subscriber](nil), queue.NewList[subscriber](nil)
 	all := subscribers(from, 3)

@@ -27,7 +27,10 @@ by airline (each sees its own tenant only), by airport (a channel), by destinati
 name; one asks for everything that is not its own, and gets nothing.
 
 At the end, the number and the bytes of the responses that each dashboard received are
-compared with what the CSV file says, computed without the engine."""
+compared with what the CSV file says, computed without the engine.
+
+With --web it serves a page instead, where the day's flights arrive live on a board and a map,
+and GraphiQL, in which to subscribe to them by hand."""
 
 EPILOG: Final = """\
 exit status:
@@ -40,10 +43,13 @@ examples:
   python -m fraiseql_subscriptions demo
   python -m fraiseql_subscriptions demo --speed 600
   python -m fraiseql_subscriptions demo --speed max --subscribers 10000
-  python -m fraiseql_subscriptions demo --json | jq .delivery_ms"""
+  python -m fraiseql_subscriptions demo --json | jq .delivery_ms
+  python -m fraiseql_subscriptions demo --web --speed 60"""
 
 #: The whole day in about 14 seconds.
 _DEFAULT_SPEED: Final = 6000.0
+#: A quarter of an hour: time to look, and never nothing to see.
+_WEB_SPEED: Final = 90.0
 _MOST_SUBSCRIBERS: Final = 1_000_000
 
 
@@ -54,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_speed,
         metavar="FACTOR",
         help="simulated seconds per second; 0 or max: as fast as possible "
-        "(default: 6000, the day in about 14 seconds; max where the output is no terminal)",
+        "(default: 6000, the day in about 14 seconds; max where the output is no terminal; "
+        "90 with --web, the day in about 15 minutes)",
     )
     parser.add_argument(
         "--subscribers",
@@ -67,10 +74,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object, with every figure, at the end"
     )
+    parser.add_argument(
+        "--web", action="store_true", help="serve the day as a page, again and again, until Ctrl-C"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="where --web listens (default: 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--port", type=_port, default=8000, help="and on which port; 0: a free one (default: 8000)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run it; the exit status."""
+    if arguments.web:
+        return _run_web(arguments)
     display = _display(as_json=arguments.json)
     speed = arguments.speed
     if speed is None:
@@ -94,6 +112,22 @@ def run(arguments: argparse.Namespace) -> int:
     report = report_on(replay, flights, expectations)
     display.end(report)
     return 1 if report.differences else 0
+
+
+def _run_web(arguments: argparse.Namespace) -> int:
+    if arguments.json or arguments.subscribers:
+        sys.stderr.write("--web serves a page; --json and --subscribers are for a run that ends\n")
+        return 2
+    try:
+        from .web.serve import serve
+    except ModuleNotFoundError as error:
+        sys.stderr.write(
+            f"The page needs {error.name}, which is not installed. "
+            "To get it: pip install 'fraiseql-subscriptions[web]'\n"
+        )
+        return 1
+    speed = _WEB_SPEED if arguments.speed is None else arguments.speed
+    return serve(arguments.host, arguments.port, speed or None)
 
 
 def _display(*, as_json: bool) -> Display:
@@ -125,6 +159,12 @@ def _speed(text: str) -> float:
             "give a positive number, or 0 or max for as fast as possible"
         )
     return speed
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text[:6]) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 0 to 65535")
+    return int(text)
 
 
 def _count(text: str) -> int:

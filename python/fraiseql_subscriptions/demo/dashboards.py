@@ -11,13 +11,10 @@ from fraiseql_subscriptions import SecurityContext, SubscriptionExecutor
 from .data import FlightEvent
 from .resolvers import AirlineDirectory, board_resolver, delay_resolver
 
-__all__ = ["SDL", "SUBSCRIPTION_ID", "Dashboard", "dashboards_for", "extra_dashboards"]
+__all__ = ["FLIGHT", "SDL", "SUBSCRIPTION_ID", "Dashboard", "dashboards_for", "extra_dashboards"]
 
-SDL: Final = """
-type Query { flights: Int! }
-
-type Subscription { flightUpdated: Flight! }
-
+#: What an event's data is.
+FLIGHT: Final = """
 "One departure, arrival or cancellation."
 type Flight {
   sequence: Int!
@@ -38,6 +35,11 @@ type Flight {
   distance: Int!
 }
 """
+SDL: Final = f"""
+type Query {{ flights: Int! }}
+
+type Subscription {{ flightUpdated: Flight! }}
+{FLIGHT}"""
 
 #: Every dashboard has a connection of its own, and there calls its one subscription this.
 SUBSCRIPTION_ID: Final = "flights"

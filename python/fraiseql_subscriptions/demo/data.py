@@ -18,14 +18,17 @@ from typing import Any, Final
 
 __all__ = [
     "AIRLINES",
+    "AIRPORTS",
     "FLIGHTS",
     "TIME_ZONES",
+    "Airport",
     "Flight",
     "FlightEvent",
     "clock",
     "events_of",
     "flight_of",
     "read_airlines",
+    "read_airports",
     "read_flights",
     "read_time_zones",
 ]
@@ -33,6 +36,7 @@ __all__ = [
 _FOLDER: Final = Path(__file__).parent / "data"
 FLIGHTS: Final = _FOLDER / "flights-2013-02-04.csv"
 AIRLINES: Final = _FOLDER / "airlines.csv"
+AIRPORTS: Final = _FOLDER / "airports.csv"
 TIME_ZONES: Final = _FOLDER / "time_zones.csv"
 
 _DAY: Final = 24 * 60
@@ -61,6 +65,16 @@ class Flight:
     arrival: int | None
     arrival_delay: int | None
     air_time: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Airport:
+    """Where an airport is, in degrees."""
+
+    code: str
+    city: str
+    latitude: float
+    longitude: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +185,16 @@ def read_airlines(path: Path = AIRLINES) -> dict[str, str]:
     """Airline names by carrier code."""
     with path.open(encoding="utf-8", newline="") as file:
         return {row["carrier"]: row["name"] for row in csv.DictReader(file)}
+
+
+def read_airports(path: Path = AIRPORTS) -> dict[str, Airport]:
+    """The airports by code."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [
+            Airport(row["airport"], row["city"], float(row["latitude"]), float(row["longitude"]))
+            for row in csv.DictReader(file)
+        ]
+    return {airport.code: airport for airport in rows}
 
 
 def read_time_zones(path: Path = TIME_ZONES) -> dict[str, int]:

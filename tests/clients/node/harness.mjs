@@ -1,6 +1,6 @@
 // What every client's script does: it obeys the test's lines on stdin and says on stdout, one JSON
-// object a line, what its client tells. When stdin ends it disposes of the client, and a process
-// that then does not end by itself has left something open.
+// object a line, what its client tells. When stdin ends it completes what runs and disposes of the
+// client, and a process that then does not end by itself has left something open.
 //
 // In:  {"subscribe": id, "query": …, "variables": …}   {"complete": id}
 // Out: {"id": …, "next": result}   {"id": …, "errors": [message, …]}   {"id": …, "complete": true}
@@ -15,7 +15,8 @@ export function say(message) {
   process.stdout.write(JSON.stringify(message) + "\n");
 }
 
-// `client` has subscribe(operation, sink), which returns a function that completes, and dispose().
+// `client` has subscribe(operation, sink), which returns a function that
+// completes, and where it needs that dispose().
 // A sink has next(result), errors(messages) and complete().
 export async function obey(client) {
   const running = new Map();
@@ -35,5 +36,6 @@ export async function obey(client) {
       }),
     );
   }
-  await client.dispose();
+  for (const complete of running.values()) complete();
+  await client.dispose?.();
 }

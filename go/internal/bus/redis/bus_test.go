@@ -142,7 +142,8 @@ func (n *node) checkStreams(ctx context.Context, t testing.TB, client *redis.Cli
 			t.Fatal(err)
 		}
 		for _, message := range messages {
-			e, err := parseEntry(&stream{channel: channel}, message)
+			text, _ := message.Values[dataField].(string)
+			e, err := parseEntry(&stream{channel: channel}, []byte(message.ID), fields{[]byte(dataField), []byte(text)})
 			if err != nil || e.event == nil {
 				t.Fatalf("entry %s of %s: %v, %v", message.ID, channel, err, e.wrong)
 			}

@@ -32,7 +32,7 @@ func newClient(raw net.Conn, address string, as login, database int) *redis.Clie
 		DB:               database,
 		MaxRetries:       -1, // what was sent must not be sent again by itself
 		DialerRetries:    1,
-		PoolSize:         1,
+		PoolSize:         2, // with 1, a goroutine would dial again and again
 		PipelinePoolSize: -1,
 		ConnMaxIdleTime:  -1,
 		ReadTimeout:      blockPatience + answerPatience,

@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
 
@@ -68,24 +66,24 @@ func (e *entry) rank() int {
 	}
 }
 
-// parseEntry reads what XADD wrote. An error means that Redis broke its own format; an
-// entry that is no event is given, with what is wrong.
-func parseEntry(from *stream, message redis.XMessage) (entry, error) {
-	id, ok := parseID(message.ID)
-	if !ok {
-		return entry{}, fmt.Errorf("the stream %q has an entry of the id %q", from.key, message.ID)
+// parseEntry reads what XADD wrote, and keeps it. An error means that Redis broke its own
+// format; an entry that is no event is given, with what is wrong.
+func parseEntry(from *stream, id []byte, values fields) (entry, error) {
+	e := entry{channel: from.channel, hash: from.hash}
+	var ok bool
+	if e.id, ok = parseID(string(id)); !ok {
+		return entry{}, fmt.Errorf("the stream %q has an entry of the id %.40q", from.key, id)
 	}
-	e := entry{id: id, channel: from.channel, hash: from.hash}
 	if from.channel == "" {
-		e.notice = parseNotice(message.Values)
+		e.notice = parseNotice(values)
 		return e, nil
 	}
-	text, ok := message.Values[dataField].(string)
+	text, ok := values.get(dataField)
 	if !ok {
 		e.wrong = fmt.Errorf("it has no field %q", dataField)
 		return e, nil
 	}
-	ev, err := event.Decode([]byte(text))
+	ev, err := event.Decode(text)
 	switch {
 	case err != nil:
 		e.wrong = err
@@ -98,10 +96,10 @@ func parseEntry(from *stream, message redis.XMessage) (entry, error) {
 }
 
 // parseNotice reads what the scripts wrote. What it does not know says nothing.
-func parseNotice(values map[string]any) *notice {
+func parseNotice(values fields) *notice {
 	text := func(name string) string {
-		value, _ := values[name].(string)
-		return value
+		value, _ := values.get(name)
+		return string(value)
 	}
 	n := &notice{announced: text("channel"), found: text("found") != "", epoch: text("epoch"), lost: text("lost") != ""}
 	n.wake, _ = strconv.ParseUint(text("wake"), 10, 64)

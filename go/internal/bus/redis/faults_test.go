@@ -310,6 +310,7 @@ func TestCloseEndsAWaitingRead(t *testing.T) {
 	for _, held := range []bool{false, true} {
 		n := openNode(t, Options{URL: proxy.URL()}, "a")
 		n.say(t, "a", "one")
+		n.say(t, "b", "two") // it is not followed: the publisher has its answers
 		proxy.Hold(held)
 		began := time.Now()
 		n.close()

@@ -1,11 +1,9 @@
 package redis
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -176,11 +174,12 @@ func (i inspected) hasAllFrom(start, received streamID, recent bool) bool {
 
 // page reads one page of each channel from its start, and returns those that have more.
 func (h *history) page(ctx context.Context, names []string, starts map[string]streamID) (more []string, err error) {
-	pages := make([]*redis.XMessageSliceCmd, len(names))
+	pages := make([]*redis.RawCmd, len(names))
 	err = h.server.calls.ask(ctx, func(client *redis.Client) error {
 		pipe := client.Pipeline()
 		for i, name := range names {
-			pages[i] = pipe.XRangeN(ctx, streamPrefix+name, starts[name].String(), h.end(name), historyPage)
+			pages[i] = redis.NewRawCmd(ctx, "xrange", streamPrefix+name, starts[name].String(), h.end(name), "count", historyPage)
+			_ = pipe.Process(ctx, pages[i])
 		}
 		_, err := pipe.Exec(ctx)
 		return err
@@ -190,23 +189,21 @@ func (h *history) page(ctx context.Context, names []string, starts map[string]st
 	}
 	for i, name := range names {
 		from := &stream{key: streamPrefix + name, channel: name, hash: hashChannel(name)}
-		messages := pages[i].Val()
-		for _, message := range messages {
-			e, err := parseEntry(from, message)
-			if err != nil {
-				return nil, err
-			}
+		r := reply{rest: pages[i].Val()}
+		count := r.entries(from, func(e entry) {
 			starts[name] = e.id.next()
-			if e.event == nil {
-				continue // it was counted when it was read
+			if e.event != nil { // others were counted when they were read
+				h.found = append(h.found, e)
+				h.bytes += len(e.event.Data)
 			}
-			h.found = append(h.found, e)
-			h.bytes += len(e.event.Data)
+		})
+		if r.bad != nil {
+			return nil, h.server.target.refusal(r.bad, from.key)
 		}
 		if len(h.found) > maxHistory || h.bytes > maxHistoryBytes {
 			return nil, fmt.Errorf("%w: more than %d events, or %d bytes, came since", remote.ErrUnrecovered, maxHistory, maxHistoryBytes)
 		}
-		if len(messages) == historyPage {
+		if count == historyPage {
 			more = append(more, name)
 		}
 	}
@@ -223,9 +220,7 @@ func (h *history) end(name string) string {
 
 // items are the entries found, in the order in which they are read.
 func (h *history) items() []remote.Item {
-	slices.SortFunc(h.found, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(a.id.ms, b.id.ms), cmp.Compare(a.id.seq, b.id.seq), strings.Compare(a.channel, b.channel))
-	})
+	sortEntries(h.found)
 	items := make([]remote.Item, len(h.found))
 	for i := range h.found {
 		e := &h.found[i]

@@ -31,13 +31,40 @@ type outgoing struct {
 	// clock is the newest time of the server's that is known here: what is written from
 	// now on has no earlier one.
 	clock uint64
+	// positions and cursors are memory for those of the requests in hand.
+	positions []event.Position
+	cursors   []cursor
 	// doubt is the connection that may still hold what was sent over it; nil for none.
 	doubt *peer
+
+	// keys are what is sent for a channel, by its name.
+	keys map[string]*keys
 
 	mu         sync.Mutex
 	channels   map[string]*written
 	pruned     time.Time
 	complaints occasional
+}
+
+// keys are a channel's name and its stream's as arguments of commands, and its hash.
+type keys struct {
+	name, stream any
+	hash         uint64
+}
+
+// maxKeys bounds how many channels' keys are kept.
+const maxKeys = 10_000
+
+func (o *outgoing) keysOf(channel string) *keys {
+	known := o.keys[channel]
+	if known == nil {
+		if len(o.keys) >= maxKeys {
+			clear(o.keys)
+		}
+		known = &keys{channel, streamPrefix + channel, hashChannel(channel)}
+		o.keys[channel] = known
+	}
+	return known
 }
 
 // written is a channel that this node publishes on. Guarded by outgoing.mu.
@@ -53,6 +80,7 @@ func (o *outgoing) open(s *Server) {
 	o.link.target = s.target
 	o.link.introduce = o.introduce
 	o.channels = make(map[string]*written)
+	o.keys = make(map[string]*keys)
 }
 
 // introduce makes sure, on a new connection, that nothing sent over the last one is still
@@ -103,8 +131,10 @@ func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
 type attempt struct {
 	request *remote.Request
 	single  *redis.StringCmd // XADD, of one event
+	keys    *keys            // of that
 	script  *redis.Cmd       // of several, or of one that may be there already
 	tending []tending
+	id      [1]streamID // room for that of a single event
 }
 
 // tending is what is done for a channel with a request.
@@ -116,14 +146,17 @@ type tending struct {
 // send lets the server accept requests, in one round trip. The error says that no more
 // need be tried now.
 func (o *outgoing) send(ctx context.Context, requests []*remote.Request) error {
-	var attempts []*attempt
+	attempts := make([]attempt, 0, len(requests))
 	var epoch *redis.StringCmd
+	var began uint64 // the newest time that was known before
 	sent, err := o.link.do(ctx, func(client *redis.Client) error {
+		began = o.clock
 		pipe := client.Pipeline()
 		epoch = pipe.Get(ctx, epochKey)
 		now := time.Now()
+		room := make([]any, 0, 8*len(requests))
 		for _, one := range requests {
-			attempts = append(attempts, o.add(ctx, pipe, one, now))
+			attempts = append(attempts, o.add(ctx, pipe, one, now, &room))
 		}
 		commands, _ := pipe.Exec(ctx) // its error is that of the first command that has one
 		for _, command := range commands {
@@ -146,8 +179,10 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request) error {
 		// The requests were accepted; only which epoch their positions are of is unknown.
 		o.server.options.Log.Warn("the epoch of Redis cannot be read", "cause", err.Error())
 	}
-	for _, one := range attempts {
-		o.settle(one)
+	o.positions = make([]event.Position, 0, len(attempts))
+	o.cursors = make([]cursor, 0, len(attempts))
+	for i := range attempts {
+		o.settle(&attempts[i], began)
 	}
 	return err
 }
@@ -171,9 +206,9 @@ func (o *outgoing) learn(ctx context.Context, answer *redis.StringCmd) error {
 	return nil
 }
 
-// add puts a request into the pipeline.
-func (o *outgoing) add(ctx context.Context, pipe redis.Pipeliner, r *remote.Request, now time.Time) *attempt {
-	a := &attempt{request: r}
+// add puts a request into the pipeline. room is memory for the arguments of single events.
+func (o *outgoing) add(ctx context.Context, pipe redis.Pipeliner, r *remote.Request, now time.Time, room *[]any) attempt {
+	a := attempt{request: r}
 	due := o.due(r.Events, now)
 	for _, name := range due {
 		c := call{}
@@ -182,11 +217,13 @@ func (o *outgoing) add(ctx context.Context, pipe redis.Pipeliner, r *remote.Requ
 		a.tending = append(a.tending, tending{channel: name, announced: c.run(ctx, pipe, announceScript)})
 	}
 	if len(r.Events) == 1 && !r.Events[0].ChosenID && !r.Doubtful {
-		ev := r.Events[0]
-		data := ev.AppendJSON(nil)
-		a.single = redis.NewStringCmd(ctx, "xadd", streamPrefix+ev.Channel, "*", dataField, data)
+		a.keys = o.keysOf(r.Events[0].Channel)
+		var data any = r.Events[0].AppendJSON(nil)
+		*room = append(*room, "xadd", a.keys.stream, "*", dataField, data, "publish", a.keys.name, data)
+		own := (*room)[len(*room)-8:]
+		a.single = redis.NewStringCmd(ctx, own[:5:5]...)
 		_ = pipe.Process(ctx, a.single)
-		pipe.Publish(ctx, ev.Channel, data)
+		_ = pipe.Process(ctx, redis.NewIntCmd(ctx, own[5:]...))
 	} else {
 		a.script = o.together(ctx, pipe, r)
 	}
@@ -195,9 +232,6 @@ func (o *outgoing) add(ctx context.Context, pipe redis.Pipeliner, r *remote.Requ
 		c.key(floorsKey, streamPrefix+name)
 		c.argument(name, o.server.options.Retention.Milliseconds(), o.server.options.horizon().Milliseconds(), max(o.server.options.MaxLen, 0))
 		a.tending[i].done = c.run(ctx, pipe, tendScript)
-	}
-	if r.Note == nil {
-		r.Note = streamID{ms: o.clock - min(o.clock, clockSlack)}
 	}
 	return a
 }
@@ -227,15 +261,15 @@ func (o *outgoing) together(ctx context.Context, pipe redis.Pipeliner, r *remote
 	return c.run(ctx, pipe, publishScript)
 }
 
-// settle sets a request's outcome.
-func (o *outgoing) settle(a *attempt) {
+// settle sets a request's outcome. before is a time of the server's before the attempt.
+func (o *outgoing) settle(a *attempt, before uint64) {
 	r := a.request
 	var ids []streamID
 	var err error
 	key := ""
 	if a.single != nil {
-		key = streamPrefix + r.Events[0].Channel
-		ids, err = o.settleSingle(r, a.single)
+		key, _ = a.keys.stream.(string)
+		ids, err = o.settleSingle(a)
 	} else {
 		ids, err = o.settleScript(r, a.script)
 	}
@@ -247,11 +281,14 @@ func (o *outgoing) settle(a *attempt) {
 		r.Err = o.server.target.refusal(err, key)
 	default:
 		r.Err = fmt.Errorf("%w: %w", remote.ErrDoubtful, err)
+		if r.Note == nil {
+			r.Note = streamID{ms: before - min(before, clockSlack)}
+		}
 	}
 }
 
-func (o *outgoing) settleSingle(r *remote.Request, command *redis.StringCmd) ([]streamID, error) {
-	text, err := command.Result()
+func (o *outgoing) settleSingle(a *attempt) ([]streamID, error) {
+	text, err := a.single.Result()
 	if err != nil {
 		return nil, err
 	}
@@ -259,8 +296,10 @@ func (o *outgoing) settleSingle(r *remote.Request, command *redis.StringCmd) ([]
 	if !ok {
 		return nil, fmt.Errorf("the server answers %q to XADD", text)
 	}
-	r.Positions, r.Repeated = []event.Position{o.accept(r.Events[0].Channel, id)}, nil
-	return []streamID{id}, nil
+	o.positions = append(o.positions, o.accept(a.keys.hash, id))
+	a.request.Positions, a.request.Repeated = o.positions[len(o.positions)-1:len(o.positions):len(o.positions)], nil
+	a.id[0] = id
+	return a.id[:], nil
 }
 
 // settleScript gives zero ids to events that had been accepted before.
@@ -286,7 +325,7 @@ func (o *outgoing) settleScript(r *remote.Request, command *redis.Cmd) ([]stream
 		if repeated[i] = again == 1; repeated[i] {
 			positions[i] = o.position(place{}.pass(hashChannel(channel), id))
 		} else {
-			ids[i], positions[i] = id, o.accept(channel, id)
+			ids[i], positions[i] = id, o.accept(hashChannel(channel), id)
 		}
 	}
 	r.Positions, r.Repeated = positions, repeated
@@ -294,15 +333,16 @@ func (o *outgoing) settleScript(r *remote.Request, command *redis.Cmd) ([]stream
 }
 
 func (o *outgoing) position(at place) event.Position {
-	return event.Position{Epoch: o.epoch, Place: &cursor{at: at}}
+	o.cursors = append(o.cursors, cursor{at: at}) // it may move; the ones before stay where they are
+	return event.Position{Epoch: o.epoch, Place: &o.cursors[len(o.cursors)-1]}
 }
 
 // accept is the position of an event that was accepted now.
-func (o *outgoing) accept(channel string, id streamID) event.Position {
+func (o *outgoing) accept(channel uint64, id streamID) event.Position {
 	if id.ms < o.place.ms { // the clock went back; the reader sees to it
-		return o.position(place{}.pass(hashChannel(channel), id))
+		return o.position(place{}.pass(channel, id))
 	}
-	o.place = o.place.pass(hashChannel(channel), id)
+	o.place = o.place.pass(channel, id)
 	o.clock = max(o.clock, id.ms)
 	return o.position(o.place)
 }

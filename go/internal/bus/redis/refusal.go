@@ -14,8 +14,11 @@ import (
 
 // isReply reports whether an error is the server's answer: the connection is good.
 func isReply(err error) bool {
+	if err == nil {
+		return true
+	}
 	var reply redis.Error
-	return err == nil || errors.As(err, &reply)
+	return errors.As(err, &reply)
 }
 
 // replyOf is the server's answer itself, without what the client wrote around it.

@@ -3,11 +3,11 @@
 package redis
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -52,6 +52,7 @@ type tail struct {
 	// skewed: the next entry's time has been passed already. Nothing is given before
 	// straighten.
 	skewed  bool
+	room    int       // for the next answer
 	ordered []*stream // in the order of their arguments; nil when streams have changed
 	request []any
 }
@@ -98,30 +99,18 @@ func (t *tail) forget(unwanted func(*stream) bool) {
 // a server's or the connection's; nothing is lost by it.
 func (t *tail) next(ctx context.Context, client *redis.Client, patience time.Duration) ([]entry, error) {
 	waits := len(t.kept) == 0
-	command := redis.NewXStreamSliceCmd(ctx, t.arguments(waits, patience)...)
-	err := client.Process(ctx, command)
-	if err != nil && !errors.Is(err, redis.Nil) {
+	var answer bytes.Buffer // events lie in it as long as they live
+	answer.Grow(t.room)
+	if err := client.Process(ctx, redis.NewRawWriteToCmd(ctx, &answer, t.arguments(waits, patience)...)); err != nil {
 		return nil, err
 	}
-	var limit *uint64 // of the streams that were cut off, the time of the end that comes first
-	found := command.Val()
-	for _, one := range found {
-		from := t.byKey[one.Stream]
-		for _, message := range one.Messages {
-			e, err := parseEntry(from, message)
-			if err != nil {
-				return nil, err
-			}
-			t.kept = append(t.kept, e)
-		}
-		end := t.kept[len(t.kept)-1].id
-		from.known, from.active = end, end.ms
-		from.moveTo(end)
-		if len(one.Messages) >= t.batch && (limit == nil || end.ms < *limit) {
-			limit = &end.ms
-		}
+	// What comes next is about as much.
+	t.room = max(leastRoom, answer.Len()+answer.Len()/4)
+	limit, streams, err := t.take(answer.Bytes())
+	if err != nil {
+		return nil, err
 	}
-	if waits && len(found) == 1 && len(t.kept) > 0 {
+	if waits && streams == 1 {
 		// Redis 7.0 answers who waits with the stream that was written to first, not with
 		// all that one transaction wrote to.
 		if first := t.kept[0].id.ms; limit == nil || first < *limit {
@@ -129,6 +118,46 @@ func (t *tail) next(ctx context.Context, client *redis.Client, patience time.Dur
 		}
 	}
 	return t.give(limit), nil
+}
+
+// leastRoom is what an answer to XREAD gets at least to begin with.
+const leastRoom = 2 << 10
+
+// take keeps what an XREAD brought. limit is, of the streams that were cut off, the time
+// of the end that comes first; nil if there is none.
+func (t *tail) take(answer []byte) (limit *uint64, streams int, err error) {
+	type move struct {
+		stream *stream
+		end    streamID
+	}
+	var moves []move
+	r := reply{rest: answer}
+	before := len(t.kept)
+	for range r.array() {
+		r.pair()
+		from := t.byKey[string(r.text())]
+		if from == nil {
+			break
+		}
+		count := r.entries(from, func(e entry) { t.kept = append(t.kept, e) })
+		if r.bad != nil || count == 0 {
+			break
+		}
+		end := t.kept[len(t.kept)-1].id
+		moves = append(moves, move{from, end})
+		if count >= t.batch && (limit == nil || end.ms < *limit) {
+			limit = &end.ms
+		}
+	}
+	if r.bad != nil || len(r.rest) > 0 {
+		t.kept = t.kept[:before] // nothing of it counts as read
+		return nil, 0, cmp.Or(r.bad, errors.New("the server answers XREAD with something else"))
+	}
+	for _, one := range moves {
+		one.stream.known, one.stream.active = one.end, one.end.ms
+		one.stream.moveTo(one.end)
+	}
+	return limit, len(moves), nil
 }
 
 // arguments are the next XREAD.
@@ -154,18 +183,7 @@ func (t *tail) arguments(waits bool, patience time.Duration) []any {
 
 // give takes out what is not later than limit; nil for everything.
 func (t *tail) give(limit *uint64) []entry {
-	slices.SortStableFunc(t.kept, func(a, b entry) int {
-		if order := cmp.Compare(a.id.ms, b.id.ms); order != 0 {
-			return order
-		}
-		if order := cmp.Compare(a.rank(), b.rank()); order != 0 {
-			return order
-		}
-		if order := cmp.Compare(a.id.seq, b.id.seq); order != 0 {
-			return order
-		}
-		return strings.Compare(a.channel, b.channel)
-	})
+	sortEntries(t.kept)
 	end := 0
 	marks := make([]mark, len(t.kept))
 	for ; end < len(t.kept); end++ {
@@ -184,8 +202,8 @@ func (t *tail) give(limit *uint64) []entry {
 		e.mark = &marks[end]
 		*e.mark = mark{epoch: t.epoch, at: t.at, wake: t.wake, channel: e.hash, id: e.id}
 	}
-	given := slices.Clone(t.kept[:end])
-	t.kept = slices.Delete(t.kept, 0, end)
+	given := t.kept[:end:end]
+	t.kept = slices.Clone(t.kept[end:])
 	return given
 }
 

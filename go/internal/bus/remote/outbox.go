@@ -33,6 +33,7 @@ type ticket struct {
 	event  *event.Event
 	// waits says that acceptance alone is not what its publisher waits for.
 	waits      bool
+	counted    bool // among what was accepted
 	accepted   bool
 	dispatched bool
 	// astray says that its channel was let go of after it was sent: nobody knows whether
@@ -96,7 +97,7 @@ func (o *outbox) take() []*request {
 // whether it comes back through the reader.
 func (o *outbox) accept(r *request, follows []bool) (told finishes) {
 	for i, one := range r.tickets {
-		o.accepted++
+		o.count(one)
 		one.accepted = true
 		if !one.dispatched {
 			one.at = r.Positions[i]
@@ -149,14 +150,23 @@ func (o *outbox) dispatched(id string, at event.Position) (told finishes) {
 	return told
 }
 
-// publication is the executor's account of the publisher of an event that was read.
-func (o *outbox) publication(id string) any {
+// cameBack notes that an event was read: it has been accepted, even where its publisher
+// has not heard so yet. It returns the executor's account of its publisher.
+func (o *outbox) cameBack(id string) (publication any) {
 	for one := o.returning[id]; one != nil; one = one.next {
-		if one.event.Publication != nil {
-			return one.event.Publication
+		o.count(one)
+		if publication == nil {
+			publication = one.event.Publication
 		}
 	}
-	return nil
+	return publication
+}
+
+func (o *outbox) count(one *ticket) {
+	if !one.counted {
+		one.counted = true
+		o.accepted++
+	}
 }
 
 // letGo gives up on those whose channel is not followed any more.

@@ -91,7 +91,7 @@ func (b *Bus) take(t *bus.Thread, item Item) {
 		return
 	}
 	l := b.lanes.accept(item)
-	ev.Publication = b.outbox.publication(ev.ID)
+	ev.Publication = b.outbox.cameBack(ev.ID)
 	for _, one := range b.records {
 		one.items = append(one.items, item)
 	}

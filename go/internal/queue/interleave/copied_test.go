@@ -1107,6 +1107,14 @@ func (k *Link[T]) Rearm() {
 	}
 }
 
+// Hold makes the owner quiet until Rearm, unless it is on its list: then it is reported
+// once more, and armed.
+func (k *Link[T]) Hold() {
+	if n := k.node.Load(); n != nil {
+		n.state.CompareAndSwap(idle, quiet)
+	}
+}
+
 // From chain.go.
 
 // Chain schedules many owners of one list at the price of one: they are linked

@@ -41,17 +41,29 @@ func (o *owner) moveTo(list *List[owner]) func(*thread) {
 	}
 }
 
+// manner is how a consumer reads.
+type manner string
+
+const (
+	armed   manner = "armed"
+	quietly manner = "quietly"
+	holding manner = "holding" // back what comes while it reads
+)
+
 // read is a consumer's round in which it takes one response of each owner.
-func read(list *List[owner], quietly bool) func(*thread) {
+func read(list *List[owner], how manner) func(*thread) {
 	return func(t *thread) {
 		t.do("read", func() []effect {
 			next := list.Next
-			if quietly {
+			if how == quietly {
 				next = list.NextQuiet
 			}
 			for o := next(); o != nil; o = next() {
+				if how == holding {
+					o.link.Hold()
+				}
 				o.queue.Pop()
-				if quietly {
+				if how != armed {
 					o.link.Rearm()
 				}
 				if o.queue.HasReady() {
@@ -69,10 +81,10 @@ func TestNoInterleavingLosesAWakeUp(t *testing.T) {
 	if testing.Short() {
 		preemptions = 2
 	}
-	for _, quietly := range []bool{false, true} {
+	for _, how := range []manner{armed, quietly, holding} {
 		for _, queued := range []int{0, 1, 2} {
 			for _, moving := range []bool{false, true} {
-				t.Run(fmt.Sprintf("quietly=%v queued=%d moving=%v", quietly, queued, moving), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s queued=%d moving=%v", how, queued, moving), func(t *testing.T) {
 					runs := explore(preemptions, func() ([]func(*thread), func(*machine)) {
 						from, to := NewList[owner](new(Notifier)), NewList[owner](new(Notifier))
 						o := new(owner)
@@ -82,7 +94,7 @@ func TestNoInterleavingLosesAWakeUp(t *testing.T) {
 							o.wake()
 						}
 						from.notifier.signals = 0 // the consumer cleared it before its round
-						bodies := []func(*thread){o.publish, read(from, quietly), o.publish}
+						bodies := []func(*thread){o.publish, read(from, how), o.publish}
 						if moving {
 							bodies[2] = o.moveTo(to)
 						}
@@ -128,7 +140,7 @@ func TestNoInterleavingLosesAnOwnerOfAChain(t *testing.T) {
 		for i, o := range owners {
 			o.link.Attach(lists[i/2], o) // two on one list, the third on the other
 		}
-		return []func(*thread){publishAll(owners), owners[1].publish, read(lists[0], false)}, func(*machine) {
+		return []func(*thread){publishAll(owners), owners[1].publish, read(lists[0], armed)}, func(*machine) {
 			found := map[*owner]bool{}
 			for _, list := range lists {
 				for o := list.Next(); o != nil; o = list.Next() {

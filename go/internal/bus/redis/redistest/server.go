@@ -90,7 +90,7 @@ func (s *Server) Login(user, password string) string {
 
 // Client is a connection pool of the test's own; the caller closes it.
 func (s *Server) Client() *redis.Client {
-	return redis.NewClient(&redis.Options{Addr: s.Address()})
+	return redis.NewClient(&redis.Options{Addr: s.Address(), Protocol: 2})
 }
 
 // Up starts the server, which is down, and returns when it answers.

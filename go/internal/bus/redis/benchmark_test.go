@@ -1,0 +1,202 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/bustest"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+)
+
+// pipelined is how many events are published in one go.
+const pipelined = 500
+
+// counter is a dispatcher whose audience only counts.
+type counter struct{ delivered atomic.Int64 }
+
+func (c *counter) DispatchEventToSubscriptions(*bus.Thread, *event.Event) bus.Delivery { return c }
+func (c *counter) Lend(task func(t *bus.Thread))                                       { go task(&bus.Thread{Engine: true}) }
+
+func (c *counter) NeedsPython() bool { return false }
+
+func (c *counter) Deliver(*bus.Thread, event.Position) { c.delivered.Add(1) }
+
+// sample is an event of about 200 bytes.
+func sample(b *testing.B, channel string) *event.Event {
+	ev, err := event.New("orderUpdated", channel, []byte(`{"id":1234,"status":"shipped","total":99.5,"customer":"c-4711"}`), "", "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	return ev
+}
+
+// BenchmarkThroughput sends events through Redis and back, as fast as they go: with
+// go-redis alone, which does nothing with them, and through the bus. An operation is one
+// event.
+func BenchmarkThroughput(b *testing.B) {
+	for _, channels := range []int{1, 100} {
+		names := make([]string, channels)
+		for i := range names {
+			names[i] = fmt.Sprintf("bench.%d", i)
+		}
+		for _, c := range []struct {
+			name string
+			run  func(b *testing.B)
+		}{
+			{"bare", func(b *testing.B) { throughputBare(b, names) }},
+			{"single", func(b *testing.B) { throughputBus(b, names, 1) }},
+			{"batch", func(b *testing.B) { throughputBus(b, names, pipelined) }},
+		} {
+			b.Run(fmt.Sprintf("channels=%d/%s", channels, c.name), func(b *testing.B) {
+				ownBefore, redisBefore := cpu(b), redisCPU(b)
+				c.run(b)
+				b.ReportMetric(float64(cpu(b)-ownBefore)/float64(b.N), "own-ns/op")
+				b.ReportMetric(float64(redisCPU(b)-redisBefore)/float64(b.N), "redis-ns/op")
+			})
+		}
+	}
+}
+
+// throughputBare pipelines XADDs on one connection and reads all streams with XREAD on
+// another, 100 entries of a stream at a time.
+func throughputBare(b *testing.B, channels []string) {
+	writer, reader := emptied(b), server.Client()
+	defer reader.Close()
+	ctx := context.Background()
+	data := sample(b, channels[0]).AppendJSON(nil)
+	streams := make([]string, 2*len(channels))
+	index := map[string]int{}
+	for i, name := range channels {
+		streams[i], streams[len(channels)+i] = streamPrefix+name, "0-0"
+		index[streams[i]] = len(channels) + i
+	}
+	b.ResetTimer()
+	var group sync.WaitGroup
+	group.Go(func() {
+		for n := 0; n < b.N; {
+			pipe := writer.Pipeline()
+			for range min(pipelined, b.N-n) {
+				pipe.Do(ctx, "xadd", streamPrefix+channels[n%len(channels)], "*", dataField, data)
+				n++
+			}
+			if _, err := pipe.Exec(ctx); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	for n := 0; n < b.N && !b.Failed(); {
+		found, err := reader.XRead(ctx, &redis.XReadArgs{Streams: streams, Count: 100, Block: time.Second}).Result()
+		if err != nil && err != redis.Nil {
+			b.Fatal(err)
+		}
+		for _, one := range found {
+			n += len(one.Messages)
+			streams[index[one.Stream]] = one.Messages[len(one.Messages)-1].ID
+		}
+	}
+	group.Wait()
+}
+
+func throughputBus(b *testing.B, channels []string, batch int) {
+	emptied(b)
+	own, err := New(Options{URL: server.URL()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := &counter{}
+	node := remote.New(c, own, remote.Options{PublishTimeout: time.Minute, Log: slog.New(slog.DiscardHandler)})
+	defer func() {
+		ended := make(chan struct{})
+		node.Close()
+		if !node.Settled(new(bus.Thread), func() { close(ended) }) {
+			<-ended
+		}
+	}()
+	if err := node.Follow(new(bus.Thread), bustest.Patterns(b, channels...)); err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	// As many events are under way at a time as are pipelined.
+	const publishers = 4
+	var group sync.WaitGroup
+	var next atomic.Int64
+	for range publishers {
+		group.Go(func() {
+			t := new(bus.Thread)
+			for {
+				first := int(next.Add(pipelined)) - pipelined
+				if first >= b.N {
+					return
+				}
+				last := min(first+pipelined, b.N)
+				var tickets []uint64
+				for n := first; n < last; {
+					var events []*event.Event
+					for range min(batch, last-n) {
+						events = append(events, sample(b, channels[n%len(channels)]))
+						n++
+					}
+					receipts, err := node.PublishWithExecutor(t, events, bus.WaitAccepted)
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					for _, one := range receipts {
+						tickets = append(tickets, one.Ticket)
+					}
+				}
+				for _, ticket := range tickets {
+					node.Await(t, ticket, time.Minute)
+					if _, err := node.Outcome(t, ticket); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+	for c.delivered.Load() < int64(b.N) && !b.Failed() {
+		time.Sleep(100 * time.Microsecond) // the benchmark's own wait for the last
+	}
+}
+
+// cpu is the processor time that this process has used.
+func cpu(b *testing.B) time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// redisCPU is the processor time that the server has used.
+func redisCPU(b *testing.B) time.Duration {
+	client := server.Client()
+	defer client.Close()
+	var total float64
+	for line := range strings.Lines(client.Info(context.Background(), "cpu").Val()) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if name == "used_cpu_user" || name == "used_cpu_sys" {
+			seconds, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			total += seconds
+		}
+	}
+	return time.Duration(total * float64(time.Second))
+}
