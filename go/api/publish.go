@@ -127,6 +127,31 @@ func Outcome(handle, ticket int) (position string, err error) {
 	return at.String(), nil
 }
 
+// Settled is Outcome for count tickets that follow each other, one a line, as far as
+// nothing has to be waited for: it stops before the first that has.
+func Settled(handle, ticket, count int) (positions string, err error) {
+	defer guard(handle, &err)
+	e, t, err := open(handle)
+	if err != nil {
+		return "", err
+	}
+	text := make([]byte, 0, 32*count)
+	for number := uint64(ticket); number < uint64(ticket+count); number++ {
+		if !e.Await(t, number, 0) || !e.HasRoom(t, number) {
+			break
+		}
+		at, err := e.Executor.Outcome(t, number)
+		if err != nil {
+			return "", err
+		}
+		if len(text) > 0 {
+			text = append(text, '\n')
+		}
+		text = at.AppendText(text)
+	}
+	return string(text), nil
+}
+
 // AwaitRoom waits at most timeoutMs milliseconds until no response of the event
 // behind a ticket waits for room: 1, or 0 when not yet.
 func AwaitRoom(handle, ticket, timeoutMs int) (settled int, err error) {

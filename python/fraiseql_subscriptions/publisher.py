@@ -182,6 +182,18 @@ class Publisher(Engine):
             raise self._callbacks.interrupt() or from_native(error) from None
         return position
 
+    def _settled(self, handle: int, tickets: list[int], index: int) -> list[str]:
+        """The positions of the event at `index` and of those behind it that are done, too."""
+        first = tickets[index]
+        count = 1
+        while index + count < len(tickets) and tickets[index + count] == first + count:
+            count += 1
+        try:
+            found: str = self._native.settled(handle, first, count)
+        except RuntimeError as error:
+            raise self._callbacks.interrupt() or from_native(error) from None
+        return found.split("\n")
+
     def _await_dispatch(self, handle: int, position: str, ticket: int) -> int:
         """Wait until an event was dispatched; _FULL when its responses then wait for room.
 
@@ -235,13 +247,16 @@ class Publisher(Engine):
         full: list[int] = []
         settled = 0
         try:
-            for index, ticket in enumerate(tickets):
-                if ticket:
-                    if self._await_dispatch(handle, positions[index], ticket) == _FULL:
-                        full.append(index)
-                    elif not positions[index]:
-                        positions[index] = self._outcome(handle, ticket)
-                settled = index + 1
+            while settled < len(tickets):
+                index = settled
+                ticket = tickets[index]
+                if ticket and self._await_dispatch(handle, positions[index], ticket) == _FULL:
+                    full.append(index)
+                elif ticket and not positions[index]:
+                    found = self._settled(handle, tickets, index)
+                    positions[index : index + len(found)] = found
+                    settled += len(found) - 1
+                settled += 1
             while full:
                 self._await_room(handle, tickets[full[-1]])
                 index = full.pop()

@@ -101,6 +101,7 @@ func (s *Server) epochName() string {
 func (s *Server) enter(found settings) {
 	s.mu.Lock()
 	s.retention = found.retention
+	s.final = 0 // a crash may have let numbers be drawn again that had been rolled back
 	before := s.epoch
 	if before != nil && before.name == found.epoch {
 		s.mu.Unlock()
@@ -110,7 +111,7 @@ func (s *Server) enter(found settings) {
 	if before != nil {
 		s.epoch.number = before.number + 1
 		s.renewals++
-		s.accepted, s.final, s.own = witness{}, 0, nil
+		s.accepted, s.own = witness{}, nil
 	}
 	s.mu.Unlock()
 	if before != nil {

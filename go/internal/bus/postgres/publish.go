@@ -19,17 +19,17 @@ import (
 )
 
 const (
-	publishBatch = `SELECT seqs, repeated FROM fraiseql_subscriptions.publish_batch(
-	$1::text[], $2::text[], $3::text[], $4::json[], $5::text[], $6::timestamptz[], $7::boolean, $8::text, true)`
+	publishBatch = `SELECT seqs, repeated, coalesce(final, 0) FROM fraiseql_subscriptions.publish_batch(
+	$1::text[], $2::text[], $3::text[], $4::json[], $5::text[], $6::timestamptz[], $7::boolean, false, $8::text, true, $9::boolean)`
 	readFinal = `SELECT final FROM fraiseql_subscriptions.horizon()`
 
 	// A statement takes whole requests, up to about these.
 	mostEvents     = 1000
 	mostEventBytes = 4 << 20
-	// lockTimeout is for statements that can wait for nothing but the commits of others
-	// that notify. One with ids that somebody else may have published without having
-	// committed yet waits for shortTimeout, and next time, alone, for a little longer.
-	lockTimeout   = 4 * time.Second
+	// A statement with ids that somebody else may have published without having committed
+	// yet waits for shortTimeout, and next time, alone, for a little longer. Others wait for
+	// nothing but the commits of those that notify.
+	noTimeout     = 0 * time.Second
 	shortTimeout  = 200 * time.Millisecond
 	firstPatience = 25 * time.Millisecond
 	// mostIDBytes is what fits into the index of ids.
@@ -93,7 +93,7 @@ func waitFor(requests []*remote.Request) time.Duration {
 	if slices.ContainsFunc(requests, mayBeKnown) {
 		return shortTimeout
 	}
-	return lockTimeout
+	return noTimeout
 }
 
 // mayBeKnown tells that somebody else may have published an event of the request.
@@ -151,10 +151,10 @@ func fail(requests []*remote.Request, err error) {
 // publish accepts requests in one transaction, which is one statement. Where the
 // database refuses, it finds out for the sake of the others which one it was.
 func (s *Server) publish(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience time.Duration) {
-	seqs, repeated, err := s.send(ctx, conn, requests, patience)
+	done, err := s.send(ctx, conn, requests, patience)
 	if err == nil {
 		s.worked.Store(true)
-		s.accept(ctx, conn, requests, seqs, repeated)
+		s.accept(ctx, conn, requests, done)
 		return
 	}
 	failure := s.failure(err, true)
@@ -182,7 +182,7 @@ func (s *Server) publishApart(ctx context.Context, conn *pgx.Conn, requests []*r
 		return
 	}
 	if len(others) > 0 {
-		s.publish(ctx, conn, others, lockTimeout)
+		s.publish(ctx, conn, others, noTimeout)
 	}
 	for _, r := range requests {
 		if mayBeKnown(r) {
@@ -191,7 +191,14 @@ func (s *Server) publishApart(ctx context.Context, conn *pgx.Conn, requests []*r
 	}
 }
 
-func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience time.Duration) (seqs []int64, repeated []bool, err error) {
+// batch is what the database made of a batch of events.
+type batch struct {
+	seqs     []int64
+	repeated []bool // nil: none was
+	final    uint64 // what was final then, if that was asked
+}
+
+func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience time.Duration) (done batch, err error) {
 	count := 0
 	for _, r := range requests {
 		count += len(r.Events)
@@ -211,16 +218,22 @@ func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Re
 		}
 	}
 	known := slices.ContainsFunc(requests, mayBeKnown)
-	err = conn.QueryRow(ctx, publishBatch, mode(conn), ids, channels, kinds, data, correlations, times, !known, strconv.FormatInt(patience.Milliseconds(), 10)).Scan(&seqs, &repeated)
-	if err == nil && len(seqs) != count {
-		err = fmt.Errorf("%d events were published, and %d numbers came back", count, len(seqs))
+	var limit *string
+	if patience != noTimeout {
+		text := strconv.FormatInt(patience.Milliseconds(), 10)
+		limit = &text
 	}
-	return seqs, repeated, err
+	err = conn.QueryRow(ctx, publishBatch, mode(conn), ids, channels, kinds, data, correlations, times, !known, limit, s.asks).Scan(&done.seqs, &done.repeated, &done.final)
+	if err == nil && len(done.seqs) != count {
+		err = fmt.Errorf("%d events were published, and %d numbers came back", count, len(done.seqs))
+	}
+	return done, err
 }
 
-// accept sets the outcome of requests, whose events have the numbers seqs.
-func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, seqs []int64, repeated []bool) {
-	epoch, final := s.finality(ctx, conn, seqs)
+// accept sets the outcome of requests.
+func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, done batch) {
+	epoch, final := s.finality(ctx, conn, done)
+	seqs, repeated := done.seqs, done.repeated
 	newest := slices.Max(seqs)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -251,23 +264,26 @@ func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.
 
 // finality is a number up to which every event can be read by now or does not exist.
 // Nobody is asked where the numbers follow those that are known to be final, as they do
-// when only this process publishes.
-func (s *Server) finality(ctx context.Context, conn *pgx.Conn, seqs []int64) (*epoch, uint64) {
-	own := slices.Clone(seqs)
-	slices.Sort(own)
+// when only this process publishes. Where others do, too, the next batch asks by itself.
+func (s *Server) finality(ctx context.Context, conn *pgx.Conn, done batch) (*epoch, uint64) {
+	own := slices.Sorted(slices.Values(done.seqs))
+	newest := uint64(own[len(own)-1])
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	epoch := s.epoch
-	s.extend(own)
-	if s.final >= uint64(own[len(own)-1]) {
+	if s.extend(own); s.final >= newest {
+		s.asks = false
 		return epoch, s.final
 	}
-	s.mu.Unlock()
-	var final uint64
-	err := conn.QueryRow(ctx, readFinal, mode(conn)).Scan(&final)
-	s.mu.Lock()
-	// Without an answer the positions are only less exact.
-	if err == nil && epoch == s.epoch {
+	final := done.final
+	if !s.asks {
+		s.asks = true
+		s.mu.Unlock()
+		// Without an answer the positions are only less exact.
+		_ = conn.QueryRow(ctx, readFinal, mode(conn)).Scan(&final)
+		s.mu.Lock()
+	}
+	if epoch == s.epoch {
 		s.final = max(s.final, final)
 		s.extend(own)
 	}

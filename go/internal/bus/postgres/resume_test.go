@@ -166,7 +166,7 @@ func TestMoreThanAResumeMayTakeRecoversNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(t, connect(t, database), `SELECT fraiseql_subscriptions.publish_batch(array_agg('n' || n), array_agg('a'::text), array_agg('x'::text),
-		array_agg('{}'::json), array_agg(''::text), array_agg(now()), true, NULL, false) FROM generate_series(1, $1) AS n`, mostMissed+1)
+		array_agg('{}'::json), array_agg(''::text), array_agg(now()), true, false, NULL, false, false) FROM generate_series(1, $1) AS n`, mostMissed+1)
 	n.AwaitDelivered(mostMissed + 2)
 	if _, recovered := n.replay(t, at, "*"); recovered {
 		t.Error("recovered more than the most")

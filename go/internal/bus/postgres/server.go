@@ -57,7 +57,9 @@ type Server struct {
 	listening bool
 	idleSince time.Time
 
-	heldUp map[*remote.Request]uint // by how many attempts; Publish's
+	// Publish's: requests that were held up, by how many attempts; whether others publish.
+	heldUp map[*remote.Request]uint
+	asks   bool
 
 	followed followed
 	wake     chan struct{} // has an element when somebody follows first
@@ -174,6 +176,7 @@ func (s *Server) State() map[string]any {
 		"held_seconds":       0.0,
 		"connections":        int(s.pool.Stat().TotalConns()),
 		"max_connections":    s.options.Connections + 1,
+		"retention_seconds":  s.retention,
 	}
 	if s.epoch != nil {
 		state["epoch"] = s.epoch.name

@@ -107,24 +107,28 @@ $$;
 
 -- Puts events into the outbox in the order of the arrays and gives their seqs. An id that the outbox
 -- holds gets the seq that it has, and nothing is inserted for it: it is repeated, which is null where
--- none is. `fresh` says that no id can be there yet, which makes it cheaper. `patience` is the
--- transaction's lock_timeout in milliseconds. This is what the engine publishes with; applications
--- use publish and publish_many, which check what they are given.
+-- none is. `fresh` says that no id can be there yet, which makes it cheaper; `announced` that announce
+-- was called. `patience` is the transaction's lock_timeout in milliseconds. With `ask`, final is up to
+-- where events are final by now. This is what the engine publishes with, with as few statements as
+-- can be, planned once: planning costs as much as inserting. Applications use publish and
+-- publish_many, which check what they are given.
 CREATE FUNCTION fraiseql_subscriptions.publish_batch(
     ids text[], channels text[], event_types text[], data json[], correlation_ids text[],
-    published_at timestamptz[], fresh boolean, patience text, wake boolean,
-    OUT seqs bigint[], OUT repeated boolean[]
+    published_at timestamptz[], fresh boolean, announced boolean, patience text, wake boolean, ask boolean,
+    OUT seqs bigint[], OUT repeated boolean[], OUT final bigint
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     own bigint[];
-    prefix text;
 BEGIN
+    IF NOT announced THEN
+        PERFORM pg_advisory_xact_lock_shared(1718579571, (last_value - CASE WHEN is_called THEN 0 ELSE 1 END)::bit(32)::integer)
+        FROM fraiseql_subscriptions.outbox_seq;
+    END IF;
     IF patience IS NOT NULL THEN
         PERFORM set_config('lock_timeout', patience, true);
     END IF;
-    PERFORM fraiseql_subscriptions.announce();
     IF fresh THEN
         WITH inserted AS (
             INSERT INTO fraiseql_subscriptions.outbox
@@ -156,15 +160,18 @@ BEGIN
             END IF;
         END IF;
     END IF;
-    IF wake THEN
-        SELECT settings.prefix INTO prefix FROM fraiseql_subscriptions.settings;
-        PERFORM pg_notify(prefix, '');
-        IF channels[1] = ALL (channels) THEN -- often, and at a fraction of the cost
-            PERFORM pg_notify(fraiseql_subscriptions.wake_name(prefix, channels[1]), seqs[cardinality(seqs)]::text);
-        ELSE
-            PERFORM pg_notify(fraiseql_subscriptions.wake_name(prefix, event.channel), max(event.seq)::text)
-            FROM unnest(channels, seqs) AS event (channel, seq) GROUP BY event.channel;
-        END IF;
+    IF ask THEN
+        SELECT horizon.final INTO final FROM fraiseql_subscriptions.horizon();
+    END IF;
+    IF NOT wake THEN
+        RETURN;
+    ELSIF channels[1] = ALL (channels) THEN -- often, and at a fraction of the cost
+        PERFORM pg_notify(prefix, ''),
+            pg_notify(fraiseql_subscriptions.wake_name(prefix, channels[1]), seqs[cardinality(seqs)]::text)
+        FROM fraiseql_subscriptions.settings;
+    ELSE
+        PERFORM pg_notify(prefix, ''), pg_notify(fraiseql_subscriptions.wake_name(prefix, event.channel), max(event.seq)::text)
+        FROM fraiseql_subscriptions.settings, unnest(channels, seqs) AS event (channel, seq) GROUP BY prefix, event.channel;
     END IF;
 END $$;
 
@@ -209,13 +216,15 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     chosen constant text := coalesce(event_id, fraiseql_subscriptions.new_id());
     seqs bigint[];
+    epoch text;
+    final bigint;
 BEGIN
-    PERFORM fraiseql_subscriptions.check_event(channel, event_type, data, event_id);
-    SELECT batch.seqs INTO seqs FROM fraiseql_subscriptions.publish_batch(
+    PERFORM fraiseql_subscriptions.check_event(channel, event_type, data, event_id), fraiseql_subscriptions.announce();
+    SELECT batch.seqs, batch.final INTO seqs, final FROM fraiseql_subscriptions.publish_batch(
         ARRAY[chosen], ARRAY[channel], ARRAY[event_type], ARRAY[data::json],
-        ARRAY[coalesce(correlation_id, chosen)], ARRAY[clock_timestamp()], event_id IS NULL, NULL, wake) AS batch;
-    RETURN (SELECT fraiseql_subscriptions.position_of(epoch, final, seqs[1])
-        FROM fraiseql_subscriptions.settings, fraiseql_subscriptions.horizon());
+        ARRAY[coalesce(correlation_id, chosen)], ARRAY[clock_timestamp()], event_id IS NULL, true, NULL, wake, true) AS batch;
+    SELECT settings.epoch INTO epoch FROM fraiseql_subscriptions.settings;
+    RETURN fraiseql_subscriptions.position_of(epoch, final, seqs[1]);
 END $$;
 
 -- Publishes the events of a JSON array in its order and returns their positions. Each is an object
@@ -246,11 +255,12 @@ BEGIN
     END IF;
     PERFORM fraiseql_subscriptions.check_event(event ->> 'channel', event ->> 'event_type', event -> 'data', event ->> 'event_id')
     FROM jsonb_array_elements(events) AS event;
+    PERFORM fraiseql_subscriptions.announce();
     SELECT (fraiseql_subscriptions.publish_batch(
         array_agg(chosen ORDER BY place), array_agg(event ->> 'channel' ORDER BY place),
         array_agg(event ->> 'event_type' ORDER BY place), array_agg((event -> 'data')::json ORDER BY place),
         array_agg(coalesce(event ->> 'correlation_id', chosen) ORDER BY place),
-        array_agg(clock_timestamp() ORDER BY place), bool_and(event ->> 'event_id' IS NULL), NULL, wake)).seqs
+        array_agg(clock_timestamp() ORDER BY place), bool_and(event ->> 'event_id' IS NULL), true, NULL, wake, false)).seqs
     INTO seqs
     FROM (
         SELECT event, place, coalesce(event ->> 'event_id', fraiseql_subscriptions.new_id()) AS chosen
