@@ -16,7 +16,7 @@ import (
 func TestAFullDiskRefusesEventsAndLosesNone(t *testing.T) {
 	own := startServer(t)
 	url := installOn(t, own)
-	n := openBus(t, Options{URL: url}, time.Second)
+	n := openBus(t, Options{URL: url}, 4*time.Second)
 	follow(t, n)
 	if err := own.LimitFiles("16777216"); err != nil {
 		t.Fatal(err)
