@@ -75,7 +75,7 @@ class Script:
     def hear(self) -> Any:
         """The next line. A script that ended or is silent fails, with what it wrote to stderr."""
         try:
-            line = self._heard.get(timeout=PATIENCE)
+            line = self._heard.get(timeout=PATIENCE + 5)  # after the script's own patience
         except queue.Empty:
             line = ""
         assert line, f"the script says nothing: {self.close()}"

@@ -7,6 +7,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Sequence
+from itertools import count
 from typing import Final
 
 from fraiseql_subscriptions import EngineClosed, SubscriptionExecutor
@@ -48,17 +49,17 @@ class Day:
             await self._publish_days()
 
     async def _publish_days(self) -> None:
-        while True:
-            position = await self._executor.publish("began", "day", {"run": self.run})
+        for number in count(1):
+            position = await self._executor.publish("began", "day", {"number": number})
             if self._begun.done():
                 self._begun = asyncio.get_running_loop().create_future()
             self._begun.set_result(position)
-            await self._publish_day()
+            await self._publish_day(number)
             if self.speed is None:
                 return
             await asyncio.sleep(_NIGHT)
 
-    async def _publish_day(self) -> None:
+    async def _publish_day(self, number: int) -> None:
         begun = time.monotonic()
         first = self._events[0].minute
         for event in self._events:
@@ -67,4 +68,5 @@ class Day:
                 await asyncio.sleep(max(due - time.monotonic(), 0))
             elif event.sequence % 64 == 0:
                 await asyncio.sleep(0)  # clients are served meanwhile
-            await self._executor.publish(event.event_type, event.channel, event.data)
+            flight = {**event.data, "day": number}
+            await self._executor.publish(event.event_type, event.channel, flight)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from fraiseql_subscriptions import QueuePolicy, SubscriptionExecutor
+from fraiseql_subscriptions import Limits, QueuePolicy, SubscriptionExecutor
 
 from ..dashboards import FLIGHT
 from ..data import Flight, read_airlines, read_airports
@@ -52,15 +52,22 @@ type Subscription {{
   "What happens: all of it, or the flights from one airport, or of one airline."
   flightUpdated(origin: String, carrier: String): Flight!
 }}
-{FLIGHT}"""
+{FLIGHT}
+extend type Flight {{
+  "How often the day has begun: it is played again and again."
+  day: Int!
+}}
+"""
 
 #: A client that asks for the day so far is sent all of it at once.
 _QUEUE: Final = QueuePolicy(max_responses=4096)
+#: GraphiQL's own question for the schema is this deep.
+_LIMITS: Final = Limits(max_query_depth=20)
 
 
 def executor_for() -> SubscriptionExecutor:
-    """An executor whose queues hold a day."""
-    return SubscriptionExecutor(queue=_QUEUE)
+    """An executor whose queues hold a day, and whose clients may ask for the schema."""
+    return SubscriptionExecutor(queue=_QUEUE, limits=_LIMITS)
 
 
 def define(executor: SubscriptionExecutor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 
@@ -18,7 +19,8 @@ def serve(host: str, port: int, speed: float | None) -> int:
     try:
         listener = socket.create_server((host, port))
     except OSError as error:
-        sys.stderr.write(f"{host}:{port} cannot be listened on: {error.strerror}. Try --port 0.\n")
+        reason = error.strerror if error.errno is None else os.strerror(error.errno)
+        sys.stderr.write(f"{host}:{port} cannot be listened on: {reason}. Try --port 0.\n")
         return 1
     with listener:
         address = "http://{}:{}".format(*listener.getsockname()[:2])

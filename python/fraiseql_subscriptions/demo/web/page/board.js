@@ -2,7 +2,7 @@
 
 import { Hours } from "./hours.js";
 import { FlightMap } from "./map.js";
-import { clock, keyOf, Rows } from "./rows.js";
+import { clock, keyOf, MOST_LIT, Rows } from "./rows.js";
 import { Client } from "./socket.js";
 
 const DAY = `{
@@ -12,7 +12,7 @@ const DAY = `{
 }`;
 const FLIGHTS = `subscription Board($origin: String, $carrier: String) {
   flightUpdated(origin: $origin, carrier: $carrier) {
-    sequence time status carrier airline flight origin destination delay
+    day sequence time status carrier airline flight origin destination delay
   }
 }`;
 const STATES = { live: "Live", lost: "Connection lost, trying again", waiting: "Connecting" };
@@ -24,11 +24,12 @@ const rows = new Rows($("rows"));
 
 let run; // of the server's process: positions of another mean nothing
 let date;
-let start; // the position before the day's first event
-let position; // of the last event shown
-let latest = -1; // its number
+let position; // of the last event that has arrived
+let playing; // the number of the day shown
+let latest = -1; // the number in it of the last event shown
 let states = new Map(); // each flight's status
 let waiting = []; // events that have arrived since the last frame
+let turns = 0; // of resuming
 let end = () => {}; // of the subscription
 
 const client = new Client(`${location.protocol.replace("http", "ws")}//${location.host}/graphql`, (state) => {
@@ -38,19 +39,26 @@ const client = new Client(`${location.protocol.replace("http", "ws")}//${locatio
 
 // Go on where the events shown end; from the day's beginning if the server is another one.
 async function resume() {
+  const turn = (turns += 1);
   const { day, airports, airlines } = await client.query(DAY);
+  if (turn !== turns) return; // something else has been chosen meanwhile
   if (day.run !== run) {
     ({ run, date } = day);
     describe(day, airports, airlines);
     clear();
   }
-  start = day.start;
-  subscribe(position ?? start);
+  subscribe(position ?? day.start);
   tell("live");
 }
 
-function subscribe(since) {
+// Begin the day again, with what is chosen now.
+function restart() {
   end();
+  clear();
+  resume().catch(explain);
+}
+
+function subscribe(since) {
   const variables = { origin: $("origin").value || null, carrier: $("carrier").value || null };
   $("query").textContent = `${FLIGHTS}\n\n${JSON.stringify(variables)}`;
   end = client.subscribe(
@@ -67,15 +75,19 @@ function receive({ data, errors, extensions }) {
 
 // Once a frame, however many events it brought.
 function draw() {
-  let events = waiting;
-  waiting = [];
-  for (const [index, event] of events.entries()) {
-    if (event.sequence <= latest) {
-      clear(); // a new day
-      events = events.slice(index);
+  let events = [];
+  for (const event of waiting) {
+    if (event.day !== playing) {
+      forget();
+      playing = event.day;
+      events = [];
     }
+    if (event.sequence <= latest) continue; // a position may be a little early
     latest = event.sequence;
+    events.push(event);
   }
+  waiting = [];
+  if (events.length === 0) return;
   for (const event of events) {
     states.set(keyOf(event), event);
     if (event.status === "departed") hours.count(event, date);
@@ -83,6 +95,7 @@ function draw() {
   hours.draw();
   rows.show(events);
   for (const [key, event] of new Map(events.map((one) => [keyOf(one), one]))) map.show(key, event);
+  for (const event of events.slice(-MOST_LIT)) map.light(event);
   $("clock").textContent = clock(events.at(-1).time, date);
   count();
 }
@@ -97,6 +110,13 @@ function count() {
 }
 
 function clear() {
+  position = undefined;
+  waiting = [];
+  forget();
+}
+
+// Show nothing of the day.
+function forget() {
   latest = -1;
   states = new Map();
   rows.clear();
@@ -126,6 +146,7 @@ function choices(select, all, options) {
 function tell(state) {
   $("state").dataset.state = state;
   $("state").textContent = STATES[state];
+  if (state === "live") $("problem").hidden = true;
 }
 
 function explain(problem) {
@@ -133,12 +154,5 @@ function explain(problem) {
   $("problem").hidden = false;
 }
 
-for (const id of ["origin", "carrier"]) {
-  $(id).addEventListener("change", () => {
-    waiting = [];
-    position = undefined;
-    clear();
-    resume().catch(explain);
-  });
-}
+for (const id of ["origin", "carrier"]) $(id).addEventListener("change", restart);
 map.drawLand(await (await fetch("/page/outline.json")).json());

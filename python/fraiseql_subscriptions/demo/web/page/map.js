@@ -45,6 +45,9 @@ function outline(ring) {
   return `M${points.map((point) => point.map((value) => value.toFixed(1)).join(",")).join("L")}Z`;
 }
 
+const LIGHTS = { departed: "--amber", arrived: "--teal", cancelled: "--red" };
+const STILL = matchMedia("(prefers-reduced-motion: reduce)");
+
 function element(name, attributes, ...children) {
   const made = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -89,7 +92,7 @@ export class FlightMap {
     this.#arcs.clear();
   }
 
-  // A flight as it now is: in the air it has an arc, and where something happens a dot lights up.
+  // A flight as it now is: in the air it has an arc.
   show(key, { status, origin, destination, delay }) {
     this.#arcs.get(key)?.remove();
     this.#arcs.delete(key);
@@ -99,14 +102,14 @@ export class FlightMap {
       this.#arcs.set(key, arc);
       this.#layer.arcs.append(arc);
     }
-    this.#light(status === "arrived" ? destination : origin, status);
   }
 
-  #light(code, status) {
-    const { dot } = this.#airports.get(code);
-    dot.classList.remove("departed", "arrived", "cancelled");
-    dot.getBoundingClientRect(); // so that the animation of the same class begins again
-    dot.classList.add(status);
+  // Light up the airport where something happens.
+  light({ status, origin, destination }) {
+    if (STILL.matches) return;
+    const { dot } = this.#airports.get(status === "arrived" ? destination : origin);
+    for (const earlier of dot.getAnimations()) earlier.cancel();
+    dot.animate([{ fill: `var(${LIGHTS[status]})`, r: "8px", offset: 0 }], 1500);
   }
 }
 

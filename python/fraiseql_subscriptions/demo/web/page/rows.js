@@ -2,6 +2,9 @@
 
 const STATUS = { departed: "Departed", arrived: "Landed", cancelled: "Cancelled" };
 
+// Events of one frame that are shown as news.
+export const MOST_LIT = 20;
+
 export function keyOf({ carrier, flight, origin, destination }) {
   return `${carrier} ${flight} ${origin} ${destination}`;
 }
@@ -26,8 +29,9 @@ export class Rows {
     this.#body.replaceChildren();
   }
 
-  // Show events, oldest first. Those of a flight share its row.
+  // Show events, oldest first. Those of a flight share its row, which lights up unless all do.
   show(events) {
+    const fresh = events.length <= MOST_LIT ? " fresh" : "";
     for (const event of events) {
       const key = keyOf(event);
       let row = this.#rows.get(key);
@@ -36,15 +40,15 @@ export class Rows {
         for (let column = 0; column < 7; column += 1) row.insertCell();
         this.#rows.set(key, row);
       }
-      this.#fill(row, event);
+      this.#fill(row, event, fresh);
     }
     // Each row moves once, however much has happened to it.
     const changed = new Set(events.map(keyOf).reverse());
     this.#body.prepend(...[...changed].map((key) => this.#rows.get(key)));
   }
 
-  #fill(row, event) {
-    row.className = event.status;
+  #fill(row, event, fresh) {
+    row.className = event.status + fresh;
     const { carrier, flight, airline, origin, destination, status, delay } = event;
     const cells = [
       clock(event.time, this.#date),
