@@ -12,11 +12,11 @@ develop = ./scripts/prerequisites.sh $(2) && python=$$(./scripts/develop.sh $(1)
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 	@echo
-	@echo '  PYTHONS="3.12 3.13" limits the interpreters; ARGS="…" goes to demo, bench, soak, gotest, pytest.'
+	@echo '  PYTHONS="3.12 3.13" limits the interpreters; ARGS="…" goes to demo, bench, soak, gotest, pytest, clients.'
 
 .PHONY: demo
-demo: ## replay a day of flights through the engine (ARGS="--speed 600 --json")
-	@$(call develop,demo) && "$$python" -m fraiseql_subscriptions demo $(ARGS)
+demo: ## replay a day of flights through the engine (ARGS="--speed 600 --json", ARGS=--web for a page)
+	@$(call develop,demo web) && "$$python" -m fraiseql_subscriptions demo $(ARGS)
 
 .PHONY: test
 test: ## every check and test, on every CPython (3.10 or newer) of this machine

@@ -66,6 +66,15 @@ def test_what_a_bare_machine_misses_is_named(tmp_path: Path) -> None:
     assert "apt-get install gcc libc6-dev python3 python3-dev python3-venv" in answer.stderr
 
 
+def test_what_tests_with_clients_and_a_browser_miss_is_named(tmp_path: Path) -> None:
+    path = path_of(*SHELL, folder=tmp_path / "bin")
+    answer = script("prerequisites.sh", "servers", PATH=path, PYENV_ROOT=str(tmp_path))
+    assert answer.returncode == 1
+    for missing in ("Node 18 or newer", "npm", "chromium"):
+        assert f"  - {missing}\n" in answer.stderr
+    assert answer.stderr.endswith(" nodejs npm chromium\n")
+
+
 def test_packages_with_python_in_them_are_left_out_by_name(project: Path) -> None:
     for name, text in (
         ("gate", 'package gate\n\n// #include <Python.h>\nimport "C"\n'),

@@ -47,7 +47,7 @@ def test_the_wheel_has_the_package_one_library_and_nothing_of_the_build(
     package = source / "python" / "fraiseql_subscriptions"
     wanted = {
         str(file.relative_to(package))
-        for pattern in ("**/*.py", "**/*.pyi", "**/py.typed", "demo/data/*")
+        for pattern in ("**/*.py", "**/*.pyi", "**/py.typed", "demo/data/*", "demo/web/*/*")
         for file in package.glob(pattern)
     }
     assert "py.typed" in wanted

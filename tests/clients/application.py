@@ -1,15 +1,13 @@
 """The server that the clients meet: ``application.py PORT OPTIONS``, a process of its own.
 
 Tests control it over HTTP: ``POST /publish`` publishes an event, ``POST /end`` completes the
-subscriptions that a filter finds, ``POST /drain`` closes every connection, ``GET /metrics`` counts.
+subscriptions that a filter finds, ``GET /metrics`` counts.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from collections.abc import AsyncIterator
 from typing import Any
 
 import uvicorn
@@ -17,10 +15,10 @@ from graphql import build_schema
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from fraiseql_subscriptions import AuthorizationError, SecurityContext, SubscriptionExecutor
-from fraiseql_subscriptions.asgi import GraphQLSubscriptions
+from fraiseql_subscriptions.starlette import add_subscription_routes
 
 SDL = """
 type Flight { id: Int!, airport: String, carrier: String, gate: Gate }
@@ -53,14 +51,6 @@ def application(options: dict[str, Any]) -> Starlette:
         await executor.publish("departed", f"flights.{airport}", {"id": id})
         return {"id": id, "airport": airport}
 
-    subscriptions = GraphQLSubscriptions(
-        executor,
-        schema=build_schema(SDL),
-        root_value={"airports": ["JFK", "LGA"], "depart": depart},
-        on_connect=on_connect,
-        **options,
-    )
-
     async def publish(request: Request) -> JSONResponse:
         event = await request.json()
         return JSONResponse(await executor.publish("updated", event["channel"], event["data"]))
@@ -68,27 +58,26 @@ def application(options: dict[str, Any]) -> Starlette:
     async def end(request: Request) -> JSONResponse:
         return JSONResponse(executor.invalidate(await request.json()))
 
-    async def drain(request: Request) -> JSONResponse:
-        await subscriptions.drain()
-        return JSONResponse(None)
-
     async def metrics(request: Request) -> JSONResponse:
         return JSONResponse(executor.get_metrics())
 
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        yield
-        await subscriptions.drain()
-        executor.close()
-
-    routes = [
-        Route("/publish", publish, methods=["POST"]),
-        Route("/end", end, methods=["POST"]),
-        Route("/drain", drain, methods=["POST"]),
-        Route("/metrics", metrics),
-        Mount("/graphql", subscriptions),
-    ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    app = Starlette(
+        routes=[
+            Route("/publish", publish, methods=["POST"]),
+            Route("/end", end, methods=["POST"]),
+            Route("/metrics", metrics),
+        ]
+    )
+    add_subscription_routes(
+        app,
+        executor,
+        "/graphql/",
+        schema=build_schema(SDL),
+        root_value={"airports": ["JFK", "LGA"], "depart": depart},
+        on_connect=on_connect,
+        **options,
+    )
+    return app
 
 
 if __name__ == "__main__":

@@ -105,10 +105,6 @@ class ClientServer:
         ended: int = self._ask("end", filter)
         return ended
 
-    def drain(self) -> None:
-        """Let the application close every connection, as at the end of its life."""
-        self._ask("drain", {})
-
     def _ask(self, path: str, body: Any = None) -> Any:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/{path}",
