@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,11 +43,12 @@ class Cost:
 
     def __init__(self, database: Database) -> None:
         self.wal = database.value("SELECT pg_current_wal_insert_lsn() - '0/0'")
-        self.processor = 0.0
         main = psutil.Process(database.server.pid)
-        for process in (main, *main.children()):
-            times = process.cpu_times()
-            self.processor += times.user + times.system
+        # Sessions that have ended count as the main process's children.
+        self.processor = sum(main.cpu_times()[:4])
+        for process in main.children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self.processor += sum(process.cpu_times()[:2])
 
 
 @contextmanager
