@@ -71,8 +71,9 @@ bench: ## run benchmarks/ and print one table (BRIEF=1: short)
 	@$(call develop,bench,servers) && "$$python" benchmarks/run.py $(if $(BRIEF),--brief) $(ARGS)
 
 .PHONY: soak
-soak: ## ten million events with subscriptions coming and going, watched (ARGS="--events 1000000")
-	@$(call develop,bench,servers) && "$$python" benchmarks/soak.py $(ARGS)
+soak: ## ten million events with subscriptions coming and going, watched; then the buses under faults, FAULT_SECONDS (300) each
+	@$(call develop,bench test,servers) && "$$python" benchmarks/soak.py $(ARGS) && \
+	FAULT_SECONDS=$(or $(FAULT_SECONDS),300) "$$python" -m pytest -q tests/integration -k under_faults -o faulthandler_timeout=7200
 
 .PHONY: benchstat
 benchstat: ## the lock-free queue against its mutex twin, at GOMAXPROCS 1, 2 and 8

@@ -29,6 +29,7 @@ type entry struct {
 	channel string       // "" for the streams of the bus's own
 	hash    uint64       // of the channel
 	event   *event.Event // nil where the entry is none; wrong says why
+	decoded bool         // it lies in what the entry was read from
 	wrong   error
 	notice  *notice // of the bus's own streams
 	mark    *mark   // after it, once it has been given
@@ -83,7 +84,12 @@ func parseEntry(from *stream, id []byte, values fields) (entry, error) {
 		e.wrong = fmt.Errorf("it has no field %q", dataField)
 		return e, nil
 	}
-	ev, err := event.Decode(text)
+	var err error
+	ev := from.own(text)
+	if ev == nil {
+		ev, err = event.Decode(text)
+		e.decoded = err == nil
+	}
 	switch {
 	case err != nil:
 		e.wrong = err

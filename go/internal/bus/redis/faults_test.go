@@ -304,6 +304,24 @@ func TestSpoiledLinks(t *testing.T) {
 
 func (n *node) connected() bool { return n.bus.State()["connection"] == "connected" }
 
+// TestWhatIsStuckOnALostConnectionIsNotAcceptedLater lets a command lie in the network,
+// where it arrives after its event has been published again over another connection.
+func TestWhatIsStuckOnALostConnectionIsNotAcceptedLater(t *testing.T) {
+	own := startOwn(t)
+	client := clientOf(t, own)
+	proxy := through(t, own)
+	n := openNode(t, Options{URL: proxy.URL()}, "a")
+	n.say(t, "a", "one")
+	n.say(t, "b", "not followed: every answer has come")
+	proxy.Freeze(true)
+	n.say(t, "a", "two")
+	proxy.Freeze(false)
+	eventually(t, "what was stuck to come or to be refused", func() bool { return proxy.Links() == 3 })
+	n.say(t, "a", "three")
+	n.checkStreams(t.Context(), t, client, "a")
+	n.awaitKinds(t, "one two three")
+}
+
 func TestCloseEndsAWaitingRead(t *testing.T) {
 	own := startOwn(t)
 	proxy := through(t, own)

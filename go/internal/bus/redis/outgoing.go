@@ -218,7 +218,7 @@ func (o *outgoing) add(ctx context.Context, pipe redis.Pipeliner, r *remote.Requ
 	}
 	if len(r.Events) == 1 && !r.Events[0].ChosenID && !r.Doubtful {
 		a.keys = o.keysOf(r.Events[0].Channel)
-		var data any = r.Events[0].AppendJSON(nil)
+		var data any = o.encode(r.Events[0])
 		*room = append(*room, "xadd", a.keys.stream, "*", dataField, data, "publish", a.keys.name, data)
 		own := (*room)[len(*room)-8:]
 		a.single = redis.NewStringCmd(ctx, own[:5:5]...)
@@ -234,6 +234,15 @@ func (o *outgoing) add(ctx context.Context, pipe redis.Pipeliner, r *remote.Requ
 		a.tending[i].done = c.run(ctx, pipe, tendScript)
 	}
 	return a
+}
+
+// encode is an event as it is sent. If it comes back it will be known.
+func (o *outgoing) encode(ev *event.Event) []byte {
+	text := ev.AppendJSON(nil)
+	if o.server.interests.follows(ev.Channel) {
+		o.server.sent.add(ev, text)
+	}
+	return text
 }
 
 // clockSlack is by how much the server's clock may go back between two attempts, in
@@ -255,7 +264,7 @@ func (o *outgoing) together(ctx context.Context, pipe redis.Pipeliner, r *remote
 			noted = idPrefix + ev.ID
 		}
 		c.key(stream, noted)
-		data := ev.AppendJSON(nil)
+		data := o.encode(ev)
 		c.argument(ev.Channel, data, data[:len(ev.AppendID(nil))], after)
 	}
 	return c.run(ctx, pipe, publishScript)

@@ -28,6 +28,7 @@ type Server struct {
 	reading  reading
 	calls    calls
 	outgoing outgoing
+	sent     sent
 
 	counters counters
 	mu       sync.Mutex

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
 
 // stream is one that is followed.
@@ -25,8 +27,18 @@ type stream struct {
 	// were written without an announcement. Otherwise zero.
 	found uint64
 
+	// sent are events of this node's own; nil for none.
+	sent *sent
 	// keyText and lastText are arguments of XREAD.
 	keyText, lastText any
+}
+
+// own is the event that this node has sent as a text, nil if it has not.
+func (s *stream) own(text []byte) *event.Event {
+	if s.sent == nil {
+		return nil
+	}
+	return s.sent.take(text)
 }
 
 func (s *stream) moveTo(last streamID) { s.last, s.lastText = last, last.String() }
@@ -45,6 +57,7 @@ type tail struct {
 	batch int
 	wants func(channel string) (since uint64, ok bool) // since when it is to be followed
 	byKey map[string]*stream
+	sent  *sent
 	kept  []entry // read, and not given yet
 	epoch string
 	at    place // after the newest entry given
@@ -52,8 +65,10 @@ type tail struct {
 	// skewed: the next entry's time has been passed already. Nothing is given before
 	// straighten.
 	skewed  bool
-	room    int       // for the next answer
-	ordered []*stream // in the order of their arguments; nil when streams have changed
+	answer  bytes.Buffer // to the newest XREAD
+	inUse   bool         // events lie in it
+	room    int          // for the next one
+	ordered []*stream    // in the order of their arguments; nil when streams have changed
 	request []any
 }
 
@@ -63,7 +78,7 @@ func newTail(batch int, wants func(string) (uint64, bool)) *tail {
 
 // add follows a stream after an id from now on.
 func (t *tail) add(key, channel string, after streamID) *stream {
-	made := &stream{key: key, keyText: key, channel: channel, active: max(after.ms, t.at.ms)}
+	made := &stream{key: key, keyText: key, channel: channel, active: max(after.ms, t.at.ms), sent: t.sent}
 	made.moveTo(after)
 	if channel != "" {
 		made.hash = hashChannel(channel)
@@ -99,14 +114,18 @@ func (t *tail) forget(unwanted func(*stream) bool) {
 // a server's or the connection's; nothing is lost by it.
 func (t *tail) next(ctx context.Context, client *redis.Client, patience time.Duration) ([]entry, error) {
 	waits := len(t.kept) == 0
-	var answer bytes.Buffer // events lie in it as long as they live
-	answer.Grow(t.room)
-	if err := client.Process(ctx, redis.NewRawWriteToCmd(ctx, &answer, t.arguments(waits, patience)...)); err != nil {
+	t.answer.Reset()
+	t.answer.Grow(t.room)
+	if err := client.Process(ctx, redis.NewRawWriteToCmd(ctx, &t.answer, t.arguments(waits, patience)...)); err != nil {
 		return nil, err
 	}
+	answer := t.answer.Bytes()
 	// What comes next is about as much.
-	t.room = max(leastRoom, answer.Len()+answer.Len()/4)
-	limit, streams, err := t.take(answer.Bytes())
+	t.room = max(leastRoom, len(answer)+len(answer)/4)
+	limit, streams, err := t.take(answer)
+	if t.inUse {
+		t.answer, t.inUse = bytes.Buffer{}, false
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +158,10 @@ func (t *tail) take(answer []byte) (limit *uint64, streams int, err error) {
 		if from == nil {
 			break
 		}
-		count := r.entries(from, func(e entry) { t.kept = append(t.kept, e) })
+		count := r.entries(from, func(e entry) {
+			t.inUse = t.inUse || e.decoded
+			t.kept = append(t.kept, e)
+		})
 		if r.bad != nil || count == 0 {
 			break
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -258,4 +259,43 @@ func TestAPanicIsAnErrorForThosePublishing(t *testing.T) {
 	if cause := bustest.Receive(t, told, "the panic"); cause != "bug" {
 		t.Errorf("told of %v", cause)
 	}
+}
+
+// busy is a server on which something holds up the events of one id.
+type busy struct {
+	*logServer
+	held     string
+	attempts atomic.Int64
+	free     atomic.Bool
+}
+
+func (s *busy) Publish(ctx context.Context, requests []*Request) {
+	var others []*Request
+	for _, r := range requests {
+		if r.Events[0].ID == s.held && !s.free.Load() {
+			s.attempts.Add(1)
+			r.Err = ErrBusy
+		} else {
+			others = append(others, r)
+		}
+	}
+	s.logServer.Publish(ctx, others)
+}
+
+func TestWhatIsHeldUpHoldsUpNobodyElseAndIsTriedAgainSoon(t *testing.T) {
+	server := &busy{logServer: newLogServer(), held: "one"}
+	b := open(t, bustest.NewDispatcher(t), server, patience)
+	ended := bustest.Started(func() {
+		if _, err := publish(t, b, bustest.NewEvent(t, "plain", "a", "one"), bus.WaitAccepted); err != nil {
+			t.Error(err)
+		}
+	})
+	// With pauses that grow as those for a server that is away, this takes a minute.
+	for server.attempts.Load() < 40 {
+		if _, err := publish(t, b, bustest.NewEvent(t, "plain", "a", ""), bus.WaitAccepted); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server.free.Store(true)
+	bustest.Receive(t, ended, "the event that was held up")
 }

@@ -23,8 +23,11 @@ type Proxy struct {
 	links   map[*proxied]struct{}
 }
 
-// proxied is one connection and its other half.
-type proxied struct{ client, server net.Conn }
+// proxied is one connection and its other half. frozen is guarded by Proxy.mu.
+type proxied struct {
+	client, server net.Conn
+	frozen         bool
+}
 
 func (p *proxied) close() {
 	_ = p.client.Close() // whichever end was first
@@ -57,6 +60,15 @@ func (p *Proxy) Slow(delay time.Duration) { p.set(func() { p.delay = delay }) }
 // Hold forwards nothing any more and keeps every connection open: a black hole. With
 // false, what was held is forwarded.
 func (p *Proxy) Hold(held bool) { p.set(func() { p.held = held }) }
+
+// Freeze is Hold for the connections that there are now, not for new ones.
+func (p *Proxy) Freeze(frozen bool) {
+	p.set(func() {
+		for one := range p.links {
+			one.frozen = frozen
+		}
+	})
+}
 
 // Refuse closes new connections at once.
 func (p *Proxy) Refuse(refuses bool) { p.set(func() { p.refuses = refuses }) }
@@ -117,7 +129,7 @@ func (p *Proxy) serve(client net.Conn) {
 		client.Close()
 		return
 	}
-	link := &proxied{client, server}
+	link := &proxied{client: client, server: server}
 	p.mu.Lock()
 	p.links[link] = struct{}{}
 	if p.closed {
@@ -140,7 +152,7 @@ func (p *Proxy) forward(link *proxied, from io.Reader, to io.Writer) {
 	for {
 		n, err := from.Read(buffer)
 		if n > 0 {
-			if !p.pass() {
+			if !p.pass(link) {
 				return
 			}
 			if _, err := to.Write(buffer[:n]); err != nil {
@@ -154,7 +166,7 @@ func (p *Proxy) forward(link *proxied, from io.Reader, to io.Writer) {
 }
 
 // pass waits as long as the link is to be spoiled; false when the proxy ends.
-func (p *Proxy) pass() bool {
+func (p *Proxy) pass(link *proxied) bool {
 	p.mu.Lock()
 	delay := p.delay
 	p.mu.Unlock()
@@ -165,7 +177,7 @@ func (p *Proxy) pass() bool {
 	}
 	for {
 		p.mu.Lock()
-		held, closed, changed := p.held, p.closed, p.changed
+		held, closed, changed := p.held || link.frozen, p.closed, p.changed
 		p.mu.Unlock()
 		if closed || !held {
 			return !closed

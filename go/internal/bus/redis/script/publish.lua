@@ -6,10 +6,15 @@
 --       may have written it ("" if there was none)
 -- Returns of each event its id, its channel, and 1 if it had been accepted before.
 local events = #KEYS / 2
+local looked = {}
 for i = 1, events do
-    local kind = redis.call('TYPE', KEYS[2 * i - 1]).ok
-    if kind ~= 'stream' and kind ~= 'none' then
-        return redis.error_reply('WRONGTYPE ' .. KEYS[2 * i - 1])
+    local stream = KEYS[2 * i - 1]
+    if not looked[stream] then
+        local kind = redis.call('TYPE', stream).ok
+        if kind ~= 'stream' and kind ~= 'none' then
+            return redis.error_reply('WRONGTYPE ' .. stream)
+        end
+        looked[stream] = true
     end
 end
 
