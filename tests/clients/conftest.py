@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import Browser
 from client_server import ClientServer
 from node_project import Script, installed
 
@@ -46,3 +47,10 @@ def run(node_folder: Path) -> Iterator[Callable[..., Script]]:
     yield start
     for script in running:
         script.close()
+
+
+@pytest.fixture
+def browser(node_folder: Path) -> Iterator[Browser]:
+    started = Browser(node_folder)
+    yield started
+    started.close()

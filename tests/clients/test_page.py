@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from client_server import PATIENCE
-from node_project import Script
+from browser import Browser
 from web_demo import LossyProxy, WebDemo
 
 from fraiseql_subscriptions.demo import data
@@ -21,34 +19,6 @@ ROWS = "[...document.querySelectorAll('#rows tr')].map(r => [...r.cells].map(c =
 COUNTS = "['departed', 'flying', 'arrived', 'cancelled'].map(id => +window[id].textContent)"
 LIVE = "document.getElementById('state').textContent === 'Live'"
 LOST = "document.getElementById('state').dataset.state === 'lost'"
-
-
-class Browser:
-    """A page in Chromium, driven line by line."""
-
-    def __init__(self, folder: Path) -> None:
-        options = {"chromium": shutil.which("chromium"), "patience": PATIENCE}
-        self._script = Script(folder, "browser.mjs", "", json.dumps(options))
-
-    def do(self, **order: Any) -> Any:
-        self._script.tell(**order)
-        return self._script.hear()["answer"]
-
-    def end(self) -> list[str]:
-        """Close it; what went wrong in its pages."""
-        (last,) = self._script.end()
-        problems: list[str] = last["problems"]
-        return problems
-
-    def close(self) -> None:
-        self._script.close()
-
-
-@pytest.fixture
-def browser(node_folder: Path) -> Iterator[Browser]:
-    started = Browser(node_folder)
-    yield started
-    started.close()
 
 
 @pytest.fixture

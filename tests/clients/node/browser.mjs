@@ -47,7 +47,7 @@ async function obey(order) {
   } else if (order.until) {
     await until(order.until);
   } else if (order.ask) {
-    return page.evaluate(order.ask);
+    return (await page.evaluate(order.ask)) ?? null;
   } else if (order.choose) {
     await page.selectOption(order.choose, order.value);
   } else if (order.click) {
