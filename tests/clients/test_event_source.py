@@ -20,7 +20,7 @@ PROTOCOLS = Path(__file__).resolve().parents[2] / "docs" / "protocols.md"
 @pytest.fixture
 def printed() -> str:
     """The only program of docs/protocols.md."""
-    (program,) = re.findall(r"^```js\n(.*?)^```$", PROTOCOLS.read_text(), re.M | re.S)
+    (program,) = re.findall(r"^```js\n(.*?)^```$", PROTOCOLS.read_text(), re.MULTILINE | re.DOTALL)
     found: str = program
     return found
 
