@@ -57,8 +57,9 @@ class GraphQLSubscriptions:
     A browser is let in from the server's own host and from `origins` (such as
     ``"https://app.example.com"``; ``"*"`` for every origin), and sends only JSON. Times are
     seconds; ``ping=0`` sends no pings and keep-alives. After `retry` seconds a browser that has
-    lost its event stream comes back. A client that reads slowly fills its subscriptions' queues,
-    whose policies decide; one that does not read at all is dropped.
+    lost its event stream comes back. `max_operations` is a client's, `max_reservations` of all
+    clients: streams reserved by PUT and not opened yet. A client that reads slowly fills its
+    subscriptions' queues, whose policies decide; one that does not read at all is dropped.
 
     With a `schema`, of graphql-core, Strawberry, Ariadne or FraiseQL, queries and mutations run
     on it, and so do subscriptions to fields that have a subscribe function of their own, where the
@@ -85,6 +86,7 @@ class GraphQLSubscriptions:
         origins: str | Iterable[str] = (),
         max_message_bytes: int = 1_000_000,
         max_operations: int = 100,
+        max_reservations: int = 1000,
         init_timeout: float = 10.0,
         ping: float = 30.0,
         pong: float = 10.0,
@@ -99,6 +101,7 @@ class GraphQLSubscriptions:
             from starlette.requests import HTTPConnection  # noqa: F401
         positive("max_message_bytes", max_message_bytes)
         positive("max_operations", max_operations)
+        positive("max_reservations", max_reservations)
         self.executor = executor
         self.on_connect = on_connect
         self._origins = _origins(origins)
@@ -131,6 +134,7 @@ class GraphQLSubscriptions:
                     "body_bytes": max_message_bytes,
                     "id_bytes": 256,
                     "operations": max_operations,
+                    "reservations": max_reservations,
                     "init_timeout": float(init_timeout),
                     "ping": float(ping),
                     "retry": float(retry),

@@ -50,7 +50,8 @@ class Limits:
     asked. A connection counts while it has subscriptions. A user is the `user_id` of a
     security context, by type and value: 5 and "5" are two. Subscriptions of nobody count by
     connection and in all only. Sizes are in bytes; depth counts nested selection sets, or
-    nested filter groups. What a subscription may have queued is its `QueuePolicy`'s.
+    nested filter groups. Introspection counts as one deep, unless it nests lists of types in one
+    another more than tools do. What a subscription may have queued is its `QueuePolicy`'s.
 
     The rates are off unless asked. `subscription_rate` and `user_rate` bound the events that
     reach a subscription, or all those of a user: one beyond is withheld from that subscription

@@ -168,7 +168,7 @@ async def test_a_position_that_is_too_old_is_said_not_to_be_exact() -> None:
 
 async def test_comments_keep_the_stream_alive() -> None:
     async with (
-        serving(ping=0.02, retry=0) as (_, _, port),
+        serving(ping=0.2, retry=0) as (_, _, port),
         asking(port, body=REQUEST, **STREAM) as stream,
     ):
         for _ in range(3):

@@ -19,6 +19,9 @@ from graphql import (
     GraphQLScalarType,
     GraphQLSchema,
     GraphQLString,
+    build_client_schema,
+    get_introspection_query,
+    print_schema,
 )
 from websocket_server import (
     PATIENCE,
@@ -334,6 +337,14 @@ async def test_limits_hold_for_what_the_schema_runs(limits: Limits, query: str, 
         assert message["type"] == "error"
         assert message["payload"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
         assert limit in message["payload"][0]["message"]
+
+
+async def test_tools_get_the_schema_within_the_limits() -> None:
+    async with serving() as (_, _, url), dial(url) as socket:
+        await greet(socket)
+        await ask(socket, get_introspection_query(input_value_deprecation=True))
+        payload = (await hear(socket))["payload"]
+        assert "things" in print_schema(build_client_schema(payload["data"]))
 
 
 async def test_a_generators_own_listening_is_not_counted_again() -> None:

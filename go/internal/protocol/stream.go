@@ -2,16 +2,18 @@ package protocol
 
 // StreamLimits bound what one client over HTTP may cost. Times are seconds. Retry is when
 // a browser that lost its event stream comes back (0: as it likes), Plain whether requests
-// are answered that ask for one JSON result.
+// are answered that ask for one JSON result, Reservations how many streams of all clients may
+// be reserved and not open.
 type StreamLimits struct {
-	BodyBytes   int     `json:"body_bytes"`
-	IDBytes     int     `json:"id_bytes"`
-	Operations  int     `json:"operations"`
-	InitTimeout float64 `json:"init_timeout"` // of a reservation until its stream is opened
-	Ping        float64 `json:"ping"`
-	Retry       float64 `json:"retry"`
-	Origins     Origins `json:"origins"`
-	Plain       bool    `json:"plain"`
+	BodyBytes    int     `json:"body_bytes"`
+	IDBytes      int     `json:"id_bytes"`
+	Operations   int     `json:"operations"`
+	Reservations int     `json:"reservations"`
+	InitTimeout  float64 `json:"init_timeout"` // of a reservation until its stream is opened
+	Ping         float64 `json:"ping"`
+	Retry        float64 `json:"retry"`
+	Origins      Origins `json:"origins"`
+	Plain        bool    `json:"plain"`
 }
 
 // Stream is one client over HTTP: a request with the response that carries its results,
@@ -240,6 +242,7 @@ func (s *Stream) open(r *HTTPRequest) {
 		{"x-accel-buffering", "no"}, // a proxy that collects responses would hold back results
 	}, s.limits().Origins.sharing(r.Origin, r.Host)...)
 	s.begun = true
+	delete(s.owner.unopened, s)
 	s.add(Action{Kind: Begin, Number: r.Number, Code: 200, Headers: headers})
 	s.send(s.writer.opening() + string(s.early))
 	s.early, s.finals = nil, 0

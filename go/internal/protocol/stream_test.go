@@ -8,7 +8,7 @@ import (
 )
 
 var streamLimits = StreamLimits{
-	BodyBytes: 1000, IDBytes: 20, Operations: 2, InitTimeout: 10, Ping: 30, Retry: 2,
+	BodyBytes: 1000, IDBytes: 20, Operations: 2, Reservations: 3, InitTimeout: 10, Ping: 30, Retry: 2,
 	Origins: Origins{"https://app.example"}, Plain: true,
 }
 
@@ -370,6 +370,23 @@ func TestAReservationCarriesManyOperations(t *testing.T) {
 		{"shutdown before an operation has started", with(reserved, attach, order, "+shutdown"), refusing(3, 503, "GOING_AWAY", "The server is shutting down") + "\n" + `[["end"]]`},
 		{"a token is worth nothing once its stream is lost", with(live, "+lost", order), refusing(4, 404, "NOT_FOUND", "There is no such reservation; make one with PUT")},
 	})
+}
+
+func TestReservationsAreBounded(t *testing.T) {
+	v := visiting(t, streamLimits)
+	for round := range 20 {
+		// Neither those that ended, nor those that are open, count.
+		v.do("PUT", "+out", "PUT", "+in", "+expired init", "PUT", "+in", fmt.Sprintf("GET accept:text/event-stream token:token%d", 6*round+3))
+		opened := v.number
+		v.do("PUT", "PUT", "+in", "PUT")
+		told := v.do("PUT")
+		if want := refusing(int(v.asked), 429, "LIMIT_EXCEEDED", "Too many streams are reserved and not open; try again later"); told != want {
+			t.Fatalf("a fourth one: %s", told)
+		}
+		for number := opened; number <= v.number; number++ {
+			v.streams.Find(number).Lost()
+		}
+	}
 }
 
 func TestNobodysTokenOpensAnothersStream(t *testing.T) {

@@ -9,17 +9,18 @@ type Streams struct {
 	last     uint64
 	live     map[uint64]*Stream
 	tokens   map[string]*Stream
+	unopened map[*Stream]struct{} // reservations
 }
 
 // NewStreams makes an application's. newToken gives texts that nobody can guess.
 func NewStreams(limits StreamLimits, newToken func() string) (*Streams, error) {
-	if limits.BodyBytes < 1 || limits.IDBytes < 1 || limits.Operations < 1 {
-		return nil, fault.New(fault.InvalidValue, "body_bytes, id_bytes and operations must be at least 1")
+	if limits.BodyBytes < 1 || limits.IDBytes < 1 || limits.Operations < 1 || limits.Reservations < 1 {
+		return nil, fault.New(fault.InvalidValue, "body_bytes, id_bytes, operations and reservations must be at least 1")
 	}
 	if !(limits.InitTimeout > 0) || !(limits.Ping >= 0) || !(limits.Retry >= 0) {
 		return nil, fault.New(fault.InvalidValue, "init_timeout must be more than 0 seconds, ping and retry 0 (none) or more")
 	}
-	return &Streams{limits: limits, newToken: newToken, live: map[uint64]*Stream{}, tokens: map[string]*Stream{}}, nil
+	return &Streams{limits: limits, newToken: newToken, live: map[uint64]*Stream{}, tokens: map[string]*Stream{}, unopened: map[*Stream]struct{}{}}, nil
 }
 
 // Find is a client by its number, nil when it has ended.
@@ -76,6 +77,7 @@ func (t *Streams) newStream() *Stream {
 func (t *Streams) forget(s *Stream) {
 	delete(t.live, s.number)
 	delete(t.tokens, s.token)
+	delete(t.unopened, s)
 }
 
 // ask understands a request that begins a client: for one operation, or a reservation.
@@ -87,9 +89,13 @@ func (s *Stream) ask(r *HTTPRequest) (refused *refusal) {
 		if !acceptsText(r.Accept) {
 			return notAcceptable("A reservation is a text: accept text/plain")
 		}
+		if len(s.owner.unopened) >= s.limits().Reservations {
+			return &refusal{429, "LIMIT_EXCEEDED", "Too many streams are reserved and not open; try again later", nil}
+		}
 		s.format, s.writer = eventStream, eventStreamWriter{shared: true, retry: s.limits().Retry}
 		s.token = s.owner.newToken()
 		s.owner.tokens[s.token] = s
+		s.owner.unopened[s] = struct{}{}
 		return nil
 	case "DELETE":
 		return badRequest("The request names no reservation")

@@ -17,7 +17,8 @@ import (
 // Fields, Aliases and Directives count what the operations of the document
 // select once their fragments are expanded; all operations of a document count
 // together, because validation pays for all of them. Depth counts nested
-// fields, the root field being 1.
+// fields, the root field being 1. A question for the schema is one field deep,
+// unless what it costs multiplies: see meter.
 type Limits struct {
 	Bytes          int // of the query text
 	Fields         int // also bounds the fragment spreads, counted the same way
@@ -90,7 +91,15 @@ func scan(text string, limits Limits) error {
 }
 
 // cost is what a selection set asks for, fragments expanded.
-type cost struct{ fields, spreads, aliases, directives, depth int }
+type cost struct{ fields, spreads, aliases, directives, depth, lists int }
+
+// maxLists is how often lists of a type's members may be nested in a question for the
+// schema. Each level multiplies the answer by their length; tools nest one
+// (graphql-js has the same bound, MaxIntrospectionDepthRule).
+const maxLists = 2
+
+// listed are the lists that lead from a type to types again.
+var listed = map[string]bool{"fields": true, "inputFields": true, "interfaces": true, "possibleTypes": true}
 
 // countCeiling is where counting stops: a fragment bomb counts to 2^n.
 const countCeiling = 1_000_000_000
@@ -101,6 +110,7 @@ func (c *cost) add(o cost) {
 	c.aliases = min(c.aliases+o.aliases, countCeiling)
 	c.directives = min(c.directives+o.directives, countCeiling)
 	c.depth = max(c.depth, o.depth)
+	c.lists = max(c.lists, o.lists)
 }
 
 // check compares a document's cost with the limits.
@@ -131,7 +141,8 @@ func orElse(limit, ceiling int) int {
 	return limit
 }
 
-// meter measures selection sets. Each fragment is measured once, so the time is
+// meter measures selection sets: the fields of a question for the schema count, its
+// depth does not, as long as lists of types are not nested in one another. Each fragment is measured once, so the time is
 // linear in the text however often fragments spread one another.
 type meter struct {
 	fragments map[string]*ast.FragmentDefinition
@@ -162,6 +173,12 @@ func (m *meter) set(selections ast.SelectionSet) (cost, error) {
 		switch selection := selection.(type) {
 		case *ast.Field:
 			one, err = m.set(selection.SelectionSet)
+			switch {
+			case (selection.Name == "__schema" || selection.Name == "__type") && one.lists <= maxLists:
+				one.depth = 0
+			case listed[selection.Name]:
+				one.lists++
+			}
 			one.fields++
 			one.depth++
 			one.directives += len(selection.Directives)

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -213,5 +214,36 @@ func TestABombIsRefusedByTheLimitItBreaks(t *testing.T) {
 	} {
 		_, err := Parse(nil, texts[name], "", Limits{})
 		expectFault(t, err, fault.LimitExceeded, part)
+	}
+}
+
+func TestAQuestionForTheSchemaIsDeepOnlyWhereItMultiplies(t *testing.T) {
+	limits := defaults()
+	limits.Depth = 3
+	types := strings.Repeat("ofType { ", 20) + "name" + strings.Repeat(" }", 20)
+	for _, text := range []string{
+		"{ __schema { types { fields { args { type { " + types + " } } } } } }",
+		"{ __schema { types { ...T } } } fragment T on __Type { interfaces { possibleTypes { " + types + " } } }",
+		`{ __type(name: "A") { fields { type { inputFields { type { ` + types + " } } } } } }",
+		"{ a { __type { fields { x { fields { y { z } } } } } } }",
+	} {
+		_, err := Parse(nil, text, "", limits)
+		if other := new(OtherOperation); !errors.As(err, &other) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for text, depth := range map[string]int{
+		"{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }":                                 8,
+		"{ __schema { types { ...T } } } fragment T on __Type { fields { type { interfaces { possibleTypes { name } } } } }": 7,
+		"{ a { fields { fields { fields } } } }":                               4,
+		"{ a { b { __schema { types { name } } } c { fields { d { e } } } } }": 5,
+	} {
+		_, err := Parse(nil, text, "", limits)
+		expectFault(t, err, fault.LimitExceeded, fmt.Sprintf("nests fields to depth %d; max_query_depth is 3", depth))
+		limits := limits
+		limits.Depth = depth
+		if _, err := Parse(nil, text, "", limits); fault.CodeOf(err) != fault.InvalidQuery {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }

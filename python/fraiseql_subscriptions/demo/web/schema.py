@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from fraiseql_subscriptions import Limits, QueuePolicy, SubscriptionExecutor
+from fraiseql_subscriptions import QueuePolicy, SubscriptionExecutor
 
 from ..dashboards import FLIGHT
 from ..data import Flight, read_airlines, read_airports
@@ -61,13 +61,11 @@ extend type Flight {{
 
 #: A client that asks for the day so far is sent all of it at once.
 _QUEUE: Final = QueuePolicy(max_responses=4096)
-#: GraphiQL's own question for the schema is this deep.
-_LIMITS: Final = Limits(max_query_depth=20)
 
 
 def executor_for() -> SubscriptionExecutor:
-    """An executor whose queues hold a day, and whose clients may ask for the schema."""
-    return SubscriptionExecutor(queue=_QUEUE, limits=_LIMITS)
+    """An executor whose queues hold a day."""
+    return SubscriptionExecutor(queue=_QUEUE)
 
 
 def define(executor: SubscriptionExecutor) -> None:
