@@ -42,6 +42,19 @@ else
     echo "note: there is none for this machine; the installed redis-server is the only one tested"
 fi
 
+phase "Go tests of the PostgreSQL bus on the oldest and the newest server"
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+./scripts/postgres_servers.sh "$folder"
+if [[ -d $folder/13 ]]; then
+    PGBIN=$folder/12/bin go test -count=1 -tags unsupported -run '^TestAServerBefore13IsRefused$' ./go/internal/bus/postgres
+    for server in 13 18; do
+        PGBIN=$folder/$server/bin go test -race -count=1 ./go/internal/bus/postgres
+    done
+else
+    echo "note: there are none for this machine; the installed PostgreSQL is the only one tested"
+fi
+
 phase "Go fuzzing"
 ./scripts/fuzz.sh "${FUZZTIME:-150000x}"
 

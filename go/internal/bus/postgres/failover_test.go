@@ -153,12 +153,20 @@ func TestAStandbyIsNoBus(t *testing.T) {
 // TestACrashThatLosesCommitsIsNoticed has a server that says yes before it has written
 // anything.
 func TestACrashThatLosesCommitsIsNoticed(t *testing.T) {
-	own := startServer(t, "synchronous_commit=off", "wal_writer_delay=10s", "wal_writer_flush_after=0", "checkpoint_timeout=1h", "autovacuum=off")
+	own := startServer(t, "synchronous_commit=off", "checkpoint_timeout=1h", "autovacuum=off")
 	url := installOn(t, own)
 	n := openNode(t, Options{URL: url})
 	publish(t, connectTo(t, url), "a")
 	n.awaitKinds(t, "a")
-	must(t, connectTo(t, url), "CHECKPOINT")
+	admin := connectTo(t, url)
+	must(t, admin, "CHECKPOINT")
+	var writer int
+	if err := admin.QueryRow(t.Context(), "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'").Scan(&writer); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(writer, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
 	for i := range 3 {
 		if _, err := n.publish(t, "lost", "a", "", bus.WaitDispatched); err != nil {
 			t.Fatalf("event %d: %v", i, err)

@@ -2,8 +2,12 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -22,17 +26,84 @@ func (s *Server) Standby(name string) (*Server, error) {
 	if made.Port, err = FreePort(); err != nil {
 		return nil, err
 	}
-	from := fmt.Sprintf("host=127.0.0.1 port=%d user=postgres application_name=%s", s.Port, name)
-	copying := made.command("pg_basebackup", "-D", made.Data(), "-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", from)
-	if output, err := copying.CombinedOutput(); err != nil {
+	if err := s.copyTo(made, name); err != nil {
 		os.RemoveAll(made.folder)
-		return nil, fmt.Errorf("pg_basebackup: %w\n%s", err, output)
+		return nil, err
 	}
 	if err := made.Up(); err != nil {
 		os.RemoveAll(made.folder)
 		return nil, err
 	}
 	return made, nil
+}
+
+// copyTo makes the data directory of a standby, as pg_basebackup would, which not every
+// build has.
+func (s *Server) copyTo(made *Server, name string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	begin, end := "SELECT pg_backup_start('pgtest', true)", "SELECT labelfile FROM pg_backup_stop(false)"
+	if version := conn.PgConn().ParameterStatus("server_version"); version < "15" {
+		begin, end = "SELECT pg_start_backup('pgtest', true, false)", "SELECT labelfile FROM pg_stop_backup(false, false)"
+	}
+	if _, err := conn.Exec(ctx, begin); err != nil {
+		return err
+	}
+	if err := s.copyFiles(made); err != nil {
+		return err
+	}
+	var label string
+	if err := conn.QueryRow(ctx, end).Scan(&label); err != nil {
+		return err
+	}
+	settings, err := os.ReadFile(filepath.Join(s.Data(), "postgresql.auto.conf"))
+	if err != nil {
+		return err
+	}
+	from := fmt.Sprintf("primary_conninfo = 'host=127.0.0.1 port=%d user=postgres application_name=%s'\n", s.Port, name)
+	for file, text := range map[string]string{"backup_label": label, "standby.signal": "", "postgresql.auto.conf": string(settings) + from} {
+		if err := made.Write(file, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyFiles copies the data directory of a server that is up. What goes away meanwhile is
+// no loss: the write-ahead log says so.
+func (s *Server) copyFiles(made *Server) error {
+	return filepath.WalkDir(s.Data(), func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) || entry != nil && slices.Contains([]string{"postmaster.pid", "postmaster.opts"}, entry.Name()) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		within, err := filepath.Rel(s.Data(), path)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(made.Data(), within)
+		if entry.IsDir() {
+			err = os.Mkdir(target, 0o700)
+		} else {
+			var content []byte
+			if content, err = os.ReadFile(path); errors.Is(err, fs.ErrNotExist) {
+				return nil
+			} else if err == nil {
+				err = os.WriteFile(target, content, 0o600)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		return made.own(target)
+	})
 }
 
 // Promote makes a standby a primary, and returns when it is one.
