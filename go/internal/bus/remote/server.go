@@ -82,6 +82,8 @@ type Request struct {
 	// Doubtful says that an earlier attempt may have been accepted: the server must
 	// look for the events by their ids, and accept only what it does not have.
 	Doubtful bool
+	// Follows says of each event whether Read will return it. Optional.
+	Follows []bool
 	// Note is the server's own: what it knew at the first attempt.
 	Note any
 	// Positions, one an event, and Err are the outcome. An event with a chosen id that
@@ -91,6 +93,9 @@ type Request struct {
 	Repeated []bool
 	Err      error
 }
+
+// Returns reports whether Read will return an event, if that is known.
+func (r *Request) Returns(i int) bool { return r.Follows != nil && r.Follows[i] }
 
 var (
 	// ErrDoubtful is the outcome of a request that may have been accepted: the
