@@ -43,9 +43,9 @@ func (o *outgoing) add(dst []byte, a *attempt) []byte {
 	}
 	switch a.form {
 	case single:
-		text := o.encode(a.request.Events[0], a.request.Returns(0))
-		dst = appendArgument(append(dst, a.events[0].channel.add...), text)
-		dst = appendArgument(append(dst, a.events[0].channel.announce...), text)
+		o.text = a.request.Events[0].AppendJSON(o.text[:0])
+		dst = appendArgument(append(dst, a.events[0].channel.add...), o.text)
+		dst = appendArgument(append(dst, a.events[0].channel.announce...), o.text)
 	case together:
 		dst = o.addTogether(dst, a)
 	case known:
@@ -68,8 +68,9 @@ func (o *outgoing) addTogether(dst []byte, a *attempt) []byte {
 	for _, one := range a.events {
 		dst = append(dst, one.channel.stream...)
 	}
-	for i, ev := range a.request.Events {
-		dst = appendArgument(dst, o.encode(ev, a.request.Returns(i)))
+	for _, ev := range a.request.Events {
+		o.text = ev.AppendJSON(o.text[:0])
+		dst = appendArgument(dst, o.text)
 	}
 	return dst
 }
@@ -82,14 +83,14 @@ func (o *outgoing) addKnown(dst []byte, a *attempt) []byte {
 	if first, ok := a.request.Note.(streamID); ok && a.request.Doubtful {
 		after = first.String()
 	}
-	for i, ev := range a.request.Events {
+	for _, ev := range a.request.Events {
 		stream := streamPrefix + ev.Channel
 		noted := stream
 		if ev.ChosenID {
 			noted = idPrefix + ev.ID
 		}
 		c.key(stream, noted)
-		text := o.encode(ev, a.request.Returns(i))
+		text := ev.AppendJSON(nil)
 		c.argument(ev.Channel, text, text[:len(ev.AppendID(nil))], after)
 	}
 	return c.appendTo(dst, publishScript)

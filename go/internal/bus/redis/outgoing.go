@@ -36,7 +36,7 @@ type outgoing struct {
 	// Memory: of what is in hand, and, made anew each time, of what is handed out.
 	attempts  []attempt
 	events    []sending
-	texts     []byte
+	text      []byte
 	positions []event.Position
 	cursors   []cursor
 }
@@ -79,10 +79,10 @@ func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
 			count++
 			events += len(one.Events)
 			for _, ev := range one.Events {
-				bytes += sizeOf(ev)
+				bytes += 2 * len(ev.Data)
 			}
 		}
-		if err := s.outgoing.send(ctx, requests[:count], events, bytes); err != nil {
+		if err := s.outgoing.send(ctx, requests[:count], events); err != nil {
 			for _, one := range requests[count:] {
 				one.Err = err
 			}
@@ -90,11 +90,6 @@ func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
 		}
 		requests = requests[count:]
 	}
-}
-
-// sizeOf is about how many bytes an event takes as JSON.
-func sizeOf(ev *event.Event) int {
-	return 100 + len(ev.ID) + len(ev.Type) + len(ev.Channel) + len(ev.Data) + len(ev.CorrelationID)
 }
 
 // attempt is a request on its way.
@@ -115,10 +110,10 @@ type sending struct {
 	again   bool     // it was before
 }
 
-// send lets the server accept requests, in one round trip: so many events of about so many
-// bytes. The error says that no more need be tried now.
-func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events, bytes int) error {
-	o.prepare(requests, events, bytes)
+// send lets the server accept requests, of so many events, in one round trip. The error
+// says that no more need be tried now.
+func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events int) error {
+	o.prepare(requests, events)
 	var epoch string
 	var refusal error
 	var began uint64 // the newest time that was known before
@@ -163,11 +158,10 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events,
 }
 
 // prepare makes attempts of requests.
-func (o *outgoing) prepare(requests []*remote.Request, events, bytes int) {
+func (o *outgoing) prepare(requests []*remote.Request, events int) {
 	clear(o.attempts)
 	clear(o.events)
 	o.attempts, o.events = o.attempts[:0], o.events[:0]
-	o.texts = make([]byte, 0, bytes)
 	o.positions = make([]event.Position, 0, events)
 	o.cursors = make([]cursor, 0, events)
 	o.events = o.written.visit(o.events, requests, time.Now())
@@ -192,17 +186,6 @@ func (o *outgoing) learn(ctx context.Context, epoch string, err error) error {
 		o.epoch = epoch
 	}
 	return err
-}
-
-// encode is an event as it is sent. One that comes back will be known.
-func (o *outgoing) encode(ev *event.Event, returns bool) []byte {
-	begin := len(o.texts)
-	o.texts = ev.AppendJSON(o.texts)
-	text := o.texts[begin:len(o.texts):len(o.texts)]
-	if returns {
-		o.server.sent.add(ev, text)
-	}
-	return text
 }
 
 // clockSlack is by how much the server's clock may go back between two attempts, in

@@ -37,7 +37,6 @@ type reading struct {
 func (r *reading) open(s *Server) {
 	r.link.target = s.target
 	r.tail = newTail(s.options.Batch, s.interests.wants)
-	r.tail.sent = &s.sent
 	r.wake.Store(&streamID{})
 }
 

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-
-	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
 
 // stream is one that is followed.
@@ -24,16 +22,8 @@ type stream struct {
 	// were written without an announcement. Otherwise zero.
 	found uint64
 
-	sent     *sent  // events of this node's own; nil for none
+	own      *own
 	argument []byte // last, as XREAD is given it
-}
-
-// own is the event that this node has sent as a text, nil if it has not.
-func (s *stream) own(text []byte) *event.Event {
-	if s.sent == nil {
-		return nil
-	}
-	return s.sent.take(text)
 }
 
 func (s *stream) moveTo(last streamID) {
@@ -55,7 +45,7 @@ type tail struct {
 	batch int
 	wants func(channel string) (since uint64, ok bool) // since when it is to be followed
 	byKey map[string]*stream
-	sent  *sent
+	own   own
 	kept  []entry // read, and not given yet
 	epoch string
 	at    place // after the newest entry given
@@ -75,7 +65,7 @@ func newTail(batch int, wants func(string) (uint64, bool)) *tail {
 
 // add follows a stream after an id from now on.
 func (t *tail) add(key, channel string, after streamID) *stream {
-	made := &stream{key: key, channel: channel, active: max(after.ms, t.at.ms), sent: t.sent}
+	made := &stream{key: key, channel: channel, active: max(after.ms, t.at.ms), own: &t.own}
 	made.moveTo(after)
 	if channel != "" {
 		made.hash = hashChannel(channel)

@@ -23,6 +23,7 @@ type outbox struct {
 type request struct {
 	Request
 	tickets  []ticket // one an event
+	follows  []bool   // says of each event, from the newest attempt on, whether it comes back
 	deadline time.Time
 	failure  error // of the newest attempt
 }
@@ -34,6 +35,7 @@ type ticket struct {
 	// waits says that acceptance alone is not what its publisher waits for.
 	waits      bool
 	counted    bool // among what was accepted
+	recognised bool // by the server, in what it read
 	accepted   bool
 	dispatched bool
 	// astray says that its channel was let go of after it was sent: nobody knows whether
@@ -103,7 +105,7 @@ func (o *outbox) accept(r *request) (told finishes) {
 			one.at = r.Positions[i]
 		}
 		// One that had been accepted before may have been read before, too.
-		if !r.Follows[i] || one.astray || r.Repeated != nil && r.Repeated[i] && !r.Doubtful {
+		if !r.follows[i] || one.astray || r.Repeated != nil && r.Repeated[i] && !r.Doubtful {
 			o.forgetReturning(one)
 			one.waits = false
 		}
@@ -149,6 +151,17 @@ func (o *outbox) dispatched(id string, at event.Position) (told finishes) {
 		one = next
 	}
 	return told
+}
+
+// recognise is an event that is to come back, once.
+func (o *outbox) recognise(id []byte) *event.Event {
+	for one := o.returning[string(id)]; one != nil; one = one.next {
+		if !one.recognised {
+			one.recognised = true
+			return one.event
+		}
+	}
+	return nil
 }
 
 // cameBack notes that an event was read: it has been accepted, even where its publisher

@@ -195,7 +195,7 @@ func (b *Bus) ask(batch []*request) {
 		for _, ev := range one.Events {
 			follows = append(follows, b.server.Follows(ev.Channel))
 		}
-		one.Follows = follows[first:len(follows):len(follows)]
+		one.follows = follows[first:len(follows):len(follows)]
 	}
 }
 

@@ -64,6 +64,14 @@ type Server interface {
 	Close()
 }
 
+// Recogniser is a Server that need not read an event again which this node has published.
+type Recogniser interface {
+	// Recognise is called once, before Open. own finds an event by its id, while it has not
+	// come back, and only once; otherwise it returns nil. What came back may still be another
+	// one of that id: the server compares them. own is for any goroutine, and short.
+	Recognise(own func(id []byte) *event.Event)
+}
+
 // Mark is a place in the order in which a server is read. It is the server's own.
 type Mark any
 
@@ -82,8 +90,6 @@ type Request struct {
 	// Doubtful says that an earlier attempt may have been accepted: the server must
 	// look for the events by their ids, and accept only what it does not have.
 	Doubtful bool
-	// Follows says of each event whether Read will return it. Optional.
-	Follows []bool
 	// Note is the server's own: what it knew at the first attempt.
 	Note any
 	// Positions, one an event, and Err are the outcome. An event with a chosen id that
@@ -93,9 +99,6 @@ type Request struct {
 	Repeated []bool
 	Err      error
 }
-
-// Returns reports whether Read will return an event, if that is known.
-func (r *Request) Returns(i int) bool { return r.Follows != nil && r.Follows[i] }
 
 var (
 	// ErrDoubtful is the outcome of a request that may have been accepted: the
