@@ -85,7 +85,7 @@ func parseEntry(from *stream, id []byte, values fields) (entry, error) {
 		return e, nil
 	}
 	var err error
-	ev := from.own(text)
+	ev := from.own.recognise(text)
 	if ev == nil {
 		ev, err = event.Decode(text)
 		e.decoded = err == nil

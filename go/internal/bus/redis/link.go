@@ -31,6 +31,7 @@ type link struct {
 	introduce func(ctx context.Context, client *redis.Client, peer peer) error
 
 	client *redis.Client // nil while there is no connection
+	wire   wire          // under it
 	peer   peer
 
 	mu     sync.Mutex
@@ -95,6 +96,7 @@ func (l *link) connect(ctx context.Context) error {
 		return l.target.refusal(err, "")
 	}
 	l.peer = peer
+	l.wire.conn = raw
 	return nil
 }
 

@@ -30,17 +30,23 @@ func (s *Server) Covers(at, one remote.Mark) bool {
 // Reached implements remote.Server.
 func (s *Server) Reached(at remote.Mark, pending []remote.Item) event.Position {
 	reader := at.(*mark)
-	c := &cursor{at: reader.at}
-	if len(pending) > 0 {
-		c.lags = make([]lag, len(pending))
-		for i, item := range pending {
-			one := item.Mark.(*mark)
-			c.lags[i] = lag{one.channel, one.id}
-		}
-		slices.SortFunc(c.lags, func(a, b lag) int { return cmp.Compare(a.channel, b.channel) })
+	if len(pending) == 0 {
+		return event.Position{Epoch: reader.epoch, Place: reader}
 	}
-	return event.Position{Epoch: reader.epoch, Place: c}
+	lags := make([]lag, len(pending))
+	for i, item := range pending {
+		one := item.Mark.(*mark)
+		lags[i] = lag{one.channel, one.id}
+	}
+	slices.SortFunc(lags, func(a, b lag) int { return cmp.Compare(a.channel, b.channel) })
+	return event.Position{Epoch: reader.epoch, Place: &cursor{at: reader.at, lags: lags}}
 }
+
+// cursor is that of a client that has received everything up to a mark.
+func (m *mark) cursor() *cursor { return &cursor{at: m.at} }
+
+// AppendText implements event.Place.
+func (m *mark) AppendText(dst []byte) []byte { return m.cursor().AppendText(dst) }
 
 // After implements remote.Server.
 func (s *Server) After(at event.Position, item remote.Item) event.Position {

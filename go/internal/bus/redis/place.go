@@ -30,7 +30,7 @@ func (p place) pass(channel uint64, id streamID) place {
 	if id.ms != p.ms {
 		return place{id.ms, append(make([]seen, 0, 4), one)}
 	}
-	if len(p.seen) == cap(p.seen) {
+	if len(p.seen) == cap(p.seen) && len(p.seen) >= maxNamed {
 		p.seen = compacted(p.seen)
 	}
 	return place{p.ms, append(p.seen, one)}

@@ -89,14 +89,16 @@ func (c *cursor) AppendText(dst []byte) []byte {
 	return dst
 }
 
-// cursorOf reads a position's place: a cursor, or what a client sent, and then nothing
+// cursorOf reads a position's place: a cursor, a mark, or what a client sent, and then nothing
 // but what AppendText writes.
 func cursorOf(p event.Position) (*cursor, error) {
-	if c, ok := p.Place.(*cursor); ok {
-		return c, nil
-	}
-	if text, ok := p.Place.(event.Text); ok {
-		if c, ok := parseCursor(string(text)); ok {
+	switch at := p.Place.(type) {
+	case *cursor:
+		return at, nil
+	case *mark:
+		return at.cursor(), nil
+	case event.Text:
+		if c, ok := parseCursor(string(at)); ok {
 			return c, nil
 		}
 	}

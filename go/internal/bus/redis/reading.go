@@ -26,6 +26,7 @@ type reading struct {
 	tail *tail
 	// ready are items to be returned before others.
 	ready []remote.Item
+	items []remote.Item // memory: those of the newest Read
 	// astray says that the streams are not as they were: synchronise before reading on.
 	astray bool
 	told   bool // that events were lost: the streams tell nothing new
@@ -36,7 +37,6 @@ type reading struct {
 func (r *reading) open(s *Server) {
 	r.link.target = s.target
 	r.tail = newTail(s.options.Batch, s.interests.wants)
-	r.tail.sent = &s.sent
 	r.wake.Store(&streamID{})
 }
 
@@ -107,17 +107,19 @@ func (s *Server) Read(ctx context.Context) ([]remote.Item, error) {
 				return err
 			}
 		}
-		given, err = r.tail.next(ctx, client, blockPatience)
+		given, err = r.tail.next(&r.link.wire, blockPatience)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	items := r.ready
+	items := append(r.items[:0], r.ready...)
 	r.ready = nil
 	for i := range given {
 		items = append(items, s.item(&given[i]))
 	}
+	clear(r.items[min(len(items), len(r.items)):])
+	r.items = items
 	s.interests.advance(r.tail.wake)
 	s.progress(r.tail.epoch, len(r.tail.byKey))
 	return items, nil

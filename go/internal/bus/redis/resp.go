@@ -2,7 +2,9 @@ package redis
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"io"
 	"strconv"
 )
 
@@ -10,8 +12,11 @@ import (
 // ever receives, and events are used where they lie in it.
 // https://redis.io/docs/latest/develop/reference/protocol-spec/ (RESP2)
 type reply struct {
-	rest []byte
-	bad  error // the first thing that was wrong; nothing is read after it
+	rest     []byte    // received, and not read yet
+	from     io.Reader // more of it; nil for none
+	received int       // bytes from there
+	bad      error     // the first thing that was wrong; nothing is read after it
+	fields   fields    // memory
 }
 
 // replyError is an error that the server answered. It implements redis.Error.
@@ -22,14 +27,36 @@ func (e replyError) Error() string { return string(e) }
 // RedisError implements redis.Error.
 func (replyError) RedisError() {}
 
+// fill receives until there are so many bytes to be read, and reports whether there are.
+func (r *reply) fill(count int) bool {
+	for len(r.rest) < count && r.from != nil && r.bad == nil {
+		if len(r.rest) == cap(r.rest) { // what was read stays where it is
+			r.rest = append(make([]byte, 0, max(count+count/4, leastRoom)), r.rest...)
+		}
+		n, err := r.from.Read(r.rest[len(r.rest):cap(r.rest)])
+		r.rest = r.rest[:len(r.rest)+n]
+		r.received += n
+		if n == 0 {
+			r.bad = cmp.Or(err, io.ErrNoProgress)
+		}
+	}
+	return len(r.rest) >= count
+}
+
+// maxLine bounds a line; what is long comes as a text.
+const maxLine = 64 << 10
+
 // line reads a line of a kind, without its kind and its end.
 func (r *reply) line(kind byte) []byte {
 	if r.bad != nil {
 		return nil
 	}
 	end := bytes.IndexByte(r.rest, '\n')
+	for seen := len(r.rest); end < 0 && seen < maxLine && r.fill(seen+1); seen = len(r.rest) {
+		end = bytes.IndexByte(r.rest, '\n')
+	}
 	if end < 2 || r.rest[end-1] != '\r' {
-		r.bad = fmt.Errorf("the server's answer ends within a line: %.40q", r.rest)
+		r.bad = cmp.Or(r.bad, fmt.Errorf("the server's answer ends within a line: %.40q", r.rest))
 		return nil
 	}
 	line := r.rest[:end-1]
@@ -71,8 +98,22 @@ func (r *reply) text() []byte {
 		}
 		return nil
 	}
-	if len(r.rest) < n+2 || r.rest[n] != '\r' || r.rest[n+1] != '\n' {
-		r.bad = fmt.Errorf("the server's answer ends within a text of %d bytes", n)
+	return r.bytes(n)
+}
+
+// optional is like text, and nil for nothing.
+func (r *reply) optional() []byte {
+	n := r.length('$')
+	if n < 0 {
+		return nil
+	}
+	return r.bytes(n)
+}
+
+// bytes reads the bytes of a text.
+func (r *reply) bytes(n int) []byte {
+	if !r.fill(n+2) || r.rest[n] != '\r' || r.rest[n+1] != '\n' {
+		r.bad = cmp.Or(r.bad, fmt.Errorf("the server's answer ends within a text of %d bytes", n))
 		return nil
 	}
 	text := r.rest[:n:n]
@@ -80,11 +121,40 @@ func (r *reply) text() []byte {
 	return text
 }
 
-// pair checks that two elements follow.
-func (r *reply) pair() {
-	if n := r.array(); n != 2 && r.bad == nil {
-		r.bad = fmt.Errorf("the server answers %d elements where two should be", n)
+// number reads a number.
+func (r *reply) number() int64 {
+	line := r.line(':')
+	if r.bad != nil {
+		return 0
 	}
+	n, err := strconv.ParseInt(string(line), 10, 64)
+	if err != nil {
+		r.bad = fmt.Errorf("the server answers with the number %.40q", line)
+	}
+	return n
+}
+
+// refusal is the error that is answered next, if it is one: then it has been read.
+func (r *reply) refusal() error {
+	if r.bad != nil || !r.fill(1) || r.rest[0] != '-' {
+		return nil
+	}
+	line := r.line('-')
+	if r.bad != nil {
+		return nil
+	}
+	return replyError(line)
+}
+
+// pair checks that two elements follow.
+func (r *reply) pair() { r.counted(2) }
+
+// counted checks that so many elements follow.
+func (r *reply) counted(want int) bool {
+	if n := r.array(); n != want && r.bad == nil {
+		r.bad = fmt.Errorf("the server answers %d elements where %d should be", n, want)
+	}
+	return r.bad == nil
 }
 
 // entries reads the entries of a stream.
@@ -93,7 +163,7 @@ func (r *reply) entries(of *stream, each func(entry)) (count int) {
 	for range n {
 		r.pair()
 		id := r.text()
-		fields := fieldsOf(r)
+		fields := r.pairs()
 		if r.bad != nil {
 			return count
 		}
@@ -111,21 +181,19 @@ func (r *reply) entries(of *stream, each func(entry)) (count int) {
 // fields are names and values in turn.
 type fields [][]byte
 
-func fieldsOf(r *reply) (found fields) {
-	n := r.array()
-	if n > 0 && n%2 == 0 {
-		found = make(fields, 0, min(n, 16))
-	}
-	for range n {
-		found = append(found, r.text())
+// pairs reads fields, which are good until the next are read.
+func (r *reply) pairs() fields {
+	r.fields = r.fields[:0]
+	for range r.array() {
+		r.fields = append(r.fields, r.text())
 		if r.bad != nil {
 			return nil
 		}
 	}
-	if len(found)%2 != 0 {
+	if len(r.fields)%2 != 0 {
 		r.bad = fmt.Errorf("the server answers a field without a value")
 	}
-	return found
+	return r.fields
 }
 
 // get is the value of a field.

@@ -16,12 +16,12 @@ func TestAnswersThatAreCutOffOrWrongAreNotRead(t *testing.T) {
 	document := `{"event_type":"t","channel":"a","data":{"n":1}}`
 	good := fmt.Sprintf("*1\r\n*2\r\n$17\r\nfraiseql:events:a\r\n*2\r\n*2\r\n$3\r\n1-2\r\n*4\r\n$1\r\nx\r\n$1\r\ny\r\n$4\r\ndata\r\n$%d\r\n%s\r\n*2\r\n$3\r\n1-3\r\n*2\r\n$1\r\nx\r\n$0\r\n\r\n", len(document), document)
 	r := following("a")
-	if _, streams, err := r.take([]byte(good)); err != nil || streams != 1 || names(r.kept) != "a 1-2, a 1-3" || r.kept[0].event == nil || r.kept[1].wrong == nil {
+	if _, streams, err := r.take(&reply{rest: []byte(good)}); err != nil || streams != 1 || names(r.kept) != "a 1-2, a 1-3" || r.kept[0].event == nil || r.kept[1].wrong == nil {
 		t.Errorf("%d streams, %s, %v", streams, names(r.kept), err)
 	}
 	for end := range len(good) {
 		r := following("a")
-		if _, _, err := r.take([]byte(good[:end])); err == nil || len(r.kept) > 0 || !r.follows("a").last.isZero() {
+		if _, _, err := r.take(&reply{rest: []byte(good[:end])}); err == nil || len(r.kept) > 0 || !r.follows("a").last.isZero() {
 			t.Fatalf("what ends at byte %d is read: %s, %v", end, names(r.kept), err)
 		}
 	}
@@ -30,17 +30,17 @@ func TestAnswersThatAreCutOffOrWrongAreNotRead(t *testing.T) {
 		strings.Replace(good, "1-2", "1_2", 1), strings.Replace(good, "*4", "*3", 1), strings.Replace(good, "$17", "$-1", 1), good + "*0\r\n",
 	} {
 		r := following("a")
-		if _, _, err := r.take([]byte(wrong)); err == nil || len(r.kept) > 0 {
+		if _, _, err := r.take(&reply{rest: []byte(wrong)}); err == nil || len(r.kept) > 0 {
 			t.Errorf("%q is read: %s", wrong, names(r.kept))
 		}
 	}
 	for _, none := range []string{"*-1\r\n", "*0\r\n"} {
-		if _, streams, err := following("a").take([]byte(none)); err != nil || streams != 0 {
+		if _, streams, err := following("a").take(&reply{rest: []byte(none)}); err != nil || streams != 0 {
 			t.Errorf("%q: %d streams, %v", none, streams, err)
 		}
 	}
 	var refused redis.Error
-	if _, _, err := following("a").take([]byte("-NOPERM no\r\n")); !errors.As(err, &refused) || err.Error() != "NOPERM no" {
+	if _, _, err := following("a").take(&reply{rest: []byte("-NOPERM no\r\n")}); !errors.As(err, &refused) || err.Error() != "NOPERM no" {
 		t.Errorf("an error is read as %v", err)
 	}
 }
@@ -51,7 +51,7 @@ func FuzzAnswers(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		r := following("a")
-		if _, streams, err := r.take([]byte(text)); err != nil && (streams != 0 || len(r.kept) > 0) {
+		if _, streams, err := r.take(&reply{rest: []byte(text)}); err != nil && (streams != 0 || len(r.kept) > 0) {
 			t.Fatalf("%d streams, %d entries and %v", streams, len(r.kept), err)
 		}
 	})

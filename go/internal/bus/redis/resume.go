@@ -154,11 +154,11 @@ func (s *Server) resume(ctx context.Context, client *redis.Client) error {
 	}
 	t.epoch = epoch
 	if s.reading.told {
-		s.outgoing.forget()
+		s.outgoing.written.forget()
 	}
 	if lost {
 		s.declareLost(epoch)
-		s.outgoing.forget()
+		s.outgoing.written.forget()
 		s.reading.ready = append(s.reading.ready, remote.Item{Mark: s.reading.mark(), Lost: true})
 	}
 	return nil
@@ -182,7 +182,7 @@ func (s *Server) questions() (questions []question, followed []*stream) {
 		questions = append(questions, question{one.key, one.channel, known})
 		followed = append(followed, one)
 	}
-	for channel, id := range s.outgoing.newest() {
+	for channel, id := range s.outgoing.written.newest() {
 		questions = append(questions, question{streamPrefix + channel, channel, id})
 	}
 	return questions, followed

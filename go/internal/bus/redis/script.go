@@ -20,6 +20,8 @@ var (
 	tendScript string
 	//go:embed script/found.lua
 	foundScript string
+	//go:embed script/accept.lua
+	acceptScript string
 	//go:embed script/publish.lua
 	publishScript string
 	//go:embed script/inspect.lua

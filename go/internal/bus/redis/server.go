@@ -13,6 +13,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
 
 // Server implements remote.Server over one Redis server. It has three connections: one
@@ -28,7 +29,6 @@ type Server struct {
 	reading  reading
 	calls    calls
 	outgoing outgoing
-	sent     sent
 
 	counters counters
 	mu       sync.Mutex
@@ -60,7 +60,10 @@ func (o *occasional) allow(now time.Time) bool {
 	return true
 }
 
-var _ remote.Server = (*Server)(nil)
+var (
+	_ remote.Server     = (*Server)(nil)
+	_ remote.Recogniser = (*Server)(nil)
+)
 
 // New makes a Server that connects when Open is called. The error has the code
 // InvalidValue: the URL is wrong.
@@ -79,6 +82,9 @@ func New(options Options) (*Server, error) {
 	s.running.Go(func() { s.survey(ctx) })
 	return s, nil
 }
+
+// Recognise implements remote.Recogniser.
+func (s *Server) Recognise(own func(id []byte) *event.Event) { s.reading.tail.own.find = own }
 
 // Name implements remote.Server.
 func (s *Server) Name() string { return "redis" }

@@ -3,16 +3,11 @@
 package redis
 
 import (
-	"bytes"
 	"cmp"
-	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
-
-	"github.com/redis/go-redis/v9"
-
-	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
 
 // stream is one that is followed.
@@ -27,21 +22,14 @@ type stream struct {
 	// were written without an announcement. Otherwise zero.
 	found uint64
 
-	// sent are events of this node's own; nil for none.
-	sent *sent
-	// keyText and lastText are arguments of XREAD.
-	keyText, lastText any
+	own      *own
+	argument []byte // last, as XREAD is given it
 }
 
-// own is the event that this node has sent as a text, nil if it has not.
-func (s *stream) own(text []byte) *event.Event {
-	if s.sent == nil {
-		return nil
-	}
-	return s.sent.take(text)
+func (s *stream) moveTo(last streamID) {
+	s.last = last
+	s.argument = appendArgument(s.argument[:0], last.String())
 }
-
-func (s *stream) moveTo(last streamID) { s.last, s.lastText = last, last.String() }
 
 // tail reads the streams that it follows, in the order of the entries' times; those
 // of one millisecond in the order in which they became readable. Not safe for
@@ -57,7 +45,7 @@ type tail struct {
 	batch int
 	wants func(channel string) (since uint64, ok bool) // since when it is to be followed
 	byKey map[string]*stream
-	sent  *sent
+	own   own
 	kept  []entry // read, and not given yet
 	epoch string
 	at    place // after the newest entry given
@@ -65,11 +53,10 @@ type tail struct {
 	// skewed: the next entry's time has been passed already. Nothing is given before
 	// straighten.
 	skewed  bool
-	answer  bytes.Buffer // to the newest XREAD
-	inUse   bool         // events lie in it
-	room    int          // for the next one
-	ordered []*stream    // in the order of their arguments; nil when streams have changed
-	request []any
+	given   []entry   // memory: that of the newest entries given
+	decoded bool      // events lie in the newest answer
+	ordered []*stream // in the order of their arguments; nil when streams have changed
+	keys    []byte    // theirs, as XREAD is given them
 }
 
 func newTail(batch int, wants func(string) (uint64, bool)) *tail {
@@ -78,7 +65,7 @@ func newTail(batch int, wants func(string) (uint64, bool)) *tail {
 
 // add follows a stream after an id from now on.
 func (t *tail) add(key, channel string, after streamID) *stream {
-	made := &stream{key: key, keyText: key, channel: channel, active: max(after.ms, t.at.ms), sent: t.sent}
+	made := &stream{key: key, channel: channel, active: max(after.ms, t.at.ms), own: &t.own}
 	made.moveTo(after)
 	if channel != "" {
 		made.hash = hashChannel(channel)
@@ -110,22 +97,17 @@ func (t *tail) forget(unwanted func(*stream) bool) {
 	}
 }
 
-// next waits at most patience for entries, and gives those that are there. The error is
-// a server's or the connection's; nothing is lost by it.
-func (t *tail) next(ctx context.Context, client *redis.Client, patience time.Duration) ([]entry, error) {
+// next waits at most patience for entries, and gives those that are there, until it is
+// called again. The error is a server's or the connection's; nothing is lost by it.
+func (t *tail) next(on *wire, patience time.Duration) ([]entry, error) {
 	waits := len(t.kept) == 0
-	t.answer.Reset()
-	t.answer.Grow(t.room)
-	if err := client.Process(ctx, redis.NewRawWriteToCmd(ctx, &t.answer, t.arguments(waits, patience)...)); err != nil {
+	on.commands = t.appendRead(on.commands[:0], waits, patience)
+	answer, err := on.ask(patience + answerPatience)
+	if err != nil {
 		return nil, err
 	}
-	answer := t.answer.Bytes()
-	// What comes next is about as much.
-	t.room = max(leastRoom, len(answer)+len(answer)/4)
-	limit, streams, err := t.take(answer)
-	if t.inUse {
-		t.answer, t.inUse = bytes.Buffer{}, false
-	}
+	limit, streams, err := t.take(&answer)
+	on.done(&answer, t.decoded)
 	if err != nil {
 		return nil, err
 	}
@@ -139,19 +121,19 @@ func (t *tail) next(ctx context.Context, client *redis.Client, patience time.Dur
 	return t.give(limit), nil
 }
 
-// leastRoom is what an answer to XREAD gets at least to begin with.
-const leastRoom = 2 << 10
-
 // take keeps what an XREAD brought. limit is, of the streams that were cut off, the time
 // of the end that comes first; nil if there is none.
-func (t *tail) take(answer []byte) (limit *uint64, streams int, err error) {
+func (t *tail) take(r *reply) (limit *uint64, streams int, err error) {
 	type move struct {
 		stream *stream
 		end    streamID
 	}
 	var moves []move
-	r := reply{rest: answer}
+	t.decoded = false
 	before := len(t.kept)
+	if err := r.refusal(); err != nil {
+		return nil, 0, err
+	}
 	for range r.array() {
 		r.pair()
 		from := t.byKey[string(r.text())]
@@ -159,7 +141,7 @@ func (t *tail) take(answer []byte) (limit *uint64, streams int, err error) {
 			break
 		}
 		count := r.entries(from, func(e entry) {
-			t.inUse = t.inUse || e.decoded
+			t.decoded = t.decoded || e.decoded
 			t.kept = append(t.kept, e)
 		})
 		if r.bad != nil || count == 0 {
@@ -182,25 +164,29 @@ func (t *tail) take(answer []byte) (limit *uint64, streams int, err error) {
 	return limit, len(moves), nil
 }
 
-// arguments are the next XREAD.
-func (t *tail) arguments(waits bool, patience time.Duration) []any {
+// appendRead appends the next XREAD.
+func (t *tail) appendRead(dst []byte, waits bool, patience time.Duration) []byte {
 	if t.ordered == nil {
+		t.keys = t.keys[:0]
 		for _, one := range t.byKey {
 			t.ordered = append(t.ordered, one)
+			t.keys = appendArgument(t.keys, one.key)
 		}
 	}
-	t.request = append(t.request[:0], "xread", "count", t.batch)
+	options := []string{"COUNT", strconv.Itoa(t.batch)}
 	if waits {
-		t.request = append(t.request, "block", max(patience.Milliseconds(), 1))
+		options = append(options, "BLOCK", strconv.FormatInt(max(patience.Milliseconds(), 1), 10))
 	}
-	t.request = append(t.request, "streams")
+	options = append(options, "STREAMS")
+	dst = appendCommand(dst, "XREAD", len(options)+2*len(t.ordered))
+	for _, one := range options {
+		dst = appendArgument(dst, one)
+	}
+	dst = append(dst, t.keys...)
 	for _, one := range t.ordered {
-		t.request = append(t.request, one.keyText)
+		dst = append(dst, one.argument...)
 	}
-	for _, one := range t.ordered {
-		t.request = append(t.request, one.lastText)
-	}
-	return t.request
+	return dst
 }
 
 // give takes out what is not later than limit; nil for everything.
@@ -224,8 +210,12 @@ func (t *tail) give(limit *uint64) []entry {
 		e.mark = &marks[end]
 		*e.mark = mark{epoch: t.epoch, at: t.at, wake: t.wake, channel: e.hash, id: e.id}
 	}
-	given := t.kept[:end:end]
-	t.kept = slices.Clone(t.kept[end:])
+	// What was given before is not needed any more, and its memory is for what is kept.
+	given := t.kept[:end]
+	clear(t.given)
+	rest := t.kept[end:]
+	t.kept, t.given = append(t.given[:0], rest...), given
+	clear(rest)
 	return given
 }
 

@@ -70,6 +70,9 @@ func New(dispatcher bus.Dispatcher, server Server, options Options) *Bus {
 	b.link.changed = make(chan struct{})
 	b.outbox.open()
 	b.lanes.open(&b.mu)
+	if r, ok := server.(Recogniser); ok {
+		r.Recognise(b.own)
+	}
 	b.running.Add(2)
 	go b.guarded(b.read)
 	go b.guarded(b.publishAll)

@@ -22,7 +22,8 @@ type outbox struct {
 // request is a publish on its way to the server.
 type request struct {
 	Request
-	tickets  []*ticket
+	tickets  []ticket // one an event
+	follows  []bool   // says of each event, from the newest attempt on, whether it comes back
 	deadline time.Time
 	failure  error // of the newest attempt
 }
@@ -34,13 +35,14 @@ type ticket struct {
 	// waits says that acceptance alone is not what its publisher waits for.
 	waits      bool
 	counted    bool // among what was accepted
+	recognised bool // by the server, in what it read
 	accepted   bool
 	dispatched bool
 	// astray says that its channel was let go of after it was sent: nobody knows whether
 	// it comes back.
 	astray bool
-	done   chan struct{} // closed when there is nothing left to wait for
 	isDone bool
+	done   chan struct{} // closed when there is nothing left to wait for; nil while nobody waits
 	at     event.Position
 	err    error
 	finish func(ticket uint64)
@@ -68,14 +70,14 @@ func (o *outbox) isEmpty() bool {
 
 // add makes a request of events.
 func (o *outbox) add(events []*event.Event, waits bool, finish func(uint64), deadline time.Time) *request {
-	r := &request{Request: Request{Events: events}, deadline: deadline, tickets: make([]*ticket, len(events))}
+	r := &request{Request: Request{Events: events}, deadline: deadline, tickets: make([]ticket, len(events))}
 	for i, ev := range events {
+		one := &r.tickets[i]
 		o.lastTicket++
-		one := &ticket{number: o.lastTicket, event: ev, waits: waits, finish: finish, done: make(chan struct{})}
+		one.number, one.event, one.waits, one.finish = o.lastTicket, ev, waits, finish
 		one.next = o.returning[ev.ID]
 		o.returning[ev.ID] = one
 		o.tickets[one.number] = one
-		r.tickets[i] = one
 	}
 	o.queue = append(o.queue, r)
 	select {
@@ -93,17 +95,17 @@ func (o *outbox) take() []*request {
 	return taken
 }
 
-// accept notes that the server has accepted a request. follows says of each event
-// whether it comes back through the reader.
-func (o *outbox) accept(r *request, follows []bool) (told finishes) {
-	for i, one := range r.tickets {
+// accept notes that the server has accepted a request.
+func (o *outbox) accept(r *request) (told finishes) {
+	for i := range r.tickets {
+		one := &r.tickets[i]
 		o.count(one)
 		one.accepted = true
 		if !one.dispatched {
 			one.at = r.Positions[i]
 		}
 		// One that had been accepted before may have been read before, too.
-		if !follows[i] || one.astray || r.Repeated != nil && r.Repeated[i] && !r.Doubtful {
+		if !r.follows[i] || one.astray || r.Repeated != nil && r.Repeated[i] && !r.Doubtful {
 			o.forgetReturning(one)
 			one.waits = false
 		}
@@ -114,7 +116,8 @@ func (o *outbox) accept(r *request, follows []bool) (told finishes) {
 
 // refuse notes that a request was not accepted, or that this is not known.
 func (o *outbox) refuse(r *request, err error) (told finishes) {
-	for _, one := range r.tickets {
+	for i := range r.tickets {
+		one := &r.tickets[i]
 		if one.dispatched { // so it was accepted
 			continue
 		}
@@ -128,8 +131,8 @@ func (o *outbox) refuse(r *request, err error) (told finishes) {
 // returned tells that all events of a request have been read and dispatched: so they
 // were accepted, whatever became of the answer.
 func (r *request) returned() bool {
-	for _, one := range r.tickets {
-		if !one.dispatched {
+	for i := range r.tickets {
+		if !r.tickets[i].dispatched {
 			return false
 		}
 	}
@@ -148,6 +151,17 @@ func (o *outbox) dispatched(id string, at event.Position) (told finishes) {
 		one = next
 	}
 	return told
+}
+
+// recognise is an event that is to come back, once.
+func (o *outbox) recognise(id []byte) *event.Event {
+	for one := o.returning[string(id)]; one != nil; one = one.next {
+		if !one.recognised {
+			one.recognised = true
+			return one.event
+		}
+	}
+	return nil
 }
 
 // cameBack notes that an event was read: it has been accepted, even where its publisher
@@ -227,7 +241,9 @@ func (o *outbox) settle(told finishes, one *ticket) finishes {
 		return told
 	}
 	one.isDone = true
-	close(one.done)
+	if one.done != nil {
+		close(one.done)
+	}
 	if one.finish != nil {
 		told = append(told, one)
 	}

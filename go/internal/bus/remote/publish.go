@@ -34,8 +34,9 @@ func (b *Bus) PublishWithExecutor(t *bus.Thread, events []*event.Event, wait bus
 	if out := len(b.outbox.tickets); out+len(events) > maxOutbox {
 		return nil, fault.Exceeded(fault.LimitExceeded, "max_pending_events", maxOutbox, float64(out+len(events)), "%d published events wait for the %s bus, the most there may be; nothing was published, publish again when it has caught up", out, b.server.Name())
 	}
-	for i, one := range b.outbox.add(events, waits, t.Finish, deadline).tickets {
-		receipts[i].Ticket = one.number
+	r := b.outbox.add(events, waits, t.Finish, deadline)
+	for i := range r.tickets {
+		receipts[i].Ticket = r.tickets[i].number
 	}
 	return receipts, nil
 }
@@ -44,24 +45,21 @@ func (b *Bus) PublishWithExecutor(t *bus.Thread, events []*event.Event, wait bus
 func (b *Bus) Await(t *bus.Thread, number uint64, timeout time.Duration) bool {
 	t.Lock(&b.mu)
 	one := b.outbox.tickets[number]
+	if one == nil || one.isDone || timeout <= 0 {
+		defer b.mu.Unlock()
+		return one == nil || one.isDone
+	}
+	if one.done == nil {
+		one.done = make(chan struct{})
+	}
+	ended := one.done
 	b.mu.Unlock()
-	if one == nil {
-		return true
-	}
-	select {
-	case <-one.done:
-		return true
-	default:
-	}
-	if timeout <= 0 {
-		return false
-	}
 	done := false
 	t.Unlocked(func() {
 		timer := time.NewTimer(timeout)
 		defer timer.Stop()
 		select {
-		case <-one.done:
+		case <-ended:
 			done = true
 		case <-timer.C:
 		}
@@ -132,10 +130,7 @@ func (b *Bus) send(batch []*request) (again, away bool) {
 	}
 	// What is followed before it is accepted comes back. Asked afterwards, a channel could
 	// be followed from a moment on that is later than the event.
-	follows := make([][]bool, len(batch))
-	for i, one := range batch {
-		follows[i] = b.followsAll(one.Events)
-	}
+	b.ask(batch)
 	ctx, cancel := context.WithDeadline(b.context, earliest)
 	defer cancel()
 	b.publish(ctx, requests)
@@ -150,9 +145,9 @@ func (b *Bus) send(batch []*request) (again, away bool) {
 	var left []*request
 	var told finishes
 	b.mu.Lock()
-	for i, one := range batch {
+	for _, one := range batch {
 		if one.Err == nil || one.returned() {
-			told = append(told, b.outbox.accept(one, follows[i])...)
+			told = append(told, b.outbox.accept(one)...)
 		} else if err := b.verdict(one, now); err != nil {
 			told = append(told, b.outbox.refuse(one, err)...)
 		} else {
@@ -188,12 +183,20 @@ func (b *Bus) publish(ctx context.Context, requests []*Request) {
 	b.server.Publish(ctx, requests)
 }
 
-func (b *Bus) followsAll(events []*event.Event) []bool {
-	follows := make([]bool, len(events))
-	for i, ev := range events {
-		follows[i] = b.server.Follows(ev.Channel)
+// ask notes which events come back.
+func (b *Bus) ask(batch []*request) {
+	count := 0
+	for _, one := range batch {
+		count += len(one.Events)
 	}
-	return follows
+	follows := make([]bool, 0, count)
+	for _, one := range batch {
+		first := len(follows)
+		for _, ev := range one.Events {
+			follows = append(follows, b.server.Follows(ev.Channel))
+		}
+		one.follows = follows[first:len(follows):len(follows)]
+	}
 }
 
 // verdict is the error with which a request that was not accepted ends, nil when it is

@@ -64,6 +64,14 @@ type Server interface {
 	Close()
 }
 
+// Recogniser is a Server that need not read an event again which this node has published.
+type Recogniser interface {
+	// Recognise is called once, before Open. own finds an event by its id, while it has not
+	// come back, and only once; otherwise it returns nil. What came back may still be another
+	// one of that id: the server compares them. own is for any goroutine, and short.
+	Recognise(own func(id []byte) *event.Event)
+}
+
 // Mark is a place in the order in which a server is read. It is the server's own.
 type Mark any
 

@@ -1,0 +1,170 @@
+package redis
+
+import (
+	"fmt"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
+)
+
+// form is how a request is sent.
+type form uint8
+
+const (
+	// single is one event by XADD and PUBLISH.
+	single form = iota
+	// together are several, by a script: all or none.
+	together
+	// known are some that may be there already, by a script that looks for them.
+	known
+)
+
+func formOf(r *remote.Request) form {
+	for _, ev := range r.Events {
+		if r.Doubtful || ev.ChosenID {
+			return known
+		}
+	}
+	if len(r.Events) == 1 {
+		return single
+	}
+	return together
+}
+
+// add appends what lets the server accept a request, and what is due with it.
+func (o *outgoing) add(dst []byte, a *attempt) []byte {
+	options := &o.server.options
+	for _, one := range a.events {
+		if one.due {
+			c := call{}
+			c.key(channelsKey, usedKey, floorsKey, streamPrefix+one.channel.name)
+			c.argument(one.channel.name, options.horizon().Milliseconds(), options.tending().Milliseconds())
+			dst = c.appendTo(dst, announceScript)
+		}
+	}
+	switch a.form {
+	case single:
+		o.text = a.request.Events[0].AppendJSON(o.text[:0])
+		dst = appendArgument(append(dst, a.events[0].channel.add...), o.text)
+		dst = appendArgument(append(dst, a.events[0].channel.announce...), o.text)
+	case together:
+		dst = o.addTogether(dst, a)
+	case known:
+		dst = o.addKnown(dst, a)
+	}
+	for _, one := range a.events {
+		if one.due {
+			c := call{}
+			c.key(floorsKey, streamPrefix+one.channel.name)
+			c.argument(one.channel.name, options.Retention.Milliseconds(), options.horizon().Milliseconds(), max(options.MaxLen, 0))
+			dst = c.appendTo(dst, tendScript)
+		}
+	}
+	return dst
+}
+
+// addTogether appends the script that accepts all of a request or nothing.
+func (o *outgoing) addTogether(dst []byte, a *attempt) []byte {
+	dst = appendScript(dst, acceptScript, len(a.events), len(a.events))
+	for _, one := range a.events {
+		dst = append(dst, one.channel.stream...)
+	}
+	for _, ev := range a.request.Events {
+		o.text = ev.AppendJSON(o.text[:0])
+		dst = appendArgument(dst, o.text)
+	}
+	return dst
+}
+
+// addKnown appends the script that accepts of a request what had not been, or nothing.
+func (o *outgoing) addKnown(dst []byte, a *attempt) []byte {
+	c := call{}
+	c.argument(o.server.options.Retention.Milliseconds())
+	after := ""
+	if first, ok := a.request.Note.(streamID); ok && a.request.Doubtful {
+		after = first.String()
+	}
+	for _, ev := range a.request.Events {
+		stream := streamPrefix + ev.Channel
+		noted := stream
+		if ev.ChosenID {
+			noted = idPrefix + ev.ID
+		}
+		c.key(stream, noted)
+		text := ev.AppendJSON(nil)
+		c.argument(ev.Channel, text, text[:len(ev.AppendID(nil))], after)
+	}
+	return c.appendTo(dst, publishScript)
+}
+
+// read reads what answers add.
+func (a *attempt) read(r *reply) {
+	a.tended(r)
+	if a.err = r.refusal(); a.err == nil {
+		switch a.form {
+		case single:
+			a.events[0].accepted(r)
+		case together:
+			a.readTogether(r)
+		case known:
+			a.readKnown(r)
+		}
+	}
+	if a.form == single && r.refusal() == nil { // PUBLISH is for others, and no condition
+		r.number()
+	}
+	a.tended(r)
+	if a.err == nil {
+		a.err = r.bad
+	}
+}
+
+// tended reads what answers the scripts for channels that were due.
+func (a *attempt) tended(r *reply) {
+	for i := range a.events {
+		one := &a.events[i]
+		if !one.due {
+			continue
+		}
+		err := r.refusal()
+		if err == nil {
+			r.number()
+			err = r.bad
+		}
+		if one.untold == nil {
+			one.untold = err
+		}
+	}
+}
+
+// accepted reads the id of an event's entry.
+func (s *sending) accepted(r *reply) {
+	var ok bool
+	text := r.text()
+	if s.id, ok = parseID(string(text)); !ok && r.bad == nil {
+		r.bad = fmt.Errorf("the server answers the id %.40q", text)
+	}
+	s.hash = s.channel.hash
+}
+
+func (a *attempt) readTogether(r *reply) {
+	if r.counted(len(a.events)) {
+		for i := range a.events {
+			a.events[i].accepted(r)
+		}
+	}
+}
+
+func (a *attempt) readKnown(r *reply) {
+	const width = 3
+	if !r.counted(width * len(a.events)) {
+		return
+	}
+	for i := range a.events {
+		one := &a.events[i]
+		one.accepted(r)
+		channel := string(r.text())
+		if one.again = r.number() == 1; one.again {
+			one.hash = hashChannel(channel)
+		}
+	}
+}

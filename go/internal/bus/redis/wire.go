@@ -1,0 +1,82 @@
+package redis
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+)
+
+// wire is a connection itself, for what is asked all the time: commands are written and
+// answers read where they lie, where a client library makes several objects of each.
+// go-redis has made the connection and has nothing under way on it meanwhile.
+type wire struct {
+	conn     net.Conn
+	commands []byte // memory for what is sent
+	received []byte // memory for what is received
+}
+
+// leastRoom is what an answer gets at least to begin with.
+const leastRoom = 16 << 10
+
+// ask sends w.commands. All that answers them is to be read before anything else is sent,
+// and then done.
+func (w *wire) ask(patience time.Duration) (reply, error) {
+	if err := w.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return reply{}, err
+	}
+	if _, err := w.conn.Write(w.commands); err != nil {
+		return reply{}, err
+	}
+	if w.received == nil {
+		w.received = make([]byte, 0, leastRoom)
+	}
+	return reply{rest: w.received, from: w.conn}, nil
+}
+
+// done takes an answer's memory for the next one, unless something lies in it that is kept:
+// then the next one gets as much to begin with.
+func (w *wire) done(r *reply, kept bool) {
+	if room := r.received + r.received/4; kept || room > cap(w.received) {
+		w.received = make([]byte, 0, max(leastRoom, room))
+	}
+}
+
+// appendCommand appends a command: its name and what else it is given in so many
+// arguments, to be appended next. https://redis.io/docs/latest/develop/reference/protocol-spec/
+func appendCommand(dst []byte, name string, arguments int) []byte {
+	dst = strconv.AppendInt(append(dst, '*'), int64(1+arguments), 10)
+	return appendArgument(append(dst, '\r', '\n'), name)
+}
+
+func appendArgument[text string | []byte](dst []byte, argument text) []byte {
+	dst = strconv.AppendInt(append(dst, '$'), int64(len(argument)), 10)
+	dst = append(dst, '\r', '\n')
+	dst = append(dst, argument...)
+	return append(dst, '\r', '\n')
+}
+
+// appendScript appends a script with so many keys and other arguments, to be appended next.
+func appendScript(dst []byte, script string, keys, arguments int) []byte {
+	dst = appendArgument(appendCommand(dst, "EVAL", 2+keys+arguments), script)
+	return appendArgument(dst, strconv.Itoa(keys))
+}
+
+// appendTo appends a script to what is sent.
+func (c *call) appendTo(dst []byte, script string) []byte {
+	dst = appendScript(dst, script, len(c.keys), len(c.arguments))
+	for _, key := range c.keys {
+		dst = appendArgument(dst, key)
+	}
+	for _, argument := range c.arguments {
+		switch argument := argument.(type) {
+		case string:
+			dst = appendArgument(dst, argument)
+		case []byte:
+			dst = appendArgument(dst, argument)
+		default:
+			dst = appendArgument(dst, fmt.Sprint(argument))
+		}
+	}
+	return dst
+}
