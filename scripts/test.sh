@@ -49,7 +49,7 @@ trap 'rm -rf "$folder"' EXIT
 if [[ -d $folder/13 ]]; then
     PGBIN=$folder/12/bin go test -count=1 -tags unsupported -run '^TestAServerBefore13IsRefused$' ./go/internal/bus/postgres
     for server in 13 18; do
-        PGBIN=$folder/$server/bin go test -race -count=1 ./go/internal/bus/postgres
+        PGBIN=$folder/$server/bin go test -race -count=1 ./go/internal/bus/postgres/...
     done
 else
     echo "note: there are none for this machine; the installed PostgreSQL is the only one tested"

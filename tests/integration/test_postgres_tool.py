@@ -17,6 +17,9 @@ from postgres_server import PostgresServer, free_port, run_server
 from fraiseql_subscriptions.__main__ import main
 
 TIMEOUT = 60
+VERSION = 2
+INSTALLED = f"installed version {VERSION}\n"
+THERE = f"version {VERSION} was already installed\n"
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +87,7 @@ def described(server: PostgresServer, database: str) -> list[str]:
 def test_install_makes_a_schema_that_publishes(
     server: PostgresServer, database: str, tool: Tool
 ) -> None:
-    assert tool.works("install", server.url(database)) == "installed version 1\n"
+    assert tool.works("install", server.url(database)) == INSTALLED
     position = server.sql(
         database,
         """SELECT fraiseql_subscriptions.publish('orders', 'orderCreated', '{"id": 1}')""",
@@ -103,7 +106,7 @@ def test_install_again_changes_nothing(server: PostgresServer, database: str, to
         "SELECT * FROM fraiseql_subscriptions.settings; SELECT * FROM fraiseql_subscriptions.outbox"
     )
     before = server.sql(database, everything), described(server, database)
-    assert tool.works("install", url) == "version 1 was already installed\n"
+    assert tool.works("install", url) == THERE
     assert (server.sql(database, everything), described(server, database)) == before
 
 
@@ -111,8 +114,8 @@ def test_install_finds_the_database_by_the_environment(
     server: PostgresServer, database: str, tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", server.url(database))
-    assert tool.works("install") == "installed version 1\n"
-    assert json.loads(tool.works("status"))["installed"] == 1
+    assert tool.works("install") == INSTALLED
+    assert json.loads(tool.works("status"))["installed"] == VERSION
     assert tool.works("uninstall") == "removed\n"
 
 
@@ -123,7 +126,7 @@ def test_installations_at_once_make_one_schema(server: PostgresServer, database:
         for _ in range(3)
     ]
     said = sorted(one.communicate(timeout=TIMEOUT)[0] for one in running)
-    assert said == ["installed version 1\n", *["version 1 was already installed\n"] * 2]
+    assert said == [INSTALLED, *[THERE] * 2]
 
 
 def test_install_sets_options(server: PostgresServer, database: str, tool: Tool) -> None:
@@ -217,9 +220,9 @@ def test_printed_sql_makes_what_install_makes(server: PostgresServer, tool: Tool
     server.sql(printed, tool.works("install", "--print-sql"))
     tool.works("install", server.url(installed))
     assert described(server, printed) == described(server, installed)
-    rows = "SELECT version FROM fraiseql_subscriptions.migration"
-    assert server.sql(printed, rows) == server.sql(installed, rows) == "1"
-    assert tool.works("install", server.url(printed)) == "version 1 was already installed\n"
+    rows = "SELECT max(version), count(*) FROM fraiseql_subscriptions.migration"
+    assert server.sql(printed, rows) == server.sql(installed, rows) == f"{VERSION}|{VERSION}"
+    assert tool.works("install", server.url(printed)) == THERE
 
 
 def test_printed_sql_refuses_a_second_time_and_changes_nothing(
@@ -254,7 +257,7 @@ def test_status_of_a_database_without_the_schema(
     server: PostgresServer, database: str, tool: Tool
 ) -> None:
     found = status(server, database, tool)
-    assert (found["installed"], found["wanted"], found["events"]) == (0, 1, 0)
+    assert (found["installed"], found["wanted"], found["events"]) == (0, VERSION, 0)
     assert re.match(r"\d+", found["server"])
 
 
@@ -269,7 +272,7 @@ def test_status_describes_an_installation(
         INSERT INTO "My orders" VALUES (1), (2)""",
     )
     found = status(server, database, tool)
-    assert (found["installed"], found["prefix"], found["retention"]) == (1, "fraiseql", 3600)
+    assert (found["installed"], found["prefix"], found["retention"]) == (VERSION, "fraiseql", 3600)
     assert (found["events"], found["newest"], found["final"], found["floor"]) == (2, 2, 2, 0)
     assert (found["holder"], found["queue"], found["watched"]) == (None, 0, ['"My orders"'])
     assert found["bytes"] > 0
@@ -304,7 +307,7 @@ def test_uninstall_leaves_nothing(server: PostgresServer, database: str, tool: T
     assert tool.works("uninstall", url) == "removed\n"
     assert schemas(server, database) == ""
     assert tool.works("uninstall", url) == "there was nothing to remove\n"
-    assert tool.works("install", url) == "installed version 1\n"
+    assert tool.works("install", url) == INSTALLED
 
 
 def test_uninstall_takes_triggers_of_the_application_only_when_told(
@@ -344,7 +347,7 @@ def test_a_role_with_create_can_install(
     server: PostgresServer, database: str, tool: Tool, stranger: str
 ) -> None:
     server.sql(database, f"GRANT CREATE ON DATABASE {database} TO {stranger}")
-    assert tool.works("install", server.url(database, stranger)) == "installed version 1\n"
+    assert tool.works("install", server.url(database, stranger)) == INSTALLED
 
 
 def test_status_and_uninstall_without_the_right_say_who_has_it(

@@ -142,7 +142,10 @@ func TestAPublisherMayPublishAndNothingElse(t *testing.T) {
 		"SELECT * FROM fraiseql_subscriptions.outbox":             "42501",
 		"SELECT * FROM fraiseql_subscriptions.settings":           "42501",
 		"DELETE FROM fraiseql_subscriptions.outbox":               "42501",
-		"SELECT nextval('fraiseql_subscriptions.outbox_seq')":     "42501",
+		"SELECT setval('fraiseql_subscriptions.outbox_seq', 1)":   "42501",
+		insertedBy("id", "'own'"):                                 "",
+		insertedBy("seq, id", "77, 'other'"):                      "42501",
+		insertedBy("id", "'third'") + " RETURNING seq":            "42501",
 		"SELECT fraiseql_subscriptions.prune()":                   "42501",
 		"SELECT fraiseql_subscriptions.horizon()":                 "42501",
 		"SELECT fraiseql_subscriptions.renew_epoch('x')":          "42501",
@@ -155,6 +158,11 @@ func TestAPublisherMayPublishAndNothingElse(t *testing.T) {
 			t.Errorf("%s: %q, want %q", sql, got, want)
 		}
 	}
+}
+
+// insertedBy inserts an event with these values of these columns.
+func insertedBy(columns, values string) string {
+	return "INSERT INTO fraiseql_subscriptions.outbox (" + columns + ", channel, event_type, data, correlation_id, published_at) VALUES (" + values + ", 'a', 't', '{}', '', now())"
 }
 
 func TestAReaderMayReadAndPruneAndNothingElse(t *testing.T) {
@@ -173,6 +181,7 @@ func TestAReaderMayReadAndPruneAndNothingElse(t *testing.T) {
 		"SELECT fraiseql_subscriptions.publish('a', 't', '{}')":          "42501",
 		"SELECT fraiseql_subscriptions.publish_many('[]')":               "42501",
 		"DELETE FROM fraiseql_subscriptions.outbox":                      "42501",
+		insertedBy("id", "'own'"):                                        "42501",
 		"UPDATE fraiseql_subscriptions.settings SET retention = '1 day'": "42501",
 	} {
 		if got := code(t, admin, sql); got != want {

@@ -17,6 +17,8 @@ const (
 	readSettings = `SELECT epoch, prefix, extract(epoch FROM retention)::float8,
 	(SELECT coalesce(max(version), 0) FROM fraiseql_subscriptions.migration),
 	pg_catalog.current_setting('transaction_read_only') = 'on', pg_catalog.pg_backend_pid(),
+	pg_catalog.has_any_column_privilege('fraiseql_subscriptions.outbox', 'INSERT')
+		AND pg_catalog.has_sequence_privilege('fraiseql_subscriptions.outbox_seq', 'USAGE'),
 	NOT EXISTS (
 		SELECT FROM unnest($1::bigint[], $2::text[]) AS known (seq, id) WHERE known.seq > settings.floor AND NOT EXISTS (
 			SELECT FROM fraiseql_subscriptions.outbox WHERE outbox.seq = known.seq AND outbox.id = known.id))
@@ -43,6 +45,7 @@ type settings struct {
 	epoch, prefix string
 	retention     float64 // seconds
 	pooled        bool    // the connection leads through something that has session ids of its own
+	inserts       bool    // the role may insert by itself
 }
 
 // inspect looks at the database behind a new connection, and refuses one that cannot
@@ -65,7 +68,7 @@ func (s *Server) inspect(ctx context.Context, conn *pgx.Conn) (found settings, e
 	var pid uint32
 	// A pooler may not know statements that were prepared.
 	err = conn.QueryRow(ctx, readSettings, pgx.QueryExecModeExec, seqs, ids).Scan(
-		&found.epoch, &found.prefix, &found.retention, &version, &readOnly, &pid, &intact)
+		&found.epoch, &found.prefix, &found.retention, &version, &readOnly, &pid, &found.inserts, &intact)
 	if err != nil {
 		return found, err
 	}

@@ -198,34 +198,49 @@ type batch struct {
 	final    uint64 // what was final then, if that was asked
 }
 
-func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience time.Duration) (done batch, err error) {
+// columns are events as the database takes them.
+type columns struct {
+	ids, channels, kinds, data, correlations []string
+	times                                    []time.Time
+}
+
+func columnsOf(requests []*remote.Request) (all columns) {
 	count := 0
 	for _, r := range requests {
 		count += len(r.Events)
 	}
 	texts := make([]string, 5*count)
 	column := func(i int) []string { return texts[i*count : i*count : (i+1)*count] }
-	ids, channels, kinds, data, correlations := column(0), column(1), column(2), column(3), column(4)
-	times := make([]time.Time, 0, count)
+	all = columns{column(0), column(1), column(2), column(3), column(4), make([]time.Time, 0, count)}
 	for _, r := range requests {
 		for _, ev := range r.Events {
-			ids = append(ids, ev.ID)
-			channels = append(channels, ev.Channel)
-			kinds = append(kinds, ev.Type)
-			data = append(data, string(ev.Data))
-			correlations = append(correlations, ev.CorrelationID)
-			times = append(times, time.UnixMilli(int64(ev.Timestamp*1000+0.5)))
+			all.ids = append(all.ids, ev.ID)
+			all.channels = append(all.channels, ev.Channel)
+			all.kinds = append(all.kinds, ev.Type)
+			all.data = append(all.data, string(ev.Data))
+			all.correlations = append(all.correlations, ev.CorrelationID)
+			all.times = append(all.times, time.UnixMilli(int64(ev.Timestamp*1000+0.5)))
 		}
 	}
+	return all
+}
+
+func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience time.Duration) (done batch, err error) {
+	all := columnsOf(requests)
 	known := slices.ContainsFunc(requests, mayBeKnown)
-	var limit *string
-	if patience != noTimeout {
-		text := strconv.FormatInt(patience.Milliseconds(), 10)
-		limit = &text
+	// A pooler's statements are not prepared, and one is quicker than several.
+	if found := session(conn); found.inserts && !found.pooled && !known {
+		done, err = s.insertNew(ctx, conn, all)
+	} else {
+		var limit *string
+		if patience != noTimeout {
+			text := strconv.FormatInt(patience.Milliseconds(), 10)
+			limit = &text
+		}
+		err = conn.QueryRow(ctx, publishBatch, mode(conn), all.ids, all.channels, all.kinds, all.data, all.correlations, all.times, !known, limit, s.asks).Scan(&done.seqs, &done.repeated, &done.final)
 	}
-	err = conn.QueryRow(ctx, publishBatch, mode(conn), ids, channels, kinds, data, correlations, times, !known, limit, s.asks).Scan(&done.seqs, &done.repeated, &done.final)
-	if err == nil && len(done.seqs) != count {
-		err = fmt.Errorf("%d events were published, and %d numbers came back", count, len(done.seqs))
+	if err == nil && len(done.seqs) != len(all.ids) {
+		err = fmt.Errorf("%d events were published, and %d numbers came back", len(all.ids), len(done.seqs))
 	}
 	return done, err
 }

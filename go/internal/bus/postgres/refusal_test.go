@@ -8,6 +8,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/bustest"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/postgres/schema"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
 
@@ -56,8 +57,8 @@ func TestAMissingSchemaNamesTheCommandThatInstallsIt(t *testing.T) {
 
 func TestASchemaThatIsTooOldNamesTheCommandThatMigratesIt(t *testing.T) {
 	database := newDatabase(t)
-	must(t, connect(t, database), "UPDATE fraiseql_subscriptions.migration SET version = 0")
-	refused(t, Options{URL: server.URL(database)}, fault.BusError, "version 0", "needs 1", "postgres install")
+	must(t, connect(t, database), "DELETE FROM fraiseql_subscriptions.migration WHERE version > 1")
+	refused(t, Options{URL: server.URL(database)}, fault.BusError, "version 1", fmt.Sprint("needs ", schema.Version), "postgres install")
 }
 
 func TestAnotherPrefixThanTheInstalledIsRefused(t *testing.T) {

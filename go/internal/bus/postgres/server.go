@@ -111,8 +111,8 @@ func New(options Options) (*Server, error) {
 	pool.MaxConns, pool.MinConns, pool.MinIdleConns = int32(s.options.Connections), 0, 0
 	pool.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		found, err := s.inspect(ctx, conn)
-		if err == nil && found.pooled {
-			conn.PgConn().CustomData()[pooledKey] = true
+		if err == nil {
+			conn.PgConn().CustomData()[sessionKey] = found
 		}
 		return err
 	}
@@ -123,13 +123,19 @@ func New(options Options) (*Server, error) {
 	return s, nil
 }
 
-// pooledKey marks connections that lead through a pooler.
-const pooledKey = "fraiseql pooled"
+// sessionKey is where a connection's settings are kept.
+const sessionKey = "fraiseql session"
+
+// session is what was found when a connection of the pool was made.
+func session(conn *pgx.Conn) settings {
+	found, _ := conn.PgConn().CustomData()[sessionKey].(settings) // the reader's has none
+	return found
+}
 
 // mode is how statements are run on a connection: prepared where it has a session of
 // its own.
 func mode(conn *pgx.Conn) pgx.QueryExecMode {
-	if conn.PgConn().CustomData()[pooledKey] != nil {
+	if session(conn).pooled {
 		return pgx.QueryExecModeExec
 	}
 	return pgx.QueryExecModeCacheStatement

@@ -24,12 +24,15 @@ const minimum = 13
 //go:embed 001.sql
 var first string
 
+//go:embed 002.sql
+var second string
+
 // migrations make each version from the one before. One that was released never
 // changes.
-var migrations = []string{first}
+var migrations = [...]string{first, second}
 
 // Version is the version of the schema that this program works with.
-const Version = 1
+const Version = len(migrations)
 
 // prepare makes what a migration is recorded in. It changes nothing where that is.
 const prepare = `CREATE SCHEMA IF NOT EXISTS fraiseql_subscriptions;
