@@ -36,8 +36,10 @@ func NextEvents(handle int, id string, outAddress, maximum int) (count int, err 
 
 // Drain clears a consumer's descriptor and appends to the list at outAddress at
 // most maximum (id, bytes) tuples, fair between ready subscriptions, and a
-// (ticket, None) for every publish that completed. It returns how many it appended.
-func Drain(handle, consumer, outAddress, maximum int) (count int, err error) {
+// (ticket, None) for every publish that completed. Of subscriptions that are read as text
+// the ids go to the list at namesAddress, and a str each to that at textsAddress. It returns
+// how many it appended.
+func Drain(handle, consumer, outAddress, namesAddress, textsAddress, maximum int) (count int, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
@@ -54,7 +56,7 @@ func Drain(handle, consumer, outAddress, maximum int) (count int, err error) {
 			return 0, err
 		}
 	}
-	return len(batch.Entries) + len(batch.Tickets), list.AppendPairs(batch)
+	return len(batch.Entries) + len(batch.Tickets), list.AppendPairs(bridge.ListAt(namesAddress), bridge.ListAt(textsAddress), batch)
 }
 
 // OpenConsumer makes a consumer with a descriptor of its own and returns its number.
@@ -101,15 +103,21 @@ func Hold(handle int, ids string) (_ int, err error) {
 	return 0, nil
 }
 
-// Attach gives a subscription's responses to a consumer; eager (1), they are handed out
-// again without NextEvents in between.
-func Attach(handle int, id string, consumer, eager int) (_ int, err error) {
+// How a consumer reads a subscription.
+const (
+	_     = iota // it is handed out again after NextEvents
+	eager        // it is handed out again by itself
+	texts        // likewise, and as str
+)
+
+// Attach gives a subscription's responses to a consumer.
+func Attach(handle int, id string, consumer, how int) (_ int, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return 0, err
 	}
-	return 0, e.Executor.Attach(t, id, consumer, eager != 0)
+	return 0, e.Executor.Attach(t, id, consumer, how >= eager, how == texts)
 }
 
 // SubscriptionsByChannel appends to the list at outAddress the ids of the

@@ -98,7 +98,7 @@ class Hub:
         """
         with self._lock:
             try:
-                self._native.attach(self._handle, feed.id, feed.consumer.number, 1)
+                self._native.attach(self._handle, feed.id, feed.consumer.number, feed.how)
             except RuntimeError as error:
                 raise from_native(error) from None
             feed.consumer.feeds[feed.id] = feed
@@ -156,8 +156,7 @@ class Hub:
                 feed = self._find(one)
                 if feed is not None:
                     with feed.consumer.lock:
-                        taken, feed.buffer = feed.buffer, deque()
-                        feed.buffer.extend(_final(taken))
+                        feed.buffer.extend(_final(feed.consumer.empty(feed)))
 
     def finish(self) -> None:
         """The executor closes: streams end after what is queued now."""

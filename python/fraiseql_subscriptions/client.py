@@ -20,6 +20,7 @@ import orjson
 from .encode import decode_exact
 from .errors import AuthorizationError, EngineClosed, SubscriptionsError, from_native
 from .operation import Operation, Request
+from .pump import Pump
 from .security import SecurityContext
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class Client(ABC):
         )
         self._running: dict[int, Operation] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._wake = asyncio.Event()
+        #: Its task that sends, once there is one.
+        self._pump: Pump | None = None
         self._turn = 0.0
         self._deciding: asyncio.Task[None] | None = None
         self._draining = False
@@ -141,13 +143,8 @@ class Client(ABC):
 
     def _look(self) -> None:
         """Let the writer look."""
-        self._wake.set()
-
-    async def _woken(self) -> None:
-        """Wait until there is something to look at."""
-        await self._wake.wait()
-        self._wake.clear()
-        self._turn = self._loop.time()
+        if self._pump is not None:
+            self._pump.wake()
 
     async def _share(self) -> None:
         """Let others run: sending waits for nobody while the server has room."""

@@ -282,7 +282,7 @@ class SubscriptionExecutor(Listening):
             if not max:
                 return out
         try:
-            self._native.drain(handle, 0, id(out), max)
+            self._native.drain(handle, 0, id(out), id(out), id(out), max)
         except RuntimeError as error:
             raise from_native(error) from None
         return out

@@ -5,6 +5,10 @@ hands them to its streams: no thread, no polling. A subscription reported by a d
 quiet until its stream has asked the engine for more and found nothing, so a stream buffers
 at most what one drain handed over. One that a transport adopted is reported again by itself,
 unless the client could not be sent everything at once: then it is held, until asked for.
+
+What a transport reads as text does not go through a buffer, as a rule: each message is handed to
+its feed in the callback that drained it. Whoever looks at buffers meanwhile has what is left go
+there first, so that nothing overtakes it and nothing is forgotten.
 """
 
 # ruff: noqa: A002  (`id` is a name of the public API)
@@ -19,17 +23,21 @@ import time
 import weakref
 from asyncio.events import _get_running_loop
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from .errors import EngineClosed, SubscriptionNotFound, dispatch_timeout, from_native
 from .process import is_forked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
     from .aio import Stream
 
 __all__ = ["Feed", "LoopConsumer"]
+
+#: A text on its way out, as ASGI has it.
+Message: TypeAlias = dict[str, str]
 
 #: Responses that one turn of the event loop takes at most.
 _DRAIN: Final = 1024
@@ -47,6 +55,9 @@ class Feed:
 
     __slots__ = ("buffer", "consumer", "ended", "id", "owner", "waiter")
 
+    #: How the engine hands it out: 0 when asked for more, 1 by itself, 2 as text, too.
+    how = 0
+
     def __init__(self, id: str, consumer: LoopConsumer) -> None:
         self.id = id
         self.consumer = consumer
@@ -62,6 +73,15 @@ class Feed:
         """
         self.wake()
         return False
+
+    def take(self, pop: Callable[[], Message]) -> bool:
+        """Likewise, of a subscription that is read as text: `pop` gives what came.
+
+        It raises IndexError when another thread has seen to it.
+        """
+        with self.consumer.lock, contextlib.suppress(IndexError):
+            self.buffer.append(pop()["text"].encode())
+        return self.arrive()
 
     def wake(self) -> None:
         """Let the waiting reader look again. On the loop's thread."""
@@ -81,7 +101,10 @@ class LoopConsumer:
     __slots__ = (
         "_descriptor",
         "_handle",
+        "_names",
         "_native",
+        "_settled",
+        "_texts",
         "arriving",
         "feeds",
         "lock",
@@ -96,6 +119,11 @@ class LoopConsumer:
         self._handle = handle
         self.loop = loop
         self.feeds: dict[str, Feed] = {}
+        #: The texts of a drain that have not been handed to their feeds yet, the last one
+        #: first; whose they are; and the feeds that got theirs into their buffers meanwhile.
+        self._texts: list[Message] = []
+        self._names: list[str] = []
+        self._settled: list[Feed] = []
         #: Whether feeds are being told what a drain brought.
         self.arriving = False
         self.tickets: dict[int, asyncio.Future[None]] = {}
@@ -124,14 +152,7 @@ class LoopConsumer:
             except RuntimeError as error:
                 self._lost(error)
                 return
-        self.arriving = True
-        told = iter(filled)
-        try:
-            kept = [feed.id for feed in told if feed.arrive()]
-        finally:
-            self.arriving = False
-            for feed in told:  # those behind one that was interrupted
-                feed.wake()
+        kept = self._hand_on(filled)
         if kept:
             try:
                 self._native.hold(self._handle, "\n".join(kept))
@@ -139,10 +160,14 @@ class LoopConsumer:
                 self._lost(error)
 
     def _drain(self) -> list[Feed]:
-        """Fill feeds with what the engine has; those that were filled."""
+        """Take what the engine has: texts, and what fills feeds, which are returned."""
         # While the engine has more, the descriptor stays readable.
         out: list[tuple[Any, bytes | None]] = []
-        self._native.drain(self._handle, self.number, id(out), _DRAIN)
+        names: list[str] = []
+        texts: list[str] = []
+        self._native.drain(self._handle, self.number, id(out), id(names), id(texts), _DRAIN)
+        self._names = names
+        self._texts = [{"type": "websocket.send", "text": text} for text in reversed(texts)]
         feeds = self.feeds
         filled: list[Feed] = []
         last = None
@@ -157,6 +182,49 @@ class LoopConsumer:
                     filled.append(feed)
                     last = feed
         return filled
+
+    def _hand_on(self, filled: list[Feed]) -> dict[str, None]:
+        """Tell feeds what a drain brought; those of which more is to be kept back."""
+        kept: dict[str, None] = {}
+        find, pop = self.feeds.get, self._texts.pop
+        told = iter(filled)
+        self.arriving = True
+        try:
+            for name in self._names:
+                feed = find(name)
+                if feed is None:  # it has ended meanwhile
+                    if self._texts:
+                        pop()
+                elif feed.take(pop):
+                    kept[name] = None
+            for feed in told:
+                if feed.arrive():
+                    kept[feed.id] = None
+        finally:
+            self.arriving = False
+            with self.lock:
+                self._settle()
+                settled, self._settled = self._settled, []
+            for feed in (*settled, *told):  # those behind one that was interrupted
+                kept[feed.id] = None
+                feed.wake()
+        return kept
+
+    def _settle(self) -> None:
+        """What was drained and not handed on yet waits in the feeds' buffers. Under the lock."""
+        while self._texts:
+            feed = self.feeds.get(self._names[-len(self._texts)])
+            text = self._texts.pop()["text"]
+            if feed is not None:
+                feed.buffer.append(text.encode())
+                self._settled.append(feed)
+
+    def empty(self, feed: Feed) -> deque[bytes]:
+        """Drop what was taken of a subscription and not given out; what that was. Any thread."""
+        with self.lock:
+            self._settle()
+            taken, feed.buffer = feed.buffer, deque()
+        return taken
 
     def _notice(self, ticket: int) -> None:
         """The event behind a ticket has been dispatched."""
@@ -268,17 +336,18 @@ class LoopConsumer:
     def give_up(self, feed: Feed) -> deque[bytes]:
         """Return a subscription to the plain side; what was taken and not read. Any thread."""
         with self.lock:
+            self._settle()
             if self.feeds.get(feed.id) is feed:
                 del self.feeds[feed.id]
                 with contextlib.suppress(RuntimeError):  # ended meanwhile
                     self._native.attach(self._handle, feed.id, 0, 0)
             feed.ended = True
-            left, feed.buffer = feed.buffer, deque()
-        return left
+            return self.empty(feed)
 
     def finish(self) -> None:
         """The executor closes: every stream ends after what is queued now. Any thread."""
         with self.lock:
+            self._settle()
             while any([self._take_over(feed) for feed in self.all()]):  # noqa: C419  (fair)
                 pass
         for feed in self.all():

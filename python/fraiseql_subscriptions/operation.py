@@ -146,19 +146,20 @@ class RefusedOperation(Operation):
 class OperationFeed(Feed):
     """A feed that an operation reads: waking it puts the operation on the ready list."""
 
-    __slots__ = ("operation",)
+    __slots__ = ("operation", "pump")
+
+    how = 1
 
     def __init__(self, id: str, consumer: LoopConsumer, operation: Operation) -> None:
         super().__init__(id, consumer)
         self.operation = operation
+        #: The transport's, where it has one.
+        self.pump = operation._operations.pump
 
     def arrive(self) -> bool:
         operation = self.operation
-        if not operation._queued:
-            operation._queued = True
-            operations = operation._operations
-            operations._ready.append(operation)
-            operations.step()
+        if not operation._queued and (self.pump is None or not self.pump.hand(lambda: operation)):
+            operation.wake()
         return bool(self.buffer)
 
     def wake(self) -> None:
@@ -175,7 +176,7 @@ class FeedOperation(Operation):
     def _adopt(self, engine_id: str) -> OperationFeed:
         hub = self._operations.executor._hub
         assert hub is not None
-        feed = OperationFeed(engine_id, hub.consumer(), self)
+        feed = self._operations.feed(engine_id, hub.consumer(), self)
         hub.adopt(feed)
         return feed
 

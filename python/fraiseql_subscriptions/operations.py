@@ -22,7 +22,7 @@ from .errors import (
     SubscriptionsError,
 )
 from .execution import QueryRefused
-from .operation import EngineOperation, Operation, RefusedOperation, Request
+from .operation import EngineOperation, Operation, OperationFeed, RefusedOperation, Request
 from .schema_operation import GeneratorOperation, ResultOperation, SchemaOperation
 from .security import SecurityContext
 from .tasks import keep
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from .execution import ExecutableSchema
     from .executor import SubscriptionExecutor
+    from .pump import Pump
 
 __all__ = ["Operations"]
 
@@ -66,8 +67,9 @@ class Operations:
         "_wake",
         "connection_id",
         "executor",
+        "feed",
+        "pump",
         "scope",
-        "step",
     )
 
     def __init__(
@@ -88,9 +90,10 @@ class Operations:
         self._text: str | None = None
         self.scope: MutableMapping[str, Any] = {} if scope is None else scope
         self._wake = wake
-        #: The same in a callback of the loop, outside of every task, where the transport may
-        #: serve at once.
-        self.step = wake
+        #: What the engine's responses come in, and the pump that is handed an operation with
+        #: some: the transport may have its own.
+        self.feed = OperationFeed
+        self.pump: Pump | None = None
         self._schema = schema
         self._limit = limit
         self._ready: deque[Operation] = deque()

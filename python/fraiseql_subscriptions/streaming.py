@@ -22,6 +22,7 @@ import orjson
 from .client import Client
 from .errors import EngineClosed, SubscriptionsError, from_native
 from .operation import Operation, RefusedOperation, Request
+from .pump import Pump
 
 if TYPE_CHECKING:
     from .asgi import GraphQLSubscriptions, Receive, Scope, Send
@@ -178,15 +179,15 @@ class HTTPClient(Client):
         self._frames: deque[bytes] = deque()
         self._over = False
         self._ending = False
-        self._work = self._loop.create_task(self._run())
+        self._pump = self._operations.pump = Pump(self._run(), self._serve_now)
 
     def act(self, told: str) -> None:
         """Do what the machine says of a request."""
         self._do(told)
 
     def give_up(self) -> None:
-        if not self._ending:
-            self._work.cancel()
+        if not self._ending and self._pump is not None:
+            self._pump.task.cancel()
 
     async def carry(self, send: Send, vanished: asyncio.Future[None]) -> None:
         """Let a response that was begun carry what the client is sent, to its end."""
@@ -262,7 +263,7 @@ class HTTPClient(Client):
 
     async def _serve_on(self) -> None:
         while True:
-            await self._woken()
+            self._turn = self._loop.time()
             while await self._flush():
                 operation = None if self._waits() else self._operations.ready()
                 if operation is None:
@@ -277,6 +278,8 @@ class HTTPClient(Client):
                 for operation in list(self._running.values()):
                     await self._empty(operation)
                 self._tell("shutdown")
+            else:
+                await Pump.idle()
 
     def _waits(self) -> bool:
         """Whether results stay in the engine, until there is a response to carry them."""
@@ -294,6 +297,13 @@ class HTTPClient(Client):
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
         for _ in range(frames):
             self._frames.popleft()
+
+    async def _serve_now(self, operation: Operation) -> None:
+        """What the pump does at once, in the callback that brought something."""
+        if self._waits():
+            operation.wake()
+        else:
+            await self._serve(operation)
 
     async def _serve(self, operation: Operation) -> None:
         """Send what one operation has, a round of it: others are waiting, too."""

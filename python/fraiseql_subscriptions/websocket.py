@@ -15,10 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .client import Client
 from .errors import EngineClosed, SubscriptionsError, from_native
+from .operation import NEXT, OperationFeed
 from .pump import Pump
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .asgi import GraphQLSubscriptions, Receive, Scope, Send
+    from .loop import Message
 
 __all__ = ["GOING_AWAY", "NOT_ACCEPTABLE", "Connection"]
 
@@ -31,8 +35,46 @@ GOING_AWAY: Final = {"code": 1001, "reason": "The server is shutting down"}
 #: Frames of the protocol's own that may wait before the client's are left unread.
 _WAITING: Final = 64
 #: What a message's head ends with, and what the older protocol has in its place.
-_NEXT: Final = b',"type":"next","payload":'
-_DATA: Final = b',"type":"data","payload":'
+_NEXT: Final = NEXT.decode()
+_DATA: Final = ',"type":"data","payload":'
+
+
+class _SocketFeed(OperationFeed):
+    """Sends what comes at once, if its connection has nothing else to do."""
+
+    __slots__ = ()
+
+    how = 2
+
+    def arrive(self) -> bool:
+        self.wake()
+        return True
+
+    def take(self, pop: Callable[[], Message]) -> bool:
+        pump = self.pump
+        if pump is not None and pump.hand(pop):
+            return False
+        return super().take(pop)
+
+
+class _RenamingFeed(_SocketFeed):
+    """The same in the older protocol."""
+
+    __slots__ = ()
+
+    def take(self, pop: Callable[[], Message]) -> bool:
+        def renamed() -> Message:
+            message = pop()
+            message["text"] = _renamed(message["text"])
+            return message
+
+        if self.pump is not None and self.pump.hand(renamed):
+            return False
+        return OperationFeed.take(self, pop)
+
+
+def _renamed(text: str) -> str:
+    return text.replace(_NEXT, _DATA, 1)
 
 
 class Connection(Client):
@@ -47,8 +89,8 @@ class Connection(Client):
         self.subprotocol: str = self._native.choose_subprotocol(
             self._handle, " ".join(scope.get("subprotocols", ())).replace("\0", " ")
         )
+        self._renames = self.subprotocol == "graphql-ws"
         self._socket = 0
-        self._writer: Pump | None = None
         self._frames: deque[list[Any]] = deque()
         self._room = asyncio.Event()
         self._given_up: asyncio.Future[None] = self._loop.create_future()
@@ -61,9 +103,9 @@ class Connection(Client):
             )
             await self._send({"type": "websocket.accept", "subprotocol": self.subprotocol})
             self._tell("open")
-            self._writer = Pump(self._write())
-            self._operations.step = self._writer.step
-            tasks = [self._writer.task, self._loop.create_task(self._read())]
+            self._pump = self._operations.pump = Pump(self._write(), self._send)
+            self._operations.feed = _RenamingFeed if self._renames else _SocketFeed
+            tasks = [self._pump.task, self._loop.create_task(self._read())]
             try:
                 await asyncio.wait((*tasks, self._given_up), return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -91,10 +133,6 @@ class Connection(Client):
             await asyncio.wait_for(self._write_frames(), self._app.grace)
         except (asyncio.TimeoutError, OSError, SubscriptionsError):
             pass  # it does not read, is gone, or the executor was closed in between
-
-    def _look(self) -> None:
-        if self._writer is not None:
-            self._writer.wake()
 
     def give_up(self) -> None:
         if not self._given_up.done():
@@ -139,7 +177,6 @@ class Connection(Client):
 
     async def _write(self) -> None:
         frames, ready, send = self._frames, self._operations.ready, self._send
-        renames = self.subprotocol == "graphql-ws"
         leaves = False
         served = 0  # operations since there was nothing to send
         while True:
@@ -153,10 +190,10 @@ class Connection(Client):
                     await self._share()
                 served += 1
                 while (message := operation.next()) is not None:
-                    if renames:
-                        head = operation.head
-                        message = head[: -len(_NEXT)] + _DATA + message[len(head) :]
-                    await send({"type": "websocket.send", "text": message.decode()})
+                    text = message.decode()
+                    if self._renames:
+                        text = _renamed(text)
+                    await send({"type": "websocket.send", "text": text})
                 if operation.ended:
                     self._report_end(operation)
             elif self._draining:

@@ -491,7 +491,7 @@ def test_the_engine_writes_nothing_to_the_standard_streams(tmp_path: Path) -> No
             refuses(lambda: publish("t", "a", data))
         refuses(lambda: executor.next_event("nobody"))
         native, handle = executor._native, executor._handle
-        refuses(lambda: native.drain(handle, 0, id(object), 1))
+        refuses(lambda: native.drain(handle, 0, id(object), id(object), id(object), 1))
         refuses(lambda: native.publish_event(handle, "t", "a", id(object), "", "", 0))
         async def late():
             slow = register("c", "never", "subscription { a }", channels="n", resolver=never)

@@ -1,4 +1,4 @@
-"""A pump's coroutine runs as its task, whoever steps it."""
+"""A pump's coroutine and its errands run as its task, whoever begins them."""
 
 from __future__ import annotations
 
@@ -15,44 +15,55 @@ import pytest
 from fraiseql_subscriptions.pump import Pump
 
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("WHO", default="nobody")
-#: Before, a step is a wake-up: a task could not be given its context.
-STEPS = sys.version_info >= (3, 11)
+#: Before, nothing is handed to a pump: a task could not be given its context.
+HANDS = sys.version_info >= (3, 11)
 PATIENCE = 10
 
 
 class Worker:
-    """Works off a list, and notes as whom."""
+    """Works off a list, or what it is handed, and notes as whom."""
 
     def __init__(self) -> None:
         self.todo: deque[Callable[[], Any]] = deque()
         self.done: list[Any] = []
         self.seen: list[tuple[asyncio.Task[Any] | None, str]] = []
-        self.pump = Pump(self._run())
+        self.failures: list[BaseException] = []
+        self.pump = Pump(self._run(), self._work)
 
     async def _run(self) -> None:
         while True:
             while self.todo:
-                result = self.todo.popleft()()
-                if isinstance(result, Awaitable):
-                    result = await result
-                if result == "stop":
-                    return
-                self.done.append(result)
-                self.seen.append((asyncio.current_task(), WHO.get()))
-            await Pump.idle()
+                await self._work(self.todo.popleft())
+            try:
+                await Pump.idle()
+            except BaseException as error:
+                self.failures.append(error)
+                raise
 
-    def step(self) -> list[Any]:
-        """What is done when a callback of the loop's, in its own context, has stepped it."""
-        loop = asyncio.get_running_loop()
+    async def _work(self, work: Callable[[], Any]) -> None:
+        result = work()
+        if isinstance(result, Awaitable):
+            result = await result
+        self.done.append(result)
+        self.seen.append((asyncio.current_task(), WHO.get()))
+
+    def begin(self, *work: Callable[[], Any]) -> tuple[list[bool], list[Any]]:
+        """What it took, and had done then, when a callback of the loop's, in its own context,
+        handed it all this."""
+        taken: list[bool] = []
         found: list[Any] = []
 
         def callback() -> None:
             WHO.set("a callback")
-            self.pump.step()
+            for one in work:
+                taken.append(self.pump.hand([one].pop))
+                if not taken[-1]:
+                    self.todo.append(one)
+                    self.pump.wake()
             found.extend(self.done)
 
-        loop.call_soon(callback, context=contextvars.copy_context())
-        return found
+        asyncio.get_running_loop().call_soon(callback, context=contextvars.copy_context())
+        return taken, found
 
 
 async def turns(count: int = 5) -> None:
@@ -69,15 +80,28 @@ async def started() -> Worker:
 
 
 @pytest.mark.asyncio
-async def test_a_step_works_at_once_as_the_task_and_in_its_context() -> None:
+async def test_an_errand_runs_at_once_as_the_task_and_in_its_context() -> None:
     worker = await started()
-    worker.todo.append(lambda: "work")
-    found = worker.step()
+    taken, found = worker.begin(lambda: "one", lambda: "two")
     await turns()
-    assert found == (["work"] if STEPS else [])
-    assert worker.done == ["work"]
-    assert worker.seen == [(worker.pump.task, "the client")]
+    assert taken == [HANDS, HANDS]
+    assert found == (["one", "two"] if HANDS else [])
+    assert worker.done == ["one", "two"]
+    assert worker.seen == [(worker.pump.task, "the client")] * 2
     worker.pump.task.cancel()
+
+
+@pytest.mark.asyncio
+async def test_errands_of_several_pumps_know_whose_they_are() -> None:
+    workers = [await started() for _ in range(3)]
+    for worker in workers:
+        worker.begin(lambda: "one")
+    await turns()
+    assert [worker.seen for worker in workers] == [
+        [(worker.pump.task, "the client")] for worker in workers
+    ]
+    for worker in workers:
+        worker.pump.task.cancel()
 
 
 @pytest.mark.asyncio
@@ -93,36 +117,58 @@ async def test_waking_works_from_within_other_tasks() -> None:
 
 
 @pytest.mark.asyncio
-async def test_the_task_waits_for_what_a_step_found_unready() -> None:
+async def test_the_task_waits_for_what_an_errand_found_unready() -> None:
     worker = await started()
     gate: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    worker.todo.extend([lambda: "one", lambda: gate, lambda: "three"])
-    worker.step()
+    taken, _ = worker.begin(lambda: "one", lambda: gate, lambda: "three")
+    await turns()
+    assert taken == ([True, True, False] if HANDS else [False] * 3)
+    assert worker.done == ["one"]
+    other = await started()  # nobody else is held up
+    other.begin(lambda: "theirs")
+    await turns()
+    assert other.done == ["theirs"]
+    worker.pump.wake()  # it is not idle: nothing is lost
     await turns()
     assert worker.done == ["one"]
-    found = worker.step()  # it is not idle: nothing is stepped, and nothing lost
-    worker.pump.wake()
-    await turns()
-    assert (found, worker.done) == (["one"], ["one"])
     gate.set_result("two")
     await turns()
     assert worker.done == ["one", "two", "three"]
     assert set(worker.seen) == {(worker.pump.task, "the client")}
-    worker.pump.task.cancel()
+    worker.begin(lambda: "four")  # it is idle again
+    await turns()
+    assert worker.done[3:] == ["four"]
+    for one in (worker, other):
+        one.pump.task.cancel()
 
 
 @pytest.mark.asyncio
 async def test_letting_others_run_is_not_being_idle() -> None:
     worker = await started()
-    worker.todo.extend([lambda: asyncio.sleep(0, "one"), lambda: "two"])
-    worker.step()
+    worker.begin(lambda: asyncio.sleep(0, "one"), lambda: "two")
     await turns()
     assert worker.done == ["one", "two"]
     worker.pump.task.cancel()
 
 
 @pytest.mark.asyncio
-async def test_a_timeout_reaches_what_a_step_began() -> None:
+async def test_what_turns_out_to_be_nothing_is_no_errand() -> None:
+    worker = await started()
+
+    def nothing() -> Any:
+        raise IndexError
+
+    assert worker.pump.hand(nothing) is HANDS
+    await turns()
+    assert worker.done == []
+    worker.begin(lambda: "work")
+    await turns()
+    assert worker.done == ["work"]
+    worker.pump.task.cancel()
+
+
+@pytest.mark.asyncio
+async def test_a_timeout_reaches_what_an_errand_began() -> None:
     worker = await started()
     never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -133,8 +179,7 @@ async def test_a_timeout_reaches_what_a_step_began() -> None:
             return "timed out"
         return "came"
 
-    worker.todo.append(attempt)
-    worker.step()
+    worker.begin(attempt)
     deadline = asyncio.get_running_loop().time() + PATIENCE
     while not worker.done:
         assert asyncio.get_running_loop().time() < deadline
@@ -144,8 +189,8 @@ async def test_a_timeout_reaches_what_a_step_began() -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("begun", [False, True], ids=["idle", "in what a step began"])
-async def test_cancelling_the_task_unwinds_the_coroutine(begun: bool) -> None:
+@pytest.mark.parametrize("begun", [False, True], ids=["idle", "in an errand"])
+async def test_cancelling_the_task_unwinds_what_it_is_at(begun: bool) -> None:
     worker = await started()
     unwound = []
 
@@ -156,17 +201,18 @@ async def test_cancelling_the_task_unwinds_the_coroutine(begun: bool) -> None:
             unwound.append(asyncio.current_task())
 
     if begun:
-        worker.todo.append(attempt)
-        worker.step()
+        worker.begin(attempt)
         await turns()
     worker.pump.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await worker.pump.task
     assert unwound == ([worker.pump.task] if begun else [])
+    if HANDS or not begun:
+        assert [type(error) for error in worker.failures] == [asyncio.CancelledError]
 
 
 @pytest.mark.asyncio
-async def test_cancelling_in_the_turn_of_a_step_reaches_the_coroutine() -> None:
+async def test_cancelling_in_the_turn_of_an_errand_reaches_it() -> None:
     worker = await started()
     caught = []
 
@@ -178,51 +224,74 @@ async def test_cancelling_in_the_turn_of_a_step_reaches_the_coroutine() -> None:
             raise
         return "came"
 
-    worker.todo.append(attempt)
-    worker.step()
+    worker.begin(attempt)
     asyncio.get_running_loop().call_soon(worker.pump.task.cancel)
     with pytest.raises(asyncio.CancelledError):
         await worker.pump.task
-    assert caught == ([True] if STEPS else [])
+    assert caught == ([True] if HANDS else [])
 
 
 @pytest.mark.asyncio
-async def test_nobody_steps_or_wakes_what_has_been_cancelled() -> None:
+async def test_nobody_hands_anything_to_what_has_been_cancelled() -> None:
     worker = await started()
-    worker.todo.append(lambda: "work")
     worker.pump.task.cancel()
     worker.pump.wake()
-    worker.pump.step()
+    assert not worker.pump.hand(lambda: "work")
     with pytest.raises(asyncio.CancelledError):
         await worker.pump.task
     assert worker.done == []
 
 
 @pytest.mark.asyncio
-async def test_what_a_step_raises_is_the_tasks_error() -> None:
+async def test_what_an_errand_raises_is_raised_where_the_coroutine_waits() -> None:
     worker = await started()
 
     def fail() -> None:
         raise ConnectionResetError("gone")
 
-    worker.todo.append(fail)
-    worker.step()
+    worker.begin(fail)
     with pytest.raises(ConnectionResetError, match="gone"):
         await asyncio.wait_for(worker.pump.task, PATIENCE)
-    worker.pump.step()
+    if HANDS:
+        assert [type(error) for error in worker.failures] == [ConnectionResetError]
     worker.pump.wake()
+    assert not worker.pump.hand(lambda: "work")
 
 
 @pytest.mark.asyncio
-async def test_a_coroutine_that_returns_in_a_step_ends_the_task() -> None:
+async def test_what_an_errand_that_waited_raises_is_raised_there_too() -> None:
     worker = await started()
-    worker.todo.append(lambda: "stop")
-    worker.step()
-    await asyncio.wait_for(worker.pump.task, PATIENCE)
-    assert worker.pump.task.result() is None
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ConnectionResetError("gone")
+
+    worker.begin(fail)
+    with pytest.raises(ConnectionResetError, match="gone"):
+        await asyncio.wait_for(worker.pump.task, PATIENCE)
+    other = await started()
+    other.begin(lambda: "theirs")
+    await turns()
+    assert other.done == ["theirs"]
+    other.pump.task.cancel()
 
 
-def test_an_interrupt_in_a_step_leaves_the_loop() -> None:
+@pytest.mark.asyncio
+async def test_a_coroutine_that_returns_ends_the_task() -> None:
+    async def once() -> None:
+        await Pump.idle()
+
+    async def never(_: object) -> None:
+        """Not called."""
+
+    pump = Pump(once(), never)
+    await turns()
+    pump.wake()
+    await asyncio.wait_for(pump.task, PATIENCE)
+    assert pump.task.result() is None
+
+
+def test_an_interrupt_in_an_errand_leaves_the_loop() -> None:
     loop = asyncio.new_event_loop()
     made: list[Worker] = []
 
@@ -234,8 +303,7 @@ def test_an_interrupt_in_a_step_leaves_the_loop() -> None:
 
     try:
         loop.run_until_complete(begin())
-        made[0].todo.append(interrupt)
-        loop.call_soon(made[0].pump.step)
+        loop.call_soon(lambda: made[0].begin(interrupt))
         with pytest.raises(KeyboardInterrupt):
             loop.run_until_complete(asyncio.sleep(0.1))
         task = made[0].pump.task

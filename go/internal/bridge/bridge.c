@@ -307,9 +307,37 @@ static PyObject *pair(PyObject *name, PyObject *bytes)
 	return made;
 }
 
-int64_t fsq_append_pairs(PyObject *list, const char *texts, fsq_entry *entries, int64_t count)
+/* A message of ASCII as a str, likewise. */
+static PyObject *ascii_message(const char *texts, fsq_entry *entry)
 {
-	PyObject *name = NULL;
+	PyObject *text = PyUnicode_New(entry->head_length + entry->payload_length + 1, 127);
+	if (text == NULL)
+		return NULL;
+	char *at = PyUnicode_DATA(text);
+	memcpy(at, texts + entry->head_at, entry->head_length);
+	at += entry->head_length;
+	entry->place = (uintptr_t)at;
+	at[entry->payload_length] = '}';
+	return text;
+}
+
+/* Append a message and its name to the lists of texts; again is the one before. */
+static int give_text(PyObject *names, PyObject *strings, PyObject *name, const char *texts, fsq_entry *entry,
+                     PyObject **again)
+{
+	if (entry->form == FSQ_AGAIN)
+		Py_INCREF(*again);
+	else
+		*again = entry->form == FSQ_ASCII ? ascii_message(texts, entry) : message(texts, entry);
+	if (give(strings, *again) < 0)
+		return -1;
+	return PyList_Append(names, name);
+}
+
+int64_t fsq_append_pairs(PyObject *list, PyObject *names, PyObject *strings, const char *texts, fsq_entry *entries,
+                         int64_t count)
+{
+	PyObject *name = NULL, *again = NULL;
 	int64_t made = 0;
 	for (; made < count; made++) {
 		fsq_entry *entry = &entries[made];
@@ -320,13 +348,33 @@ int64_t fsq_append_pairs(PyObject *list, const char *texts, fsq_entry *entries, 
 				break;
 			memcpy(PyUnicode_DATA(name), texts + entry->name_at, entry->name_length);
 		}
-		if (give(list, pair(name, message(texts, entry))) < 0)
+		int status = entry->form == FSQ_BYTES ? give(list, pair(name, message(texts, entry)))
+		                                      : give_text(names, strings, name, texts, entry, &again);
+		if (status < 0)
 			break;
 	}
 	Py_XDECREF(name);
 	if (made < count)
 		PyErr_Clear();
 	return made;
+}
+
+int64_t fsq_decode(PyObject *strings)
+{
+	Py_ssize_t count = PyList_GET_SIZE(strings);
+	for (Py_ssize_t i = 0; i < count; i++) {
+		PyObject *bytes = PyList_GET_ITEM(strings, i);
+		if (!PyBytes_Check(bytes))
+			continue;
+		PyObject *text = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes), "replace");
+		if (text == NULL) {
+			PyErr_Clear();
+			return i;
+		}
+		PyList_SET_ITEM(strings, i, text);
+		Py_DECREF(bytes);
+	}
+	return count;
 }
 
 int fsq_append_ticket(PyObject *list, int64_t ticket)

@@ -55,21 +55,30 @@ void fsq_call_integers(PyObject *reference, const char *method, const int64_t *f
 void fsq_tell(PyObject *reference, const char *method, int number, const char *message, int64_t length,
               uintptr_t thread);
 
-/* One response that is to become a bytes object: head, payload and "}". Name and
+/* One response that is to become a bytes object or a str: head, payload and "}". Name and
  * head lie in a buffer of texts. Laid out as executor.Entry. */
 typedef struct {
 	int64_t name_at, name_length; /* a length of 0: the name before */
 	int64_t head_at, head_length;
 	int64_t payload_length;
+	int64_t form;    /* as executor.Form */
 	uintptr_t place; /* set here: where the payload is to be written */
 } fsq_entry;
+
+enum { FSQ_BYTES, FSQ_ASCII, FSQ_UTF8, FSQ_AGAIN }; /* executor.Form */
 
 /* Append `count` new bytes objects to list, complete but for the payloads. The list
  * owns them. Returns how many were made, and leaves no Python error set. */
 int64_t fsq_append_bytes(PyObject *list, const char *texts, fsq_entry *entries, int64_t count);
 
-/* The same with (str, bytes) tuples. Names are ASCII. */
-int64_t fsq_append_pairs(PyObject *list, const char *texts, fsq_entry *entries, int64_t count);
+/* The same with (str, bytes) tuples. Of messages that are to be text, the names go to `names`
+ * and they themselves to `strings`. Names are ASCII. */
+int64_t fsq_append_pairs(PyObject *list, PyObject *names, PyObject *strings, const char *texts, fsq_entry *entries,
+                         int64_t count);
+
+/* Once the payloads have been written: makes what is bytes yet in `strings` str. Returns how
+ * many of them are, and leaves no Python error set. */
+int64_t fsq_decode(PyObject *strings);
 
 /* Append (integer, None); a str of UTF-8 text; a bytes object. Return 0 or -1. */
 int fsq_append_ticket(PyObject *list, int64_t ticket);

@@ -97,18 +97,29 @@ func (l List) AppendBytes(b *executor.Batch) error {
 	return write(b, int(C.fsq_append_bytes(l.object, characters(b.Texts), entries(b), C.int64_t(len(b.Entries)))))
 }
 
-// AppendPairs appends the batch's responses as (name, bytes) tuples.
-func (l List) AppendPairs(b *executor.Batch) error {
+// AppendPairs appends the batch's responses as (name, bytes) tuples; of those that are to be
+// text the names to one list, and a str each to another.
+func (l List) AppendPairs(names, strings List, b *executor.Batch) error {
 	if len(b.Entries) == 0 {
 		return nil
 	}
-	return write(b, int(C.fsq_append_pairs(l.object, characters(b.Texts), entries(b), C.int64_t(len(b.Entries)))))
+	made := C.fsq_append_pairs(l.object, names.object, strings.object, characters(b.Texts), entries(b), C.int64_t(len(b.Entries)))
+	err := write(b, int(made))
+	if b.Decode && err == nil {
+		if whole := int(C.fsq_decode(strings.object)); whole < strings.Len() {
+			return fmt.Errorf("out of memory: %d of %d responses could not be made into text", strings.Len()-whole, strings.Len())
+		}
+	}
+	return err
 }
 
 // write writes the payloads of the first so many responses, which have been made.
 func write(b *executor.Batch, made int) error {
 	for i := range b.Entries[:made] {
 		e := &b.Entries[i]
+		if e.Form == executor.Again {
+			continue
+		}
 		// The address of memory of Python's, which the list keeps alive.
 		copy(unsafe.Slice(*(**byte)(unsafe.Pointer(&e.Place)), e.PayloadLength), b.Payloads[i])
 	}

@@ -1,6 +1,11 @@
 package executor
 
 import (
+	"bytes"
+	"encoding/binary"
+	"unicode/utf8"
+	"unsafe"
+
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
 )
 
@@ -14,11 +19,15 @@ type Batch struct {
 	Payloads [][]byte
 	// Texts holds the names and heads that the entries point into.
 	Texts []byte
+	// Decode: some entry is of the form UTF8.
+	Decode bool
 	// Tickets are those of publishes that have been dispatched.
 	Tickets []uint64
 
 	executor  *Executor
 	responses []*queue.Response
+	// text is the index of the last one that becomes a str of its own, -1 for none.
+	text int
 }
 
 // Entry is a response as it is handed out: its head, the payload, and "}" are the
@@ -29,9 +38,24 @@ type Entry struct {
 	NameAt, NameLength int
 	HeadAt, HeadLength int
 	PayloadLength      int
+	// Form is what the message becomes.
+	Form Form
 	// Place is for the receiver: where it has made room for the payload.
 	Place uintptr
 }
+
+// Form is what a message becomes on the other side.
+type Form int
+
+const (
+	Bytes Form = iota
+	// ASCII is a str.
+	ASCII
+	// UTF8 is a str with other characters, too.
+	UTF8
+	// Again is the str of the text before: another subscription's message, and the same.
+	Again
+)
 
 // maxSpare is the number of responses from which a batch's memory is not kept.
 const maxSpare = 8192
@@ -39,6 +63,7 @@ const maxSpare = 8192
 func (x *Executor) newBatch() *Batch {
 	b := x.batches.Get().(*Batch)
 	b.executor = x
+	b.text, b.Decode = -1, false
 	return b
 }
 
@@ -81,6 +106,8 @@ func (b *Batch) take(s *Subscription, maximum int, named bool) (taken int) {
 	b.Texts = appendEnvelopeHead(b.Texts, s.clientID)
 	e.HeadLength = len(b.Texts) - e.HeadAt
 	end := s.ending.Load()
+	// The messages of one that has ended stay bytes: its reader is to find the final one.
+	texts := named && end == nil && s.texts.Load()
 	for i, response := range b.responses {
 		payload := response.Payload()
 		if end != nil && response == end.final {
@@ -91,6 +118,9 @@ func (b *Batch) take(s *Subscription, maximum int, named bool) (taken int) {
 			payload = addExtension(payload, "recovered", []byte("false"))
 		}
 		e.PayloadLength = len(payload)
+		if texts {
+			e.Form = b.form(&e, payload)
+		}
 		b.Entries = append(b.Entries, e)
 		b.Payloads = append(b.Payloads, payload)
 		e.NameLength = 0
@@ -103,4 +133,37 @@ func (b *Batch) take(s *Subscription, maximum int, named bool) (taken int) {
 		b.executor.makeRoom(s)
 	}
 	return taken
+}
+
+// form is that of the next entry, a text.
+func (b *Batch) form(e *Entry, payload []byte) Form {
+	head := b.Texts[e.HeadAt : e.HeadAt+e.HeadLength]
+	if b.text >= 0 {
+		before := &b.Entries[b.text]
+		same := unsafe.SliceData(b.Payloads[b.text]) == unsafe.SliceData(payload) && before.PayloadLength == len(payload)
+		if same && bytes.Equal(head, b.Texts[before.HeadAt:before.HeadAt+before.HeadLength]) {
+			return Again
+		}
+	}
+	b.text = len(b.Entries)
+	if isASCII(head) && isASCII(payload) {
+		return ASCII
+	}
+	b.Decode = true
+	return UTF8
+}
+
+// isASCII looks at eight bytes at a time.
+func isASCII(text []byte) bool {
+	for ; len(text) >= 8; text = text[8:] {
+		if binary.NativeEndian.Uint64(text)&0x8080808080808080 != 0 {
+			return false
+		}
+	}
+	for _, c := range text {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }

@@ -123,8 +123,8 @@ func (x *Executor) Descriptor(t *bus.Thread, number int) (int, error) {
 }
 
 // Attach gives the responses of a subscription to a consumer. For an event loop that says
-// eager, each drain hands out more of it, until Hold.
-func (x *Executor) Attach(t *bus.Thread, id string, number int, eager bool) error {
+// eager, each drain hands out more of it, until Hold; as text, if it says texts.
+func (x *Executor) Attach(t *bus.Thread, id string, number int, eager, texts bool) error {
 	t.Lock(&x.consumersMu)
 	c := x.consumers[number]
 	x.consumersMu.Unlock()
@@ -138,6 +138,7 @@ func (x *Executor) Attach(t *bus.Thread, id string, number int, eager bool) erro
 		return err
 	}
 	s.eager.Store(eager)
+	s.texts.Store(texts)
 	s.attach(c)
 	return nil
 }

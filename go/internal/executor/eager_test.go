@@ -21,7 +21,7 @@ func loop(t *testing.T, eager bool) (*executor.Executor, *executor.Subscription,
 		t.Fatal(err)
 	}
 	s := register(t, x, executor.Registration{})
-	if err := x.Attach(thread, s.ID(), number, eager); err != nil {
+	if err := x.Attach(thread, s.ID(), number, eager, false); err != nil {
 		t.Fatal(err)
 	}
 	return x, s, func() int {

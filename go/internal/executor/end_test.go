@@ -131,7 +131,7 @@ func TestALoopsSubscriptionIsKeptUntilItsStreamHasAskedForMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := register(t, x, executor.Registration{Subscription: "s"})
-	if err := x.Attach(thread, s.ID(), number, false); err != nil {
+	if err := x.Attach(thread, s.ID(), number, false, false); err != nil {
 		t.Fatal(err)
 	}
 	x.End(thread, s, executor.Final{}, revoked)

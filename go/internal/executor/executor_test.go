@@ -433,7 +433,7 @@ func TestAnAnswerStillBeingComputedDoesNotSilenceItsStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := register(t, x, executor.Registration{Subscription: "a", Options: `{"resolver":1,"resolver_flags":4}`})
-	if err := x.Attach(thread, s.ID(), consumer, false); err != nil {
+	if err := x.Attach(thread, s.ID(), consumer, false, false); err != nil {
 		t.Fatal(err)
 	}
 	publish(t, x, "orders", `{"id":1}`)

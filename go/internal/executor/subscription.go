@@ -34,7 +34,9 @@ type Subscription struct {
 	streamed atomic.Bool
 	// eager: whoever reads it is done with what a drain hands out as soon as it is handed
 	// out, or else holds it.
-	eager  atomic.Bool
+	eager atomic.Bool
+	// texts: what a drain hands out of it becomes str, as long as it is live.
+	texts  atomic.Bool
 	ending atomic.Pointer[ending] // nil while it is live
 	bucket limit.Bucket           // of its rate
 
