@@ -156,7 +156,8 @@ class Hub:
                 feed = self._find(one)
                 if feed is not None:
                     with feed.consumer.lock:
-                        feed.buffer.extend(_final(feed.consumer.empty(feed)))
+                        left = _final(feed.consumer.empty(feed))
+                        feed.buffer.extend(left)  # of the new buffer
 
     def finish(self) -> None:
         """The executor closes: streams end after what is queued now."""

@@ -39,10 +39,10 @@ def _idle() -> Generator[object, Any, Any]:
 
 async def _run_errands() -> None:
     """Await what is given, again and again."""
-    errand, argument = await _idle()
     while True:
-        await errand(argument)
         errand, argument = await _idle()
+        await errand(argument)
+        del errand, argument  # which may be all that keeps a client alive
 
 
 class _Errands:
@@ -164,6 +164,9 @@ class Pump:
                 except BaseException as error:
                     thrown = error
                 self._waiting = None
+                # What was waited for is not to be kept by the traceback of what is raised now: a
+                # server's own future may keep the task, out of sight of the garbage collector.
+                told = None
                 left, self._left = self._left, None
                 if left is not None:
                     try:
@@ -172,6 +175,7 @@ class Pump:
                         thrown = error
                     else:
                         thrown = None
+                    left = None
                 told = coroutine.send(given) if thrown is None else coroutine.throw(thrown)
         except StopIteration:
             return
@@ -184,6 +188,7 @@ def _finish(
     if isinstance(left, BaseException):
         raise left
     coroutine, told = left
+    del left
     while told is not _IDLE:
         given = None
         if thrown is None:
@@ -191,6 +196,7 @@ def _finish(
                 given = yield told
             except BaseException as error:
                 thrown = error
+        told = None
         if thrown is None:
             told = coroutine.send(given)
         else:
