@@ -120,14 +120,16 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events 
 	sent, err := o.link.do(ctx, func(*redis.Client) error {
 		began = o.clock
 		w := &o.link.wire
-		w.commands = appendArgument(appendCommand(w.commands[:0], "GET", 1), epochKey)
+		problem := w.begin(blockPatience + answerPatience)
+		w.commands = appendArgument(appendCommand(w.commands, "GET", 1), epochKey)
 		for i := range o.attempts {
 			w.commands = o.add(w.commands, &o.attempts[i])
+			if last := i == len(o.attempts)-1; problem == nil && (last || len(w.commands) > maxUnsent) {
+				problem = w.send()
+			}
 		}
-		r, err := w.ask(blockPatience + answerPatience)
-		if err != nil {
-			r.bad = err
-		}
+		r := w.answer()
+		r.bad = problem
 		if refusal = r.refusal(); refusal == nil {
 			epoch = string(r.optional())
 		}

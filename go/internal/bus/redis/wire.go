@@ -19,19 +19,30 @@ type wire struct {
 // leastRoom is what an answer gets at least to begin with.
 const leastRoom = 16 << 10
 
-// ask sends w.commands. All that answers them is to be read before anything else is sent,
-// and then done.
-func (w *wire) ask(patience time.Duration) (reply, error) {
-	if err := w.conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return reply{}, err
-	}
-	if _, err := w.conn.Write(w.commands); err != nil {
-		return reply{}, err
-	}
+// maxUnsent is how much is written before it is sent: the server has begun with it while
+// the rest is written.
+const maxUnsent = 64 << 10
+
+// begin bounds how long what is sent next, and its answers, may take.
+func (w *wire) begin(patience time.Duration) error {
+	w.commands = w.commands[:0]
+	return w.conn.SetDeadline(time.Now().Add(patience))
+}
+
+// send sends w.commands.
+func (w *wire) send() error {
+	_, err := w.conn.Write(w.commands)
+	w.commands = w.commands[:0]
+	return err
+}
+
+// answer is what answers all that was sent since begin. It is to be read to its end before
+// anything else is sent, and then done.
+func (w *wire) answer() reply {
 	if w.received == nil {
 		w.received = make([]byte, 0, leastRoom)
 	}
-	return reply{rest: w.received, from: w.conn}, nil
+	return reply{rest: w.received, from: w.conn}
 }
 
 // done takes an answer's memory for the next one, unless something lies in it that is kept:
