@@ -156,17 +156,17 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events 
 		o.settle(&o.attempts[i], began)
 	}
 	o.written.note(o.events)
+	clear(o.attempts)
+	clear(o.events)
 	return err
 }
 
 // prepare makes attempts of requests.
 func (o *outgoing) prepare(requests []*remote.Request, events int) {
-	clear(o.attempts)
-	clear(o.events)
-	o.attempts, o.events = o.attempts[:0], o.events[:0]
 	o.positions = make([]event.Position, 0, events)
 	o.cursors = make([]cursor, 0, events)
-	o.events = o.written.visit(o.events, requests, time.Now())
+	o.events = o.written.visit(o.events[:0], requests, time.Now())
+	o.attempts = o.attempts[:0]
 	left := o.events
 	for _, one := range requests {
 		count := len(one.Events)
