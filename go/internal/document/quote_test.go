@@ -26,6 +26,21 @@ func TestQuotedTextEscapesOnlyWhatItMust(t *testing.T) {
 	}
 }
 
+func TestQuotedTextIsEscapedWhereverItMust(t *testing.T) {
+	for length := range 20 {
+		for at := range length {
+			for c := range 256 {
+				text := strings.Repeat("~ ", 10)[:length]
+				text = text[:at] + string([]byte{byte(c)}) + text[at+1:]
+				var got string
+				if err := json.Unmarshal(AppendQuoted(nil, text), &got); err != nil || got != toValid(text) {
+					t.Fatalf("%q reads as %q, %v", text, got, err)
+				}
+			}
+		}
+	}
+}
+
 func FuzzAppendQuoted(f *testing.F) {
 	for _, text := range someTexts {
 		f.Add(text)

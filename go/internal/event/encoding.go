@@ -25,7 +25,9 @@ const (
 func (e *Event) AppendJSON(dst []byte) []byte {
 	const around = len(`{"id":"","event_type":"","channel":"","data":,"timestamp":1700000000.123,"correlation_id":""}`)
 	dst = slices.Grow(dst, around+len(e.ID)+len(e.Type)+len(e.Channel)+len(e.Data)+len(e.CorrelationID))
+	begin := len(dst)
 	dst = e.AppendID(dst)
+	id := dst[begin+len(`{"id":`) : len(dst)-len(`,`)]
 	dst = append(dst, `"event_type":`...)
 	dst = document.AppendQuoted(dst, e.Type)
 	dst = append(dst, `,"channel":`...)
@@ -35,7 +37,11 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `,"timestamp":`...)
 	dst = AppendTimestamp(dst, e.Timestamp)
 	dst = append(dst, `,"correlation_id":`...)
-	dst = document.AppendQuoted(dst, e.CorrelationID)
+	if e.CorrelationID == e.ID { // as most are
+		dst = append(dst, id...)
+	} else {
+		dst = document.AppendQuoted(dst, e.CorrelationID)
+	}
 	return append(dst, '}')
 }
 

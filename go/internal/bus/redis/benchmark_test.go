@@ -51,9 +51,9 @@ func sample(b *testing.B, channel string) *event.Event {
 // BenchmarkThroughput sends events through Redis and back, as fast as they go: an operation
 // is one event. "bare" is go-redis alone: pipelined XADDs of a text made before, and XREADs
 // whose entries are counted. "announced" is that with the PUBLISH for listeners outside,
-// which the bus owes them, so Redis has the same commands to execute. "single" and "batch"
-// are the bus: each event is made while the clock runs, as by publish_event, and its
-// outcome is awaited.
+// which the bus owes them, so Redis has the same commands to execute; in "made" each event
+// is made while the clock runs, too. "single" and "batch" are the bus: each event is made
+// while the clock runs, as by publish_event, and its outcome is awaited.
 func BenchmarkThroughput(b *testing.B) {
 	floor := make([]byte, 8<<20) // as the built module has it (bridge/heap.go)
 	defer runtime.KeepAlive(floor)
@@ -66,8 +66,9 @@ func BenchmarkThroughput(b *testing.B) {
 			name string
 			run  func(b *testing.B)
 		}{
-			{"bare", func(b *testing.B) { throughputBare(b, names, false) }},
-			{"announced", func(b *testing.B) { throughputBare(b, names, true) }},
+			{"bare", func(b *testing.B) { throughputBare(b, names, false, false) }},
+			{"announced", func(b *testing.B) { throughputBare(b, names, true, false) }},
+			{"made", func(b *testing.B) { throughputBare(b, names, true, true) }},
 			{"single", func(b *testing.B) { throughputBus(b, names, 1) }},
 			{"batch", func(b *testing.B) { throughputBus(b, names, pipelined) }},
 		} {
@@ -83,8 +84,8 @@ func BenchmarkThroughput(b *testing.B) {
 
 // throughputBare pipelines XADDs, and PUBLISHes where it announces, on connections of
 // their own that overlap, and reads all streams with XREAD on another, 100 entries of a
-// stream at a time.
-func throughputBare(b *testing.B, channels []string, announces bool) {
+// stream at a time. What it sends was made before, or is an event made for it.
+func throughputBare(b *testing.B, channels []string, announces, makes bool) {
 	emptied(b)
 	ctx := context.Background()
 	connect := func() *redis.Client {
@@ -114,6 +115,10 @@ func throughputBare(b *testing.B, channels []string, announces bool) {
 				}
 				pipe := writer.Pipeline()
 				for n := first; n < min(first+pipelined, b.N); n++ {
+					data := data
+					if makes {
+						data = sample(b, channels[n%len(channels)]).AppendJSON(nil)
+					}
 					pipe.Do(ctx, "xadd", streams[n%len(channels)], "*", dataField, data)
 					if announces {
 						pipe.Do(ctx, "publish", channels[n%len(channels)], data)

@@ -12,7 +12,7 @@ import (
 // a channel's own order says otherwise.
 func sortEntries(entries []entry) {
 	if !slices.IsSortedFunc(entries, compareEvents) {
-		slices.SortFunc(entries, compareEvents)
+		sortEvents(entries)
 	}
 	newest := make(map[uint64]streamID)
 	for first := 0; first < len(entries); {
@@ -24,6 +24,43 @@ func sortEntries(entries []entry) {
 			slices.SortFunc(run, compareEntries)
 		}
 		first = end
+	}
+}
+
+// sortEvents sorts by compareEvents. An entry is large, and its event's id far away: what
+// is sorted is smaller, and each entry is moved once.
+func sortEvents(entries []entry) {
+	type key struct {
+		ms    uint64
+		event string
+		index int
+	}
+	keys := make([]key, len(entries))
+	for i := range entries {
+		keys[i] = key{entries[i].id.ms, entries[i].eventID(), i}
+	}
+	slices.SortFunc(keys, func(a, b key) int {
+		if a.ms != b.ms {
+			return cmp.Compare(a.ms, b.ms)
+		}
+		if a.event != "" && b.event != "" { // both are events, and so of one rank
+			if order := strings.Compare(a.event, b.event); order != 0 {
+				return order
+			}
+		}
+		return compareEvents(entries[a.index], entries[b.index])
+	})
+	for first := range keys { // around each circle of those that change places
+		held := entries[first]
+		for at := first; keys[at].index >= 0; {
+			from := keys[at].index
+			keys[at].index = -1
+			if from == first {
+				entries[at] = held
+				break
+			}
+			entries[at], at = entries[from], from
+		}
 	}
 }
 

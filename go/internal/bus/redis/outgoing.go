@@ -120,14 +120,16 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events 
 	sent, err := o.link.do(ctx, func(*redis.Client) error {
 		began = o.clock
 		w := &o.link.wire
-		w.commands = appendArgument(appendCommand(w.commands[:0], "GET", 1), epochKey)
+		problem := w.begin(blockPatience + answerPatience)
+		w.commands = appendArgument(appendCommand(w.commands, "GET", 1), epochKey)
 		for i := range o.attempts {
 			w.commands = o.add(w.commands, &o.attempts[i])
+			if last := i == len(o.attempts)-1; problem == nil && (last || len(w.commands) > maxUnsent) {
+				problem = w.send()
+			}
 		}
-		r, err := w.ask(blockPatience + answerPatience)
-		if err != nil {
-			r.bad = err
-		}
+		r := w.answer()
+		r.bad = problem
 		if refusal = r.refusal(); refusal == nil {
 			epoch = string(r.optional())
 		}
@@ -154,17 +156,17 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events 
 		o.settle(&o.attempts[i], began)
 	}
 	o.written.note(o.events)
+	clear(o.attempts)
+	clear(o.events)
 	return err
 }
 
 // prepare makes attempts of requests.
 func (o *outgoing) prepare(requests []*remote.Request, events int) {
-	clear(o.attempts)
-	clear(o.events)
-	o.attempts, o.events = o.attempts[:0], o.events[:0]
 	o.positions = make([]event.Position, 0, events)
 	o.cursors = make([]cursor, 0, events)
-	o.events = o.written.visit(o.events, requests, time.Now())
+	o.events = o.written.visit(o.events[:0], requests, time.Now())
+	o.attempts = o.attempts[:0]
 	left := o.events
 	for _, one := range requests {
 		count := len(one.Events)

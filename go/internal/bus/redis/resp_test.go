@@ -3,8 +3,10 @@ package redis
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -42,6 +44,30 @@ func TestAnswersThatAreCutOffOrWrongAreNotRead(t *testing.T) {
 	var refused redis.Error
 	if _, _, err := following("a").take(&reply{rest: []byte("-NOPERM no\r\n")}); !errors.As(err, &refused) || err.Error() != "NOPERM no" {
 		t.Errorf("an error is read as %v", err)
+	}
+}
+
+func TestAnswersAreReadAsTheyCome(t *testing.T) {
+	long := strings.Repeat("x", 3*leastRoom)
+	answers := fmt.Sprintf("$-1\r\n$%d\r\n%s\r\n-ERR no\r\n:-7\r\n*2\r\n$1\r\na\r\n$0\r\n\r\n$2\r\nb", len(long), long)
+	for name, from := range map[string]io.Reader{"byte by byte": iotest.OneByteReader(strings.NewReader(answers)), "at once": strings.NewReader(answers)} {
+		r := reply{from: from}
+		if r.refusal() != nil || r.optional() != nil || r.bad != nil {
+			t.Errorf("%s: nothing is read as %v", name, r.bad)
+		}
+		text := r.text()
+		if err := r.refusal(); err == nil || err.Error() != "ERR no" || !isReply(err) {
+			t.Errorf("%s: an error is read as %v", name, err)
+		}
+		if n := r.number(); n != -7 || !r.counted(2) || string(r.text()) != "a" || string(r.text()) != "" || r.bad != nil {
+			t.Errorf("%s: after an error %d and %v are read", name, n, r.bad)
+		}
+		if string(text) != long {
+			t.Errorf("%s: a text is not what it was before more was read", name)
+		}
+		if r.text() != nil || !errors.Is(r.bad, io.EOF) || r.received != len(answers) {
+			t.Errorf("%s: %d bytes were received, the end is read as %v", name, r.received, r.bad)
+		}
 	}
 }
 

@@ -101,11 +101,14 @@ func (t *tail) forget(unwanted func(*stream) bool) {
 // called again. The error is a server's or the connection's; nothing is lost by it.
 func (t *tail) next(on *wire, patience time.Duration) ([]entry, error) {
 	waits := len(t.kept) == 0
-	on.commands = t.appendRead(on.commands[:0], waits, patience)
-	answer, err := on.ask(patience + answerPatience)
-	if err != nil {
+	if err := on.begin(patience + answerPatience); err != nil {
 		return nil, err
 	}
+	on.commands = t.appendRead(on.commands, waits, patience)
+	if err := on.send(); err != nil {
+		return nil, err
+	}
+	answer := on.answer()
 	limit, streams, err := t.take(&answer)
 	on.done(&answer, t.decoded)
 	if err != nil {

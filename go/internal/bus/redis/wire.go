@@ -16,29 +16,46 @@ type wire struct {
 	received []byte // memory for what is received
 }
 
-// leastRoom is what an answer gets at least to begin with.
-const leastRoom = 16 << 10
+const (
+	// leastRoom is what an answer gets at least to begin with.
+	leastRoom = 16 << 10
+	// maxUnsent is how much is written before it is sent: the server has begun with it while
+	// the rest is written.
+	maxUnsent = 64 << 10
+	// maxIdle is how much memory is kept at most that is not needed.
+	maxIdle = 1 << 20
+)
 
-// ask sends w.commands. All that answers them is to be read before anything else is sent,
-// and then done.
-func (w *wire) ask(patience time.Duration) (reply, error) {
-	if err := w.conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return reply{}, err
+// begin bounds how long what is sent next, and its answers, may take.
+func (w *wire) begin(patience time.Duration) error {
+	w.commands = w.commands[:0]
+	return w.conn.SetDeadline(time.Now().Add(patience))
+}
+
+// send sends w.commands.
+func (w *wire) send() error {
+	_, err := w.conn.Write(w.commands)
+	if w.commands = w.commands[:0]; cap(w.commands) > maxIdle {
+		w.commands = nil
 	}
-	if _, err := w.conn.Write(w.commands); err != nil {
-		return reply{}, err
-	}
+	return err
+}
+
+// answer is what answers all that was sent since begin. It is to be read to its end before
+// anything else is sent, and then done.
+func (w *wire) answer() reply {
 	if w.received == nil {
 		w.received = make([]byte, 0, leastRoom)
 	}
-	return reply{rest: w.received, from: w.conn}, nil
+	return reply{rest: w.received, from: w.conn}
 }
 
 // done takes an answer's memory for the next one, unless something lies in it that is kept:
 // then the next one gets as much to begin with.
 func (w *wire) done(r *reply, kept bool) {
-	if room := r.received + r.received/4; kept || room > cap(w.received) {
-		w.received = make([]byte, 0, max(leastRoom, room))
+	room := max(leastRoom, r.received+r.received/4)
+	if kept || room > cap(w.received) || cap(w.received) > maxIdle && cap(w.received) > 4*room {
+		w.received = make([]byte, 0, room)
 	}
 }
 

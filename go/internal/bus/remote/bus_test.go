@@ -299,3 +299,29 @@ func TestWhatIsHeldUpHoldsUpNobodyElseAndIsTriedAgainSoon(t *testing.T) {
 	server.free.Store(true)
 	bustest.Receive(t, ended, "the event that was held up")
 }
+
+func TestAnEventIsRecognisedOnceWhileItIsToComeBack(t *testing.T) {
+	var o outbox
+	o.open()
+	plain, chosen, again := bustest.NewEvent(t, "plain", "a", ""), bustest.NewEvent(t, "plain", "a", "mine"), bustest.NewEvent(t, "plain", "a", "mine")
+	for _, ev := range []*event.Event{plain, chosen, again} {
+		o.add([]*event.Event{ev}, true, nil, time.Now())
+	}
+	for i, want := range []*event.Event{plain, nil} {
+		if got := o.recognise([]byte(plain.ID)); got != want {
+			t.Errorf("time %d: %v", i, got)
+		}
+	}
+	for i, want := range []*event.Event{again, chosen, nil} {
+		if got := o.recognise([]byte("mine")); got != want {
+			t.Errorf("of one id, time %d: %v", i, got)
+		}
+	}
+	o.dispatched("mine", event.Position{})
+	third := bustest.NewEvent(t, "plain", "a", "mine")
+	o.add([]*event.Event{third}, true, nil, time.Now())
+	o.dispatched("mine", event.Position{})
+	if got := o.recognise([]byte("mine")); got != nil {
+		t.Errorf("what has come back is recognised: %v", got)
+	}
+}

@@ -75,7 +75,9 @@ func (o *outbox) add(events []*event.Event, waits bool, finish func(uint64), dea
 		one := &r.tickets[i]
 		o.lastTicket++
 		one.number, one.event, one.waits, one.finish = o.lastTicket, ev, waits, finish
-		one.next = o.returning[ev.ID]
+		if ev.ChosenID { // otherwise nobody has it
+			one.next = o.returning[ev.ID]
+		}
 		o.returning[ev.ID] = one
 		o.tickets[one.number] = one
 	}

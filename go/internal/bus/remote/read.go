@@ -98,6 +98,7 @@ func (b *Bus) take(t *bus.Thread, item Item) {
 		return
 	}
 	l := b.lanes.accept(item)
+	alone := len(b.lanes.byChannel) == 0 // and so it stays: only this goroutine makes lanes
 	ev.Publication = b.outbox.cameBack(ev.ID)
 	for _, one := range b.records {
 		one.items = append(one.items, item)
@@ -114,9 +115,13 @@ func (b *Bus) take(t *bus.Thread, item Item) {
 		b.dispatcher.Lend(func(t *bus.Thread) { b.run(t, l) })
 		return
 	}
-	b.mu.Lock()
-	at := b.server.Reached(item.Mark, b.lanes.oldestPending(nil))
-	b.mu.Unlock()
+	var pending []Item
+	if !alone {
+		b.mu.Lock()
+		pending = b.lanes.oldestPending(nil)
+		b.mu.Unlock()
+	}
+	at := b.server.Reached(item.Mark, pending)
 	delivery.Deliver(t, at)
 	t.HandOver(b.dispatcher.Lend)
 	b.mu.Lock()

@@ -25,7 +25,8 @@ type Server interface {
 	// now on. Later it goes on where Read left off: no gap, no duplicate.
 	Open(ctx context.Context) (Mark, error)
 	// Read waits for events, a few seconds at most, and returns the next ones in the
-	// bus's order; none is no error. An item that is returned counts as read.
+	// bus's order; none is no error. An item that is returned counts as read. The slice is
+	// the server's own, and good until Read is called again.
 	Read(ctx context.Context) ([]Item, error)
 	// Publish lets the server accept requests, in their order, in as few round trips as
 	// it can, and sets the outcome of each. It returns when ctx is done.
