@@ -4,12 +4,13 @@
 //
 // usage: outbox URL DATA
 //
-// It reads lines "SIZE BATCHES" and answers each with the nanoseconds that it took to
-// publish so many batches of so many events with the JSON DATA.
+// It reads lines "SIZE BATCHES CONNECTIONS" and answers each with the nanoseconds that it took to
+// publish so many batches of so many events with the JSON DATA, on so many connections.
 package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"log"
@@ -32,28 +33,54 @@ CREATE TABLE bare_outbox (
 const insert = `INSERT INTO bare_outbox SELECT nextval('bare_seq'), *
 FROM unnest($1::text[], $2::text[], $3::text[], $4::json[], $5::text[], $6::timestamptz[]) RETURNING seq`
 
+// most is how many connections there are.
+const most = 2
+
 func main() {
 	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, os.Args[1])
-	if err == nil {
-		_, err = conn.Exec(ctx, outbox)
+	var conns []*pgx.Conn
+	for range most {
+		conn, err := pgx.Connect(ctx, os.Args[1])
+		if err != nil {
+			log.Fatal(err)
+		}
+		conns = append(conns, conn)
 	}
+	_, err := conns[0].Exec(ctx, outbox)
 	for lines := bufio.NewScanner(os.Stdin); err == nil && lines.Scan(); {
-		var size, batches int
-		if _, err = fmt.Sscan(lines.Text(), &size, &batches); err != nil {
+		var size, batches, connections int
+		if _, err = fmt.Sscan(lines.Text(), &size, &batches, &connections); err != nil {
 			break
 		}
 		begin := time.Now()
-		for range batches {
-			if err = publish(ctx, conn, size, os.Args[2]); err != nil {
-				break
-			}
+		if err = publishAll(ctx, conns[:connections], size, batches); err == nil {
+			fmt.Println(time.Since(begin).Nanoseconds())
 		}
-		fmt.Println(time.Since(begin).Nanoseconds())
 	}
 	if err != nil {
 		log.Fatal(err)
 	}
+}
+
+// publishAll shares the batches between the connections.
+func publishAll(ctx context.Context, conns []*pgx.Conn, size, batches int) error {
+	failures := make(chan error, len(conns))
+	for _, conn := range conns {
+		go func() {
+			var err error
+			for range batches / len(conns) {
+				if err = publish(ctx, conn, size, os.Args[2]); err != nil {
+					break
+				}
+			}
+			failures <- err
+		}()
+	}
+	var failed error
+	for range conns {
+		failed = cmp.Or(<-failures, failed)
+	}
+	return failed
 }
 
 func publish(ctx context.Context, conn *pgx.Conn, size int, data string) error {

@@ -9,7 +9,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/bustest"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/postgres/received"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
 
@@ -89,4 +92,42 @@ func publishBare(b testing.TB, conn *pgx.Conn, events []*event.Event, notify boo
 		batch.Queue("SELECT pg_notify('fraiseql_orders.eu', $1), pg_notify('fraiseql', '')", "1")
 	}
 	return conn.SendBatch(b.Context(), batch).Close()
+}
+
+// BenchmarkResume asks a full outbox for what came on some of 1,000 channels, after the half of
+// it and shortly before its end: with the table as it is, and with an index by channel.
+func BenchmarkResume(b *testing.B) {
+	const rows = 1_000_000
+	database := newDatabase(b)
+	conn := connect(b, database)
+	must(b, conn, `INSERT INTO fraiseql_subscriptions.outbox (id, channel, event_type, data, correlation_id, published_at)
+		SELECT 'id' || n, 'orders.' || n % 1000, 'shipped', $1::text::json, 'c', now() FROM generate_series(1, $2::int) AS n`, string(payload), rows)
+	must(b, conn, "VACUUM ANALYZE fraiseql_subscriptions.outbox")
+	for _, index := range []bool{false, true} {
+		if index {
+			must(b, conn, "CREATE INDEX ON fraiseql_subscriptions.outbox (channel, seq)")
+		}
+		s := openServer(b, Options{URL: server.URL(database)})
+		until, err := s.Open(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, wanted := range []int{1, 10, 100} {
+			var patterns []channel.Pattern
+			for i := range wanted {
+				patterns = append(patterns, bustest.Patterns(b, fmt.Sprint("orders.", 7*i))...)
+			}
+			for _, missed := range []int{rows / 2, rows / 100} {
+				b.Run(fmt.Sprintf("index=%v/channels=%d/missed=%d", index, wanted, missed), func(b *testing.B) {
+					since := received.Set{UpTo: uint64(rows - missed)}.Position(s.epochName())
+					for range b.N {
+						items, err := s.History(b.Context(), since, until, patterns)
+						if err != nil || len(items) != wanted*missed/1000 {
+							b.Fatalf("%d events: %v", len(items), err)
+						}
+					}
+				})
+			}
+		}
+	}
 }
