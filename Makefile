@@ -63,7 +63,7 @@ docs: ## write docs/reference.md from the docstrings
 .PHONY: format
 format: ## format Go and Python
 	@$(call develop,dev test) && \
-	CGO_ENABLED=0 go tool gofumpt -w go && \
+	CGO_ENABLED=0 go tool gofumpt -w go benchmarks && \
 	"$$python" -m ruff check -q --fix-only . && "$$python" -m ruff format -q .
 
 .PHONY: bench

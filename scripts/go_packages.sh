@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-listing=$(go list -f '{{.ImportPath}}|{{.Dir}}|{{join .Deps " "}}|{{len .TestGoFiles}}{{len .XTestGoFiles}}' ./go/...)
+listing=$(go list -f '{{.ImportPath}}|{{.Dir}}|{{join .Deps " "}}|{{len .TestGoFiles}}{{len .XTestGoFiles}}' ./go/... ./benchmarks/...)
 
 declare -A python
 while IFS='|' read -r path folder _; do

@@ -17,14 +17,14 @@ check() {
 
 formatted() {
     local files
-    files=$(CGO_ENABLED=0 go tool gofumpt -l go) && [[ -z $files ]] && return
+    files=$(CGO_ENABLED=0 go tool gofumpt -l go benchmarks) && [[ -z $files ]] && return
     printf 'not formatted (make format): %s\n' "$files" >&2
     return 1
 }
 
 check "gofumpt" formatted
-check "go vet" go vet ./go/...
-check "staticcheck" go tool staticcheck ./go/...
+check "go vet" go vet ./go/... ./benchmarks/...
+check "staticcheck" go tool staticcheck ./go/... ./benchmarks/...
 check "ruff" "$python" -m ruff check .
 check "ruff format" "$python" -m ruff format --check .
 check "mypy --strict" "$python" -m mypy

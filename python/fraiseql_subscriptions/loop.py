@@ -193,7 +193,7 @@ class LoopConsumer:
             for name in self._names:
                 feed = find(name)
                 if feed is None:  # it has ended meanwhile
-                    if self._texts:
+                    with contextlib.suppress(IndexError):  # seen to by another thread
                         pop()
                 elif feed.take(pop):
                     kept[name] = None

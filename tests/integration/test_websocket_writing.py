@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 import pytest
-from websocket_server import dial, greet, hear, listening, subscribed, until
+from websocket_server import dial, greet, hear, listening, say, subscribed, until
 
-from fraiseql_subscriptions import SubscriptionExecutor
+from fraiseql_subscriptions import SecurityContext, SubscriptionExecutor
 from fraiseql_subscriptions.asgi import GraphQLSubscriptions
 
 pytestmark = pytest.mark.asyncio
@@ -27,16 +27,16 @@ Message = MutableMapping[str, Any]
 
 @contextlib.asynccontextmanager
 async def serving(
-    around_send: Callable[[Message], Awaitable[None]],
+    around_send: Callable[[Message], Awaitable[None]], **options: Any
 ) -> AsyncIterator[tuple[SubscriptionExecutor, str]]:
     """A server whose middleware awaits `around_send(message)` before each response is sent."""
     async with SubscriptionExecutor() as executor:
         executor.field("numbers", channels="numbers")
-        app = GraphQLSubscriptions(executor)
+        app = GraphQLSubscriptions(executor, **options)
 
         async def middleware(scope: Any, receive: Any, send: Any) -> None:
             async def watched(message: Message) -> None:
-                if '"next"' in message.get("text", ""):
+                if '"payload":{"data":' in message.get("text", ""):
                     await around_send(message)
                 await send(message)
 
@@ -142,3 +142,83 @@ async def test_a_send_that_fails_ends_its_connection_alone(
         await until(lambda: executor.get_metrics()["active"] == 1)
         assert bad.close_code == 1011
         assert "middleware's mistake" in caplog.text
+
+
+async def look_on(message: Message) -> None:
+    """Nothing is in the way."""
+
+
+@pytest.mark.parametrize("protocol", ["graphql-transport-ws", "graphql-ws"])
+async def test_every_client_is_sent_its_own_id_and_every_character(protocol: str) -> None:
+    texts = ["plain", "schön", "∂x", "\U0001f6eb", '","type":"next","payload":', "plain"]
+    names = ["1", "1", "zwei", "straße", "1", "∂"]
+    begin, data = ("subscribe", "next") if protocol == "graphql-transport-ws" else ("start", "data")
+    async with serving(look_on, ping=0) as (executor, url), contextlib.AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(dial(url, protocol)) for _ in names]
+        for socket, name in zip(sockets, names, strict=True):
+            await greet(socket)
+            await say(socket, type=begin, id=name, payload={"query": QUERY})
+        await until(lambda: executor.get_metrics()["active"] == len(names))
+        for text in texts:  # at once, for one drain, and one by one
+            executor.publish_event("made", "numbers", {"id": text})
+        for text in texts:
+            for socket, name in zip(sockets, names, strict=True):
+                assert await hear(socket) == {
+                    "id": name,
+                    "type": data,
+                    "payload": {"data": {"numbers": {"id": text}}},
+                }
+            executor.publish_event("made", "numbers", {"id": text})
+        for text in texts:
+            for socket in sockets:
+                assert (await hear(socket))["payload"]["data"]["numbers"] == {"id": text}
+
+
+@pytest.mark.parametrize("change", ["other rights", "the end"])
+async def test_what_a_send_takes_from_another_client_is_not_sent_to_it(change: str) -> None:
+    """All clients' messages were drained together; the first that is sent one acts on the next."""
+    names = ["one", "two", "three", "four"]
+    connections: dict[str, str] = {}
+    acted: list[str] = []
+    executor: SubscriptionExecutor
+
+    async def on_connect(params: Any, connection: Any) -> SecurityContext:
+        connections[connection.url.path] = connection.state.connection_id
+        return SecurityContext(tenant_id=1)
+
+    async def act(message: Message) -> None:
+        if acted:
+            return
+        acted.append(CLIENT.get())
+        other = connections["/two" if CLIENT.get() == "/one" else "/three"]
+        if change == "the end":
+            executor.close_connection(other)
+        else:
+            executor.update_context(other, SecurityContext(tenant_id=2))
+
+    async with (
+        serving(act, on_connect=on_connect) as (executor, url),
+        contextlib.AsyncExitStack() as stack,
+    ):
+        sockets = {name: await stack.enter_async_context(dial(f"{url}{name}")) for name in names}
+        for name, socket in sockets.items():
+            await greet(socket)
+            await subscribed(socket, QUERY, name)
+        for number in range(3):
+            executor.publish_event("made", "numbers", {"id": number, "tenant_id": 1})
+        await until(lambda: acted)
+        assert acted[0] in ("/one", "/four")
+        other = "two" if acted[0] == "/one" else "three"
+        # Nothing of anybody else's is lost, overtaken or given to another.
+        for name in names:
+            for number in range(3 if name != other else 0):
+                message = await hear(sockets[name])
+                assert message["id"] == name
+                assert message["payload"]["data"]["numbers"] == {"id": number}
+        executor.publish_event("made", "numbers", {"id": 3, "tenant_id": 2})
+        await say(sockets[other], type="ping")
+        if change == "other rights":
+            assert (await hear(sockets[other]))["payload"]["data"]["numbers"] == {"id": 3}
+        else:
+            assert (await hear(sockets[other]))["type"] == "complete"
+        assert await hear(sockets[other]) == {"type": "pong"}
