@@ -113,11 +113,11 @@ type sending struct {
 // send lets the server accept requests, of so many events, in one round trip. The error
 // says that no more need be tried now.
 func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events int) error {
-	o.prepare(requests, events)
 	var epoch string
 	var refusal error
 	var began uint64 // the newest time that was known before
 	sent, err := o.link.do(ctx, func(*redis.Client) error {
+		o.prepare(requests, events) // not before: what is due counts as done, unless it is refused
 		began = o.clock
 		w := &o.link.wire
 		problem := w.begin(blockPatience + answerPatience)
