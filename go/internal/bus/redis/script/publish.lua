@@ -7,14 +7,20 @@
 -- Returns of each event its id, its channel, and 1 if it had been accepted before.
 local events = #KEYS / 2
 local looked = {}
-for i = 1, events do
-    local stream = KEYS[2 * i - 1]
-    if not looked[stream] then
-        local kind = redis.call('TYPE', stream).ok
-        if kind ~= 'stream' and kind ~= 'none' then
-            return redis.error_reply('WRONGTYPE ' .. stream)
+local function look(key, wanted)
+    if not looked[key] then
+        local kind = redis.call('TYPE', key).ok
+        if kind ~= wanted and kind ~= 'none' then
+            return redis.error_reply('WRONGTYPE ' .. key)
         end
-        looked[stream] = true
+        looked[key] = true
+    end
+end
+for i = 1, events do
+    local stream, noted = KEYS[2 * i - 1], KEYS[2 * i]
+    local wrong = look(stream, 'stream') or noted ~= stream and look(noted, 'string')
+    if wrong then
+        return wrong
     end
 end
 
@@ -44,9 +50,9 @@ for i = 1, events do
     local id, repeated = nil, 0
     if noted ~= stream then
         local found = redis.call('GET', noted)
-        if found then
-            id, channel = string.match(found, '^(%S+) (.*)$')
-            repeated = 1
+        local before, on = string.match(found or '', '^(%d+%-%d+) (.+)$')
+        if before then
+            id, channel, repeated = before, on, 1
         end
     end
     if not id and after ~= '' then
