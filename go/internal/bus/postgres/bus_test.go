@@ -66,8 +66,14 @@ func (n *node) close(t testing.TB) {
 // publish publishes one event of a type and returns its position.
 func (n *node) publish(t testing.TB, kind, channel, id string, wait bus.Wait) (event.Position, error) {
 	t.Helper()
+	return n.put(t, bustest.NewEvent(t, kind, channel, id), wait)
+}
+
+// put publishes an event and returns its position.
+func (n *node) put(t testing.TB, ev *event.Event, wait bus.Wait) (event.Position, error) {
+	t.Helper()
 	thread := new(bus.Thread)
-	receipts, err := n.bus.PublishWithExecutor(thread, []*event.Event{bustest.NewEvent(t, kind, channel, id)}, wait)
+	receipts, err := n.bus.PublishWithExecutor(thread, []*event.Event{ev}, wait)
 	if err != nil {
 		return event.Position{}, err
 	}

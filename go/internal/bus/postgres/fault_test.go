@@ -64,8 +64,13 @@ func startCrowd(t testing.TB, nodes ...*node) *crowd {
 						return
 					default:
 					}
-					id := fmt.Sprintf("%d.%d.%d", i, p, number)
-					_, err := n.publish(t, "x", fmt.Sprint("c", (p+number)%4), id, bus.Wait(number%2))
+					id := "" // new ones go another way than chosen ones
+					if number/2%2 == 0 {
+						id = fmt.Sprintf("%d.%d.%d", i, p, number)
+					}
+					ev := bustest.NewEvent(t, "x", fmt.Sprint("c", (p+number)%4), id)
+					id = ev.ID
+					_, err := n.put(t, ev, bus.Wait(number%2))
 					switch fault.CodeOf(err) {
 					case fault.BusUnavailable:
 						c.refused.Store(id, err)
