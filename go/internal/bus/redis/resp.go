@@ -61,15 +61,11 @@ func (r *reply) line(kind byte) []byte {
 	}
 	line := r.rest[:end-1]
 	r.rest = r.rest[end+1:]
-	switch line[0] {
-	case kind:
-		return line[1:]
-	case '-':
-		r.bad = replyError(line[1:])
-	default:
+	if line[0] != kind { // an error too, where refusal did not expect one: how much follows is not known
 		r.bad = fmt.Errorf("the server answers %.40q where %q should be", line, kind)
+		return nil
 	}
-	return nil
+	return line[1:]
 }
 
 // length reads how long something is, -1 for nothing.

@@ -30,10 +30,16 @@ func TestAnswersThatAreCutOffOrWrongAreNotRead(t *testing.T) {
 	for _, wrong := range []string{
 		"$1\r\nx\r\n", ":1\r\n", "*1\r\n*3\r\n", "*1\r\n*2\r\n$1\r\nx\r\n*0\r\n", "*-2\r\n", "*x\r\n", "*1\n", "\r\n", "*99999999999\r\n",
 		strings.Replace(good, "1-2", "1_2", 1), strings.Replace(good, "*4", "*3", 1), strings.Replace(good, "$17", "$-1", 1), good + "*0\r\n",
+		"*1\r\n*2\r\n$17\r\nfraiseql:events:b\r\n", "*2\r\n*2\r\n$17\r\nfraiseql:events:a\r\n*0\r\n", "*1\r\n-ERR no\r\n",
 	} {
 		r := following("a")
 		if _, _, err := r.take(&reply{rest: []byte(wrong)}); err == nil || len(r.kept) > 0 {
 			t.Errorf("%q is read: %s", wrong, names(r.kept))
+		}
+		// What is wrong is noticed before the rest has come: it would be taken for the next answer.
+		r = following("a")
+		if _, _, err := r.take(&reply{from: iotest.OneByteReader(strings.NewReader(wrong))}); wrong != good+"*0\r\n" && (err == nil || isReply(err)) {
+			t.Errorf("%q is read byte by byte: %v", wrong, err)
 		}
 	}
 	for _, none := range []string{"*-1\r\n", "*0\r\n"} {

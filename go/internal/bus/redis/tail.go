@@ -124,6 +124,8 @@ func (t *tail) next(on *wire, patience time.Duration) ([]entry, error) {
 	return t.give(limit), nil
 }
 
+var errElse = errors.New("the server answers XREAD with something else")
+
 // take keeps what an XREAD brought. limit is, of the streams that were cut off, the time
 // of the end that comes first; nil if there is none.
 func (t *tail) take(r *reply) (limit *uint64, streams int, err error) {
@@ -141,13 +143,17 @@ func (t *tail) take(r *reply) (limit *uint64, streams int, err error) {
 		r.pair()
 		from := t.byKey[string(r.text())]
 		if from == nil {
+			r.bad = cmp.Or(r.bad, errElse)
 			break
 		}
 		count := r.entries(from, func(e entry) {
 			t.decoded = t.decoded || e.decoded
 			t.kept = append(t.kept, e)
 		})
-		if r.bad != nil || count == 0 {
+		if count == 0 {
+			r.bad = cmp.Or(r.bad, errElse)
+		}
+		if r.bad != nil {
 			break
 		}
 		end := t.kept[len(t.kept)-1].id
@@ -158,7 +164,7 @@ func (t *tail) take(r *reply) (limit *uint64, streams int, err error) {
 	}
 	if r.bad != nil || len(r.rest) > 0 {
 		t.kept = t.kept[:before] // nothing of it counts as read
-		return nil, 0, cmp.Or(r.bad, errors.New("the server answers XREAD with something else"))
+		return nil, 0, cmp.Or(r.bad, errElse)
 	}
 	for _, one := range moves {
 		one.stream.known, one.stream.active = one.end, one.end.ms
