@@ -148,6 +148,9 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events 
 	if err != nil {
 		doubt := o.link.peer
 		o.doubt = &doubt
+		if epoch != "" {
+			o.epoch = epoch
+		}
 	} else if err := o.learn(ctx, epoch, refusal); err != nil {
 		// The requests were accepted; only which epoch their positions are of is unknown.
 		o.server.options.Log.Warn("the epoch of Redis cannot be read", "cause", err.Error())

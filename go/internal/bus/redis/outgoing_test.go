@@ -9,6 +9,7 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/bustest"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/redis/redistest"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
 
@@ -119,5 +120,29 @@ func TestALinkThatIsCutAmidAnswersLeavesTheRestInDoubt(t *testing.T) {
 	}
 	if a, b := client.XLen(t.Context(), streamPrefix+"cut").Val(), client.XLen(t.Context(), streamPrefix+"cut2").Val(); a != 3 || b != 1 {
 		t.Errorf("%d and %d events, want 3 and 1", a, b)
+	}
+}
+
+// TestWhatWasAcceptedBeforeALinkBrokeIsOfTheEpochInForce has a server that closes the
+// connection in the middle of a pipeline: at a text that is too long for it.
+func TestWhatWasAcceptedBeforeALinkBrokeIsOfTheEpochInForce(t *testing.T) {
+	own := startOwn(t, "--proto-max-bulk-len", "1mb")
+	client := clientOf(t, own)
+	s := sender(t, own.URL())
+	must(t, client.Set(t.Context(), epochKey, "first", 0).Err())
+	s.Publish(t.Context(), []*remote.Request{asked(t, "a")})
+	must(t, client.Set(t.Context(), epochKey, "second", 0).Err())
+	long, err := event.New("plain", "a", []byte(`{"text":"`+strings.Repeat("x", 1<<20)+`"}`), "", "")
+	must(t, err)
+	accepted, refused := asked(t, "a"), &remote.Request{Events: []*event.Event{long}}
+	s.Publish(t.Context(), []*remote.Request{accepted, refused})
+	if accepted.Err != nil || accepted.Positions[0].Epoch != "second" {
+		t.Errorf("%v, positions %v, want one of the second epoch", accepted.Err, accepted.Positions)
+	}
+	if fault.CodeOf(refused.Err) != fault.BusError {
+		t.Errorf("what is too long: %v", refused.Err)
+	}
+	if n := client.XLen(t.Context(), streamPrefix+"a").Val(); n != 2 {
+		t.Errorf("%d events, want 2", n)
 	}
 }
