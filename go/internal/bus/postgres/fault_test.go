@@ -178,6 +178,25 @@ func TestNothingIsLostOrDoubledWhereSessionsAreTerminatedAtAnyMoment(t *testing.
 	c.check(t, url, nodes...)
 }
 
+// TestWhatIsRefusedWithTheCommitWasNotAccepted has a constraint that is checked after every
+// statement has been answered.
+func TestWhatIsRefusedWithTheCommitWasNotAccepted(t *testing.T) {
+	database := newDatabase(t)
+	conn := connect(t, database)
+	must(t, conn, "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one' USING ERRCODE = 'check_violation'; END $$")
+	must(t, conn, "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON fraiseql_subscriptions.outbox DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.event_type = 'bad') EXECUTE FUNCTION refuse()")
+	n := openNode(t, Options{URL: server.URL(database)})
+	for _, id := range []string{"", "chosen"} {
+		if _, err := n.publish(t, "bad", "a", id, bus.WaitAccepted); fault.CodeOf(err) != fault.InvalidValue || !strings.Contains(err.Error(), "not this one") {
+			t.Errorf("with the id %q: %v, want INVALID_VALUE", id, err)
+		}
+	}
+	if _, err := n.publish(t, "good", "a", "", bus.WaitDispatched); err != nil {
+		t.Fatal(err)
+	}
+	n.awaitKinds(t, "good")
+}
+
 func TestAServerThatIsSilentIsNotWaitedForBeyondTheTimeout(t *testing.T) {
 	own := startServer(t)
 	url := installOn(t, own)
