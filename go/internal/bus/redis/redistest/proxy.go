@@ -2,6 +2,7 @@ package redistest
 
 import (
 	"io"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ type Proxy struct {
 	delay   time.Duration
 	held    bool
 	refuses bool
+	length  func() int
 	closed  bool
 	links   map[*proxied]struct{}
 }
@@ -72,6 +74,10 @@ func (p *Proxy) Freeze(frozen bool) {
 
 // Refuse closes new connections at once.
 func (p *Proxy) Refuse(refuses bool) { p.set(func() { p.refuses = refuses }) }
+
+// Break ends each new connection in the middle of what goes through it: after so many bytes
+// in either direction as length says. Nil, as at first, for never.
+func (p *Proxy) Break(length func() int) { p.set(func() { p.length = length }) }
 
 func (p *Proxy) set(change func()) {
 	p.mu.Lock()
@@ -135,22 +141,27 @@ func (p *Proxy) serve(client net.Conn) {
 	if p.closed {
 		link.close()
 	}
+	asked, answered := math.MaxInt, math.MaxInt
+	if p.length != nil {
+		asked, answered = p.length(), p.length()
+	}
 	p.mu.Unlock()
 	var both sync.WaitGroup
-	both.Go(func() { p.forward(link, client, server) })
-	both.Go(func() { p.forward(link, server, client) })
+	both.Go(func() { p.forward(link, client, server, asked) })
+	both.Go(func() { p.forward(link, server, client, answered) })
 	both.Wait()
 	p.mu.Lock()
 	delete(p.links, link)
 	p.mu.Unlock()
 }
 
-// forward copies one direction until it ends, which ends the other one.
-func (p *Proxy) forward(link *proxied, from io.Reader, to io.Writer) {
+// forward copies one direction, at most so many bytes, until it ends, which ends the other one.
+func (p *Proxy) forward(link *proxied, from io.Reader, to io.Writer, most int) {
 	defer link.close()
 	buffer := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buffer)
+	for most > 0 {
+		n, err := from.Read(buffer[:min(most, len(buffer))])
+		most -= n
 		if n > 0 {
 			if !p.pass(link) {
 				return
