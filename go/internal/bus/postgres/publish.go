@@ -256,8 +256,12 @@ func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.
 	for _, r := range requests {
 		r.Err = nil
 		r.Positions = make([]event.Position, len(r.Events))
+		var known []bool
 		if repeated != nil {
-			r.Repeated, repeated = repeated[:len(r.Events)], repeated[len(r.Events):]
+			known, repeated = repeated[:len(r.Events)], repeated[len(r.Events):]
+		}
+		if r.Repeated = known; r.Doubtful { // it may have been this request itself
+			r.Repeated = nil
 		}
 		for i, ev := range r.Events {
 			seq := uint64(seqs[0])
@@ -267,7 +271,7 @@ func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.
 				had = received.Set{UpTo: final, Also: seq}
 			}
 			r.Positions[i] = had.Position(epoch.name)
-			if same && (r.Repeated == nil || !r.Repeated[i]) {
+			if same && (known == nil || !known[i]) {
 				s.noteOwn(seq, ev)
 			}
 			if same && seq == uint64(newest) && seq > s.accepted.seq {

@@ -104,8 +104,8 @@ func TestAnIDThatWasAcceptedKeepsItsPosition(t *testing.T) {
 		at = append(at, r.Positions[0].Offset)
 		repeated = append(repeated, r.Repeated != nil && r.Repeated[0])
 	}
-	// Of two in one batch, neither had been accepted before.
-	if at[2] != at[1] || at[5] != at[0] || at[3] != at[4] || at[3] <= at[1] || !slices.Equal(repeated, []bool{false, false, true, false, false, true}) {
+	// Of two in one batch, neither had been accepted before; of one in doubt nobody knows.
+	if at[2] != at[1] || at[5] != at[0] || at[3] != at[4] || at[3] <= at[1] || !slices.Equal(repeated, []bool{false, false, true, false, false, false}) {
 		t.Errorf("accepted at %v, repeated %v", at, repeated)
 	}
 	if got := outbox(t, connect(t, database)); !slices.Equal(got, []string{"one", "two", "three"}) {

@@ -163,7 +163,9 @@ func (a *attempt) readKnown(r *reply) {
 		one := &a.events[i]
 		one.accepted(r)
 		channel := string(r.text())
-		if one.again = r.number() == 1; one.again {
+		again := r.number()
+		one.again, one.before = again > 0, again == 1
+		if one.again {
 			one.hash = hashChannel(channel)
 		}
 	}

@@ -107,7 +107,8 @@ type sending struct {
 	untold  error    // why that failed
 	id      streamID // once it has been accepted
 	hash    uint64   // of the channel on which that was
-	again   bool     // it was before
+	again   bool     // it was before, and
+	before  bool     // not by an earlier attempt of this request
 }
 
 // send lets the server accept requests, of so many events, in one round trip. The error
@@ -227,10 +228,12 @@ func (o *outgoing) accept(a *attempt) {
 		at := place{}
 		switch {
 		case one.again:
-			if a.request.Repeated == nil {
+			if one.before && a.request.Repeated == nil {
 				a.request.Repeated = make([]bool, len(a.events))
 			}
-			a.request.Repeated[i] = true
+			if one.before {
+				a.request.Repeated[i] = true
+			}
 			at = at.pass(one.hash, one.id)
 		case one.id.ms < o.place.ms: // the clock went back; the reader sees to it
 			at = at.pass(one.hash, one.id)

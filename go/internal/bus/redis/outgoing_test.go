@@ -146,3 +146,26 @@ func TestWhatWasAcceptedBeforeALinkBrokeIsOfTheEpochInForce(t *testing.T) {
 		t.Errorf("%d events, want 2", n)
 	}
 }
+
+// TestAnIDPublishedAgainIsKnownThoughAnAnswerWasLost tells an event that somebody published
+// earlier, which does not come back once more, from one's own of which no answer came.
+func TestAnIDPublishedAgainIsKnownThoughAnAnswerWasLost(t *testing.T) {
+	emptied(t)
+	s := sender(t, server.URL())
+	chosen := func(kind string) *remote.Request {
+		return &remote.Request{Events: []*event.Event{bustest.NewEvent(t, kind, "a", "chosen")}}
+	}
+	first, again := chosen("first"), chosen("again")
+	s.Publish(t.Context(), []*remote.Request{first})
+	must(t, first.Err)
+	for name, c := range map[string]struct {
+		request *remote.Request
+		before  bool
+	}{"another": {again, true}, "the same": {first, false}} {
+		c.request.Doubtful, c.request.Note = true, streamID{ms: 1}
+		s.Publish(t.Context(), []*remote.Request{c.request})
+		if before := c.request.Repeated != nil && c.request.Repeated[0]; c.request.Err != nil || before != c.before {
+			t.Errorf("%s: accepted before it %v, %v", name, before, c.request.Err)
+		}
+	}
+}

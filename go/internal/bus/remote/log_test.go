@@ -105,7 +105,7 @@ func (s *logServer) Publish(_ context.Context, requests []*Request) {
 		r.Positions, r.Repeated = nil, make([]bool, len(r.Events))
 		for i, ev := range r.Events {
 			at, known := s.chosen[ev.ID]
-			if r.Repeated[i] = known; !known {
+			if r.Repeated[i] = known && !r.Doubtful; !known {
 				s.log = append(s.log, ev)
 				at = len(s.log)
 				s.chosen[ev.ID] = at

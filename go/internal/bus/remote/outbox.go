@@ -107,7 +107,7 @@ func (o *outbox) accept(r *request) (told finishes) {
 			one.at = r.Positions[i]
 		}
 		// One that had been accepted before may have been read before, too.
-		if !r.follows[i] || one.astray || r.Repeated != nil && r.Repeated[i] && !r.Doubtful {
+		if !r.follows[i] || one.astray || r.Repeated != nil && r.Repeated[i] {
 			o.forgetReturning(one)
 			one.waits = false
 		}

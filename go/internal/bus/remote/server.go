@@ -96,7 +96,8 @@ type Request struct {
 	// Positions, one an event, and Err are the outcome. An event with a chosen id that
 	// was accepted before has its old position.
 	Positions []event.Position
-	// Repeated, one an event or nil, says which had been accepted before this request.
+	// Repeated, one an event or nil, says which had certainly been accepted before this
+	// request, and not by an attempt of it whose answer was lost.
 	Repeated []bool
 	Err      error
 }

@@ -4,7 +4,8 @@
 -- ARGV: milliseconds for which chosen ids are noted; of each event its channel, its JSON,
 --       the beginning of that which holds its id, and the id after which an earlier attempt
 --       may have written it ("" if there was none)
--- Returns of each event its id, its channel, and 1 if it had been accepted before.
+-- Returns of each event its id, its channel, and 1 if it had been accepted before, 2 if that
+-- was by the earlier attempt.
 local events = #KEYS / 2
 local looked = {}
 local function look(key, wanted)
@@ -53,11 +54,15 @@ for i = 1, events do
         local before, on = string.match(found or '', '^(%d+%-%d+) (.+)$')
         if before then
             id, channel, repeated = before, on, 1
+            local entry = after ~= '' and redis.call('XRANGE', stream, id, id)[1]
+            if entry and entry[2][2] == data then
+                repeated = 2
+            end
         end
     end
     if not id and after ~= '' then
         id = earlier(stream, head, after)
-        repeated = id and 1 or 0
+        repeated = id and 2 or 0
     end
     if not id then
         id = redis.call('XADD', stream, '*', 'data', data)
