@@ -80,6 +80,25 @@ def test_a_client_goes_on_from_what_its_mutation_published(
     assert number_in(node.next_event(id)) == "live"
 
 
+def test_what_was_committed_before_a_subscription_began_is_not_delivered(
+    url: str, node: SubscriptionExecutor
+) -> None:
+    node.register_subscription("c", "reads", QUERY)  # so the reader is at work
+    publish = "SELECT fraiseql_subscriptions.publish(%s, 't', '{\"id\": \"before\"}')"
+    early = 0
+    with psycopg.connect(url, autocommit=True) as conn:
+        for number in range(300):
+            channel = f"orders.{number}"
+            conn.execute(publish, [channel])
+            id = node.register_subscription("c", str(number), QUERY, channels=channel)
+            node.publish_event("t", channel, {"id": "after"})
+            numbers = [number_in(message) for message in node.next_events(id)]
+            assert numbers[-1:] == ["after"]
+            early += len(numbers) - 1
+            node.complete_subscription(id)
+    assert early == 0
+
+
 def test_who_holds_delivery_back_is_in_health_and_metrics(
     url: str, node: SubscriptionExecutor, until: Callable[..., None]
 ) -> None:

@@ -76,15 +76,23 @@ func (x *Executor) enroll(t *bus.Thread, r Registration, resumes bool) (*Subscri
 	if err := x.bus.Follow(t, compiled.spec.patterns); err != nil {
 		return nil, err
 	}
-	s, err := x.list(t, r, compiled, client, resumes)
+	var after uint64
+	if resumes {
+		after = math.MaxUint64 // nothing live before the replay has its places
+	} else if x.remote {
+		// What was read before, as Follow has waited for, may not be dispatched yet.
+		x.bus.Cut(t, func(last uint64) { after = last })
+	}
+	s, err := x.list(t, r, compiled, client, after)
 	if err != nil {
 		x.bus.Unfollow(compiled.spec.patterns)
 	}
 	return s, err
 }
 
-// list enters a subscription into the tables, and the index.
-func (x *Executor) list(t *bus.Thread, r Registration, compiled compiled, client *connected, resumes bool) (*Subscription, error) {
+// list enters a subscription into the tables, and the index. It gets what comes after an
+// offset of the bus.
+func (x *Executor) list(t *bus.Thread, r Registration, compiled compiled, client *connected, after uint64) (*Subscription, error) {
 	s := &Subscription{executor: x, connection: r.Connection, clientID: r.Subscription}
 	s.inbox.Store(&s.own)
 	x.freeEnded(t)
@@ -101,9 +109,7 @@ func (x *Executor) list(t *bus.Thread, r Registration, compiled compiled, client
 	}
 	c := x.join(s, r, compiled)
 	s.current = &s.first
-	if resumes {
-		s.first.after.Store(math.MaxUint64) // nothing live before the replay has its places
-	}
+	s.first.after.Store(after)
 	s.first.inbox = &s.own
 	x.enter(&s.first, s, c)
 	s.attach(x.plain)

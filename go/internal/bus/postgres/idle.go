@@ -33,7 +33,7 @@ type own struct {
 // Follow implements remote.Server. All channels are read as long as one is followed.
 func (s *Server) Follow(ctx context.Context, patterns []channel.Pattern) (remote.Mark, error) {
 	if s.followed.join(patterns) {
-		return nil, nil
+		return s.recent(ctx), nil
 	}
 	var newest row
 	var at *epoch
@@ -55,6 +55,27 @@ func (s *Server) Follow(ctx context.Context, patterns []channel.Pattern) (remote
 	default:
 	}
 	return mark{at, newest.seq}, nil
+}
+
+// readRecent is the newest row that nothing holds back.
+const readRecent = `SELECT coalesce(max(seq), 0) FROM fraiseql_subscriptions.outbox WHERE seq <= (SELECT final FROM fraiseql_subscriptions.horizon())`
+
+// recent is how far the outbox has come, or nil where that cannot be asked at once: whoever
+// follows then misses nothing either, and may get an event that is a moment older.
+func (s *Server) recent(ctx context.Context) remote.Mark {
+	soon, cancel := remote.Soon(ctx)
+	defer cancel()
+	conn, err := s.pool.Acquire(soon)
+	if err != nil {
+		return nil
+	}
+	defer conn.Release()
+	at := s.current()
+	var newest uint64
+	if err := conn.QueryRow(ctx, readRecent, mode(conn.Conn())).Scan(&newest); err != nil {
+		return nil
+	}
+	return remote.Recent{Mark: mark{at, newest}}
 }
 
 // begin lets the tail pass over what had come before somebody followed. s.reading is held.

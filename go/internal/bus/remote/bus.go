@@ -129,11 +129,23 @@ func (b *Bus) follow(ctx context.Context, patterns []channel.Pattern) error {
 	if err != nil || mark == nil {
 		return err
 	}
+	if recent, ok := mark.(Recent); ok {
+		soon, cancel := Soon(ctx)
+		defer cancel()
+		_ = b.pass(soon, recent.Mark) // behind a reader that lags, something older comes, too
+		return nil
+	}
 	if err := b.pass(ctx, mark); err != nil {
 		b.server.Unfollow(patterns)
 		return err
 	}
 	return nil
+}
+
+// Soon is a fifth of the time that ctx has left: for what is better, and not needed.
+func Soon(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, _ := ctx.Deadline() // a question has one
+	return context.WithTimeout(ctx, time.Until(deadline)/5)
 }
 
 // Unfollow implements bus.Bus. Who waits for an event of a channel that nobody follows

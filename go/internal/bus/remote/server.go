@@ -33,8 +33,8 @@ type Server interface {
 	Publish(ctx context.Context, requests []*Request)
 	// Follow lets Read return what is published, from when Follow has returned and the
 	// mark that it returns has been read, on channels that match a pattern. A nil mark
-	// says that there is nothing to wait for. Patterns are counted: each Follow has an
-	// Unfollow. After an error nothing has changed.
+	// says that there is nothing to wait for, and a Recent one is waited for only for a while.
+	// Patterns are counted: each Follow has an Unfollow. After an error nothing has changed.
 	Follow(ctx context.Context, patterns []channel.Pattern) (Mark, error)
 	// Unfollow lets go of patterns. Events that come nevertheless do no harm.
 	Unfollow(patterns []channel.Pattern)
@@ -75,6 +75,10 @@ type Recogniser interface {
 
 // Mark is a place in the order in which a server is read. It is the server's own.
 type Mark any
+
+// Recent is a mark up to which events had been published when somebody followed channels
+// that are read already. Who begins behind it receives none of them.
+type Recent struct{ Mark Mark }
 
 // Item is one step of reading: the place after it, and the event if it is one.
 type Item struct {
