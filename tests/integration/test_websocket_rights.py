@@ -376,9 +376,7 @@ class Slow(dict[str, Feed]):
         return super().get(id, default)
 
 
-async def test_nobody_gets_anothers_message_when_a_thread_revokes_while_they_are_handed_on() -> (
-    None
-):
+async def test_nobody_gets_anothers_message_when_a_thread_revokes_meanwhile() -> None:
     revoking: list[threading.Thread] = []
 
     async with SubscriptionExecutor() as executor:
