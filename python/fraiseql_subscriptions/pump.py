@@ -129,9 +129,8 @@ class Pump:
         try:
             told = self._context.run(errands.resume, (self._errand, argument))
         except BaseException as error:
+            # The task raises it, also what leaves the loop: that must happen once only.
             self._leave(error)
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                raise
         else:
             if told is not _IDLE:
                 self._leave((errands.coroutine, told))

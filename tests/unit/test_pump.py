@@ -314,3 +314,27 @@ def test_an_interrupt_in_an_errand_leaves_the_loop() -> None:
         assert isinstance(task.exception(), KeyboardInterrupt)
     finally:
         loop.close()
+
+
+def test_an_exit_in_an_errand_leaves_the_loop_once_so_that_others_clean_up() -> None:
+    cleaned = []
+
+    async def other() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await turns()
+            cleaned.append(True)
+
+    def leave() -> None:
+        raise SystemExit(3)
+
+    async def main() -> None:
+        task = asyncio.create_task(other())
+        worker = await started()
+        worker.begin(leave)
+        await task
+
+    with pytest.raises(SystemExit):
+        asyncio.run(main())
+    assert cleaned == [True]
