@@ -188,6 +188,8 @@ def _finish(
         raise left
     coroutine, told = left
     del left
+    if isinstance(thrown, asyncio.CancelledError) and told is not None and told.cancel():
+        thrown = None  # as a task that is cancelled while it waits: what it waits for tells it
     while told is not _IDLE:
         given = None
         if thrown is None:
