@@ -186,7 +186,7 @@ class LoopConsumer:
     def _hand_on(self, filled: list[Feed]) -> dict[str, None]:
         """Tell feeds what a drain brought; those of which more is to be kept back."""
         kept: dict[str, None] = {}
-        find, pop = self.feeds.get, self._texts.pop
+        find, pop = self.feeds.get, self._pop
         told = iter(filled)
         self.arriving = True
         try:
@@ -210,14 +210,24 @@ class LoopConsumer:
                 feed.wake()
         return kept
 
+    def _pop(self) -> Message:
+        """The next text. IndexError when another thread has seen to all of them.
+
+        Without the lock: no other thread runs between finding the list and taking from it, nor
+        in the middle of `_settle`'s exchange, so a text is here or there and whose it is is known.
+        """
+        return self._texts.pop()
+
     def _settle(self) -> None:
         """What was drained and not handed on yet waits in the feeds' buffers. Under the lock."""
-        while self._texts:
-            feed = self.feeds.get(self._names[-len(self._texts)])
-            text = self._texts.pop()["text"]
-            if feed is not None:
-                feed.buffer.append(text.encode())
-                self._settled.append(feed)
+        left: list[Message] = []
+        left, self._texts = self._texts, left
+        if left:
+            for name, message in zip(self._names[-len(left) :], reversed(left), strict=True):
+                feed = self.feeds.get(name)
+                if feed is not None:
+                    feed.buffer.append(message["text"].encode())
+                    self._settled.append(feed)
 
     def empty(self, feed: Feed) -> deque[bytes]:
         """Drop what was taken of a subscription and not given out; what that was. Any thread."""

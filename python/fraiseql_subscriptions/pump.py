@@ -129,9 +129,8 @@ class Pump:
         try:
             told = self._context.run(errands.resume, (self._errand, argument))
         except BaseException as error:
+            # The task raises it, also what leaves the loop: that must happen once only.
             self._leave(error)
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                raise
         else:
             if told is not _IDLE:
                 self._leave((errands.coroutine, told))
@@ -189,6 +188,8 @@ def _finish(
         raise left
     coroutine, told = left
     del left
+    if isinstance(thrown, asyncio.CancelledError) and told is not None and told.cancel():
+        thrown = None  # as a task that is cancelled while it waits: what it waits for tells it
     while told is not _IDLE:
         given = None
         if thrown is None:

@@ -314,3 +314,50 @@ def test_an_interrupt_in_an_errand_leaves_the_loop() -> None:
         assert isinstance(task.exception(), KeyboardInterrupt)
     finally:
         loop.close()
+
+
+def test_an_exit_in_an_errand_leaves_the_loop_once_so_that_others_clean_up() -> None:
+    cleaned = []
+
+    async def other() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await turns()
+            cleaned.append(True)
+
+    def leave() -> None:
+        raise SystemExit(3)
+
+    async def main() -> None:
+        task = asyncio.create_task(other())
+        worker = await started()
+        worker.begin(leave)
+        await task
+
+    with pytest.raises(SystemExit):
+        asyncio.run(main())
+    assert cleaned == [True]
+
+
+@pytest.mark.asyncio
+async def test_cancelling_before_the_task_has_taken_over_cancels_what_an_errand_awaits() -> None:
+    worker = await started()
+    awaited: list[asyncio.Task[None]] = []
+
+    async def attempt() -> None:
+        awaited.append(asyncio.create_task(asyncio.sleep(PATIENCE)))
+        await awaited[0]
+
+    def callback() -> None:
+        if worker.pump.hand([attempt].pop):
+            worker.pump.task.cancel()
+        else:
+            worker.todo.append(attempt)
+            worker.pump.wake()
+            asyncio.get_running_loop().call_later(0.01, worker.pump.task.cancel)
+
+    asyncio.get_running_loop().call_soon(callback)
+    with pytest.raises(asyncio.CancelledError):
+        await worker.pump.task
+    assert awaited[0].cancelled()

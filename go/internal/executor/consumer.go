@@ -172,6 +172,8 @@ func (x *Executor) CloseConsumer(t *bus.Thread, number int) {
 	}
 	for _, s := range x.subscriptions {
 		if s.link.List() == c.ready {
+			s.eager.Store(false)
+			s.texts.Store(false)
 			s.attach(x.plain)
 		}
 	}

@@ -92,3 +92,29 @@ func TestWhatIsHeldStaysInItsQueueUntilItIsAskedFor(t *testing.T) {
 		t.Errorf("after it was read, drained %d, want 1", got)
 	}
 }
+
+func TestTheClosedLoopsTextsAreBytesOnThePlainSide(t *testing.T) {
+	x := open(t, newResolvers())
+	thread := &bus.Thread{}
+	if _, err := x.Descriptor(thread, 0); err != nil {
+		t.Fatal(err)
+	}
+	number, err := x.OpenConsumer(thread)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := register(t, x, executor.Registration{})
+	if err := x.Attach(thread, s.ID(), number, true, true); err != nil {
+		t.Fatal(err)
+	}
+	x.CloseConsumer(thread, number)
+	publishMany(t, x, 1)
+	b, err := x.Drain(thread, 0, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Recycle()
+	if len(b.Entries) != 1 || b.Entries[0].Form != executor.Bytes {
+		t.Fatalf("got %+v", b.Entries)
+	}
+}
