@@ -29,7 +29,9 @@ def script(
 def project(tmp_path: Path) -> Path:
     """A copy of the project with one Go package in it, which has neither tests nor Python."""
     folder = copy_project(tmp_path / "project")
-    shutil.rmtree(folder / "go")
+    for name in ("go", "benchmarks"):
+        shutil.rmtree(folder / name)
+    (folder / "benchmarks").mkdir()
     package = folder / "go" / "internal" / "alone"
     package.mkdir(parents=True)
     (package / "alone.go").write_text("package alone\n", encoding="utf-8")
