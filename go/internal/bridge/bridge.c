@@ -270,17 +270,22 @@ static int give(PyObject *list, PyObject *item)
 	return status;
 }
 
+/* Write what stands around a message's payload, and note the payload's place. */
+static void frame(char *at, const char *texts, fsq_entry *entry)
+{
+	memcpy(at, texts + entry->head_at, entry->head_length);
+	at += entry->head_length;
+	entry->place = (uintptr_t)at;
+	at[entry->payload_length] = '}';
+}
+
 /* A message, complete but for its payload. */
 static PyObject *message(const char *texts, fsq_entry *entry)
 {
 	PyObject *bytes = PyBytes_FromStringAndSize(NULL, entry->head_length + entry->payload_length + 1);
 	if (bytes == NULL)
 		return NULL;
-	char *at = PyBytes_AS_STRING(bytes);
-	memcpy(at, texts + entry->head_at, entry->head_length);
-	at += entry->head_length;
-	entry->place = (uintptr_t)at;
-	at[entry->payload_length] = '}';
+	frame(PyBytes_AS_STRING(bytes), texts, entry);
 	return bytes;
 }
 
@@ -313,11 +318,7 @@ static PyObject *ascii_message(const char *texts, fsq_entry *entry)
 	PyObject *text = PyUnicode_New(entry->head_length + entry->payload_length + 1, 127);
 	if (text == NULL)
 		return NULL;
-	char *at = PyUnicode_DATA(text);
-	memcpy(at, texts + entry->head_at, entry->head_length);
-	at += entry->head_length;
-	entry->place = (uintptr_t)at;
-	at[entry->payload_length] = '}';
+	frame(PyUnicode_DATA(text), texts, entry);
 	return text;
 }
 
