@@ -114,6 +114,10 @@ type Dispatcher interface {
 type Delivery interface {
 	// NeedsPython is true when a resolver must be called to answer it.
 	NeedsPython() bool
+	// Leave is for a thread with a running event loop, whose other work is not to wait
+	// for long. True: it has done on t what needs Python there, and another thread is to
+	// do the rest, by Deliver. False: there is little to do, t may Deliver.
+	Leave(t *Thread, at event.Position) bool
 	// Deliver answers the audience on t. at is the event's position. It never
 	// fails: what goes wrong for a subscription is in that subscription's answer.
 	Deliver(t *Thread, at event.Position)

@@ -31,6 +31,7 @@ type resolvers struct {
 	audited   []executor.AuditRecord
 	lost      int
 	told      chan struct{} // has something when records were audited
+	attach    chan struct{} // the engine's threads begin when it is closed; nil: at once
 }
 
 func newResolvers() *resolvers {
@@ -91,6 +92,9 @@ func (r *resolvers) Audit(_ *bus.Thread, lost int, records []byte) {
 func (r *resolvers) Emptied(*bus.Thread, []string) {}
 
 func (r *resolvers) Attach() (*bus.Thread, func(), bool) {
+	if r.attach != nil {
+		<-r.attach
+	}
 	return &bus.Thread{Engine: true}, func() {}, true
 }
 

@@ -19,9 +19,14 @@ func (x *Executor) InvokePythonResolver(t *bus.Thread, ev *event.Event, calls []
 	})
 }
 
-// resolve answers the targets that have resolvers. An async answer's places are
-// queued before its resolver is called, since it may settle at any time after.
+// resolve answers the targets that have resolvers, unless that has been done. An async
+// answer's places are queued before its resolver is called, since it may settle at any
+// time after.
 func (d *delivery) resolve(t *bus.Thread, at event.Position) {
+	if d.python == 0 {
+		return
+	}
+	d.python = 0
 	x := d.executor
 	for i := range d.works {
 		w := &d.works[i]

@@ -14,8 +14,13 @@ import (
 // fails.
 const deadline = 20 * time.Second
 
-// NeedsPython is the type of events whose answer needs a resolver.
-const NeedsPython = "resolved"
+// Types of events: NeedsPython's answer needs a resolver; a thread with an event loop
+// leaves what is Large to others.
+const (
+	NeedsPython      = "resolved"
+	Large            = "large"
+	LargeNeedsPython = "large, resolved"
+)
 
 // Dispatcher is a bus.Dispatcher whose audience is the test: it records what is
 // delivered, and can hold deliveries up and run code inside them. All methods are
@@ -71,7 +76,7 @@ func (d *Dispatcher) DispatchEventToSubscriptions(_ *bus.Thread, ev *event.Event
 	if d.Matching != nil {
 		d.Matching(ev)
 	}
-	return &delivery{d, ev}
+	return &delivery{dispatcher: d, event: ev}
 }
 
 // Lend implements bus.Dispatcher.
@@ -82,9 +87,29 @@ func (d *Dispatcher) Lend(task func(t *bus.Thread)) {
 type delivery struct {
 	dispatcher *Dispatcher
 	event      *event.Event
+	left       bool
 }
 
-func (one *delivery) NeedsPython() bool { return one.event.Type == NeedsPython }
+func (one *delivery) NeedsPython() bool {
+	return !one.left && (one.event.Type == NeedsPython || one.event.Type == LargeNeedsPython)
+}
+
+func (one *delivery) Leave(t *bus.Thread, _ event.Position) bool {
+	if one.event.Type != Large && one.event.Type != LargeNeedsPython {
+		return false
+	}
+	if one.NeedsPython() {
+		one.resolve(t)
+	}
+	one.left = true
+	return true
+}
+
+func (one *delivery) resolve(t *bus.Thread) {
+	if one.dispatcher.Resolver != nil {
+		t.Resolving(func() { one.dispatcher.Resolver(t, one.event) })
+	}
+}
 
 func (one *delivery) Deliver(t *bus.Thread, at event.Position) {
 	d, ev := one.dispatcher, one.event
@@ -97,8 +122,8 @@ func (one *delivery) Deliver(t *bus.Thread, at event.Position) {
 	if held != nil {
 		Receive(d.tb, held, "channel "+ev.Channel+" to be released")
 	}
-	if d.Resolver != nil && one.NeedsPython() {
-		t.Resolving(func() { d.Resolver(t, ev) })
+	if one.NeedsPython() {
+		one.resolve(t)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -18,6 +18,7 @@ type idle struct{}
 func (idle) DispatchEventToSubscriptions(*bus.Thread, *event.Event) bus.Delivery { return idle{} }
 func (idle) Lend(func(t *bus.Thread))                                            { panic("nothing here needs Python") }
 func (idle) NeedsPython() bool                                                   { return false }
+func (idle) Leave(*bus.Thread, event.Position) bool                              { return false }
 func (idle) Deliver(_ *bus.Thread, _ event.Position)                             {}
 
 // BenchmarkPublish is one event on a channel of the publisher's own; run it with

@@ -58,6 +58,10 @@ type hammered struct {
 
 func (one hammered) NeedsPython() bool { return one.event.Type == python }
 
+func (one hammered) Leave(*bus.Thread, event.Position) bool {
+	return !one.NeedsPython() && rand.IntN(4) == 0
+}
+
 func (one hammered) Deliver(t *bus.Thread, _ event.Position) {
 	h := one.hammer
 	found, _ := h.accounts.Load(one.event.ID)

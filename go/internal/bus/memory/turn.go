@@ -21,7 +21,8 @@ const (
 // with what others queued behind: their events that need no Python, what t itself
 // published, and on a thread of the engine whatever nobody waits for; an empty
 // lane is given up. Either way, the turn goes to another thread where the next
-// event must not run on t. b.mu is held on entry and on return.
+// event must not run on t, or would keep t's event loop for long. b.mu is held on
+// entry and on return.
 func (b *Bus) drive(t *bus.Thread, l *lane, until *job) {
 	for combined := 0; until == nil || !until.done; combined++ {
 		j := l.first
@@ -39,7 +40,7 @@ func (b *Bus) drive(t *bus.Thread, l *lane, until *job) {
 		if j.delivery == nil {
 			j.delivery = b.dispatcher.DispatchEventToSubscriptions(t, j.event)
 		}
-		if foreign && j.delivery.NeedsPython() {
+		if foreign && j.delivery.NeedsPython() || t.Loop && j.delivery.Leave(t, at) {
 			t.Lock(&b.mu)
 			if b.passOn(t, j) {
 				return

@@ -3,6 +3,8 @@ package memory
 import (
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,6 +132,73 @@ func TestALoopNeverWaitsAndItsEventIsLent(t *testing.T) {
 	if !b.Await(loop, ticket, 0) || len(finished) > 0 {
 		t.Error("not dispatched, or told twice")
 	}
+}
+
+func TestALoopLeavesALargeAudienceToTheEngineAndGoesOnBeforeItsEnd(t *testing.T) {
+	for _, kind := range []string{bustest.Large, bustest.LargeNeedsPython} {
+		t.Run(kind, func(t *testing.T) {
+			d := bustest.NewDispatcher(t)
+			var resolved []*bus.Thread
+			d.Resolver = func(t *bus.Thread, _ *event.Event) { resolved = append(resolved, t) }
+			b := New(d, 8)
+			open := d.Hold("a")
+			t.Cleanup(open)
+			finished := make(chan uint64, 2)
+			loop := &bus.Thread{Loop: true, Finish: func(ticket uint64) { finished <- ticket }}
+			tickets := []uint64{
+				accept(t, b, loop, bustest.NewEvent(t, kind, "a", ""), bus.WaitDispatched).Ticket,
+				accept(t, b, loop, bustest.NewEvent(t, plain, "a", ""), bus.WaitDispatched).Ticket,
+			}
+			if tickets[0] == 0 || tickets[1] == 0 {
+				t.Fatalf("tickets %v: the loop waited for the queueing", tickets)
+			}
+			if kind == bustest.LargeNeedsPython && !slices.Equal(resolved, []*bus.Thread{loop}) {
+				t.Errorf("resolved on %v, want the publisher's thread, before it returns", resolved)
+			}
+			open()
+			for i, one := range d.AwaitDelivered(2) {
+				if !one.Thread.Engine || one.Overtook || (one.Event.Type == plain) != (i == 1) {
+					t.Errorf("delivery %d: %s on %+v, overtook: %v", i, one.Event.Type, one.Thread, one.Overtook)
+				}
+			}
+			for _, ticket := range tickets {
+				if got := bustest.Receive(t, finished, "completion"); got != ticket {
+					t.Errorf("told of %d, want %d", got, ticket)
+				}
+			}
+			if want := strings.Count(kind, "resolved"); len(resolved) != want {
+				t.Errorf("%d calls of a resolver, want %d", len(resolved), want)
+			}
+		})
+	}
+}
+
+func TestALargeAudienceIsDeliveredByItsPublisherWhereNoLoopRuns(t *testing.T) {
+	d := bustest.NewDispatcher(t)
+	b := New(d, 8)
+	for _, thread := range []*bus.Thread{{}, {Engine: true}} {
+		accept(t, b, thread, bustest.NewEvent(t, bustest.Large, "a", ""), bus.WaitDispatched)
+		delivered := d.Delivered()
+		if last := delivered[len(delivered)-1]; last.Thread != thread {
+			t.Errorf("delivered on %+v, want %+v", last.Thread, thread)
+		}
+	}
+}
+
+func TestALoopThatHoldsTheTurnGivesAWaitersLargeEventToTheWaiter(t *testing.T) {
+	d := bustest.NewDispatcher(t)
+	b := New(d, 8)
+	release := holder(t, b, d, &bus.Thread{Loop: true}, "a")
+	waiter := new(bus.Thread)
+	ticket := accept(t, b, waiter, bustest.NewEvent(t, bustest.Large, "a", ""), bus.WaitDispatched).Ticket
+	release()
+	if !b.Await(waiter, ticket, long) {
+		t.Fatal("the waiter did not get the turn")
+	}
+	if last := d.Delivered()[1]; last.Thread != waiter {
+		t.Errorf("delivered on %+v, want the thread that waits", last.Thread)
+	}
+	checkIdle(t, b)
 }
 
 func TestAwaitTimesOutAndTheTurnIsStillToBeHad(t *testing.T) {

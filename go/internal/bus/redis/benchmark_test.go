@@ -37,6 +37,8 @@ func (c *counter) Lend(task func(t *bus.Thread))                                
 
 func (c *counter) NeedsPython() bool { return false }
 
+func (c *counter) Leave(*bus.Thread, event.Position) bool { return false }
+
 func (c *counter) Deliver(*bus.Thread, event.Position) { c.delivered.Add(1) }
 
 // sample is an event of about 200 bytes.
