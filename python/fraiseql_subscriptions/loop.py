@@ -167,7 +167,8 @@ class LoopConsumer:
         texts: list[str] = []
         self._native.drain(self._handle, self.number, id(out), id(names), id(texts), _DRAIN)
         self._names = names
-        self._texts = [{"type": "websocket.send", "text": text} for text in reversed(texts)]
+        if texts:  # otherwise there are none: those before have been seen to
+            self._texts = [{"type": "websocket.send", "text": text} for text in reversed(texts)]
         feeds = self.feeds
         filled: list[Feed] = []
         last = None
@@ -186,29 +187,37 @@ class LoopConsumer:
     def _hand_on(self, filled: list[Feed]) -> dict[str, None]:
         """Tell feeds what a drain brought; those of which more is to be kept back."""
         kept: dict[str, None] = {}
-        find, pop = self.feeds.get, self._pop
         told = iter(filled)
         self.arriving = True
         try:
-            for name in self._names:
-                feed = find(name)
-                if feed is None:  # it has ended meanwhile
-                    with contextlib.suppress(IndexError):  # seen to by another thread
-                        pop()
-                elif feed.take(pop):
-                    kept[name] = None
+            if self._names:
+                self._hand_texts(kept)
             for feed in told:
                 if feed.arrive():
                     kept[feed.id] = None
         finally:
             self.arriving = False
-            with self.lock:
-                self._settle()
-                settled, self._settled = self._settled, []
-            for feed in (*settled, *told):  # those behind one that was interrupted
+            left: list[Feed] = [*told]  # behind one that was interrupted
+            if self._names:
+                with self.lock:
+                    self._settle()
+                    left += self._settled
+                    self._settled = []
+            for feed in left:
                 kept[feed.id] = None
                 feed.wake()
         return kept
+
+    def _hand_texts(self, kept: dict[str, None]) -> None:
+        """Tell feeds of the texts that were drained; `kept` gets those of which more waits."""
+        find, pop = self.feeds.get, self._pop
+        for name in self._names:
+            feed = find(name)
+            if feed is None:  # it has ended meanwhile
+                with contextlib.suppress(IndexError):  # seen to by another thread
+                    pop()
+            elif feed.take(pop):
+                kept[name] = None
 
     def _pop(self) -> Message:
         """The next text. IndexError when another thread has seen to all of them.

@@ -26,6 +26,8 @@ const (
 	leftAudience = 1024
 	// partsPerCore is into how many parts a core's share is cut.
 	partsPerCore = 8
+	// largestPart bounds a part: about 50 µs of queueing.
+	largestPart = 1024
 	// maxScratch is the size in bytes from which scratch memory is not kept.
 	maxScratch = 1 << 20
 	// manyAnswers is the number from which an answer is looked up by hash.
@@ -359,7 +361,9 @@ func (d *delivery) queueSlots(slots []atomic.Pointer[member], response *queue.Re
 
 // parallel runs work over [0,n) on all cores when that pays for weight units of
 // work, otherwise here. Each core takes the next part when it is done with one, so
-// one that starts late, or is busy with something else, delays nobody. A
+// one that starts late, or is busy with something else, delays nobody. Where all are
+// busy with this, a Python thread that enters the engine waits, the GIL in hand, until
+// the others pause between two parts. A
 // subscription's own order is kept: one event's parts all end before the next event
 // of its channel begins. work refers to d alone, so that an event's own functions
 // need no memory.
@@ -369,15 +373,16 @@ func (d *delivery) parallel(n, weight int, work func(d *delivery, from, to int))
 		work(d, 0, n)
 		return
 	}
-	part := max(n/(cores*partsPerCore), 1)
+	part := max(min(n/(cores*partsPerCore), largestPart), 1)
 	var taken atomic.Int64
-	share := func() {
+	share := func(between func()) {
 		for {
 			to := int(taken.Add(int64(part)))
 			if to-part >= n {
 				return
 			}
 			work(d, to-part, min(to, n))
+			between()
 		}
 	}
 	var others sync.WaitGroup
@@ -388,11 +393,11 @@ func (d *delivery) parallel(n, weight int, work func(d *delivery, from, to int))
 					d.executor.LogPanic("dispatching event "+d.event.ID+" panicked", cause)
 				}
 			}()
-			share()
+			share(runtime.Gosched)
 		})
 	}
 	defer others.Wait() // also when share panics: the others still write
-	share()
+	share(func() {})
 }
 
 // recycle gives the delivery's memory to a later event, and lets go of everything
