@@ -10,7 +10,7 @@ import (
 type form uint8
 
 const (
-	// single is one event by XADD and PUBLISH.
+	// single is one event by XADD.
 	single form = iota
 	// together are several, by a script: all or none.
 	together
@@ -45,7 +45,6 @@ func (o *outgoing) add(dst []byte, a *attempt) []byte {
 	case single:
 		o.text = a.request.Events[0].AppendJSON(o.text[:0])
 		dst = appendArgument(append(dst, a.events[0].channel.add...), o.text)
-		dst = appendArgument(append(dst, a.events[0].channel.announce...), o.text)
 	case together:
 		dst = o.addTogether(dst, a)
 	case known:
@@ -108,9 +107,6 @@ func (a *attempt) read(r *reply) {
 		case known:
 			a.readKnown(r)
 		}
-	}
-	if a.form == single && r.refusal() == nil { // PUBLISH is for others, and no condition
-		r.number()
 	}
 	a.tended(r)
 	if a.err == nil {

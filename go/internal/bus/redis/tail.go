@@ -101,13 +101,9 @@ func (t *tail) forget(unwanted func(*stream) bool) {
 // called again. The error is a server's or the connection's; nothing is lost by it.
 func (t *tail) next(on *wire, patience time.Duration) ([]entry, error) {
 	waits := len(t.kept) == 0
-	if err := on.begin(patience + answerPatience); err != nil {
-		return nil, err
-	}
+	on.begin(patience + answerPatience)
 	on.commands = t.appendRead(on.commands, waits, patience)
-	if err := on.send(); err != nil {
-		return nil, err
-	}
+	on.send()
 	answer := on.answer()
 	limit, streams, err := t.take(&answer)
 	on.done(&answer, t.decoded)
