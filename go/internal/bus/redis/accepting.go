@@ -1,8 +1,6 @@
 package redis
 
 import (
-	"fmt"
-
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
 )
 
@@ -134,11 +132,7 @@ func (a *attempt) tended(r *reply) {
 
 // accepted reads the id of an event's entry.
 func (s *sending) accepted(r *reply) {
-	var ok bool
-	text := r.text()
-	if s.id, ok = parseID(string(text)); !ok && r.bad == nil {
-		r.bad = fmt.Errorf("the server answers the id %.40q", text)
-	}
+	s.id = r.id()
 	s.hash = s.channel.hash
 }
 

@@ -64,19 +64,14 @@ func hasReplicas(r *reply) bool {
 	case role == "master" && elements == 3:
 		r.number()
 		replicas := r.array()
-		for range replicas {
-			if r.counted(3) {
-				r.text()
-				r.text()
-				r.text()
-			}
+		for left := replicas; left > 0 && r.bad == nil; left-- {
+			r.skip()
 		}
 		return replicas > 0
 	case role == "slave" && elements == 5: // and it refused what it was to accept
-		r.text()
-		r.number()
-		r.text()
-		r.number()
+		for range elements - 1 {
+			r.skip()
+		}
 	default:
 		r.bad = fmt.Errorf("the server answers the role %.40q", role)
 	}
