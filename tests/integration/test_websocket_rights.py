@@ -269,7 +269,7 @@ async def test_a_client_subscribes_as_who_it_is_now_and_not_as_who_it_came() -> 
 
 async def test_who_has_expired_is_told_so_when_it_subscribes_again() -> None:
     async with SubscriptionExecutor() as executor:
-        app = serve(executor, SecurityContext(expires_at=time.time() + 0.5))
+        app = serve(executor, SecurityContext(expires_at=time.time() + 2))
         async with listening(app) as url, dial(url) as socket:
             await greet(socket)
             await subscribed(socket, THING)

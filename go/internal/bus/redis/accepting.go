@@ -1,8 +1,6 @@
 package redis
 
 import (
-	"fmt"
-
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
 )
 
@@ -10,7 +8,7 @@ import (
 type form uint8
 
 const (
-	// single is one event by XADD and PUBLISH.
+	// single is one event by XADD.
 	single form = iota
 	// together are several, by a script: all or none.
 	together
@@ -45,7 +43,6 @@ func (o *outgoing) add(dst []byte, a *attempt) []byte {
 	case single:
 		o.text = a.request.Events[0].AppendJSON(o.text[:0])
 		dst = appendArgument(append(dst, a.events[0].channel.add...), o.text)
-		dst = appendArgument(append(dst, a.events[0].channel.announce...), o.text)
 	case together:
 		dst = o.addTogether(dst, a)
 	case known:
@@ -109,9 +106,6 @@ func (a *attempt) read(r *reply) {
 			a.readKnown(r)
 		}
 	}
-	if a.form == single && r.refusal() == nil { // PUBLISH is for others, and no condition
-		r.number()
-	}
 	a.tended(r)
 	if a.err == nil {
 		a.err = r.bad
@@ -138,11 +132,7 @@ func (a *attempt) tended(r *reply) {
 
 // accepted reads the id of an event's entry.
 func (s *sending) accepted(r *reply) {
-	var ok bool
-	text := r.text()
-	if s.id, ok = parseID(string(text)); !ok && r.bad == nil {
-		r.bad = fmt.Errorf("the server answers the id %.40q", text)
-	}
+	s.id = r.id()
 	s.hash = s.channel.hash
 }
 

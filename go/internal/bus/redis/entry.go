@@ -38,6 +38,7 @@ type entry struct {
 // notice is what the bus tells its nodes, or a node itself, amid the events.
 type notice struct {
 	announced string // a channel that is in use
+	added     int64  // entries of it until then; -1: unknown
 	found     bool   // its events were not announced before they were written
 	epoch     string // the new one
 	lost      bool   // because events were lost
@@ -47,11 +48,12 @@ type notice struct {
 }
 
 // start is a channel to be followed, and the newest id that is history. exists: it is an
-// entry's.
+// entry's. added is how many entries there have been.
 type start struct {
 	channel string
 	after   streamID
 	exists  bool
+	added   int64
 }
 
 // rank is the order of entries of one millisecond, where their own order is not known: a
@@ -108,12 +110,22 @@ func parseNotice(values fields) *notice {
 		return string(value)
 	}
 	n := &notice{announced: text("channel"), found: text("found") != "", epoch: text("epoch"), lost: text("lost") != ""}
+	n.added = parseCount(text("added"))
 	n.wake, _ = strconv.ParseUint(text("wake"), 10, 64)
 	for line := range strings.Lines(text("follow")) {
-		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 3)
-		if after, ok := parseID(parts[0]); ok && len(parts) == 3 {
-			n.follow = append(n.follow, start{parts[2], after, parts[1] == "1"})
+		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 4)
+		if after, ok := parseID(parts[0]); ok && len(parts) == 4 {
+			n.follow = append(n.follow, start{parts[3], after, parts[1] == "1", parseCount(parts[2])})
 		}
 	}
 	return n
+}
+
+// parseCount reads how many entries there were; -1 where that is not told.
+func parseCount(text string) int64 {
+	count, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return -1
+	}
+	return count
 }

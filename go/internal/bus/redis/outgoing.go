@@ -30,8 +30,9 @@ type outgoing struct {
 	// now on has no earlier one.
 	clock uint64
 	// doubt is the connection that may still hold what was sent over it; nil for none.
-	doubt   *peer
-	written written
+	doubt    *peer
+	written  written
+	audience audience
 
 	// Memory: of what is in hand, and, made anew each time, of what is handed out.
 	attempts  []attempt
@@ -121,22 +122,22 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events 
 		o.prepare(requests, events) // not before: what is due counts as done, unless it is refused
 		began = o.clock
 		w := &o.link.wire
-		problem := w.begin(blockPatience + answerPatience)
+		w.begin(blockPatience + answerPatience)
 		w.commands = appendArgument(appendCommand(w.commands, "GET", 1), epochKey)
 		for i := range o.attempts {
 			w.commands = o.add(w.commands, &o.attempts[i])
-			if last := i == len(o.attempts)-1; problem == nil && (last || len(w.commands) > maxUnsent) {
-				problem = w.send()
-			}
+			w.spill()
 		}
+		w.commands = o.audience.ask(w.commands, o.events)
+		w.send()
 		r := w.answer()
-		r.bad = problem
 		if refusal = r.refusal(); refusal == nil {
 			epoch = string(r.optional())
 		}
 		for i := range o.attempts {
 			o.attempts[i].read(&r)
 		}
+		o.audience.read(&r)
 		w.done(&r, false)
 		return r.bad
 	})
@@ -158,6 +159,9 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events 
 	}
 	for i := range o.attempts {
 		o.settle(&o.attempts[i], began)
+	}
+	if err == nil {
+		o.publishOutside(ctx)
 	}
 	o.written.note(o.events)
 	clear(o.attempts)

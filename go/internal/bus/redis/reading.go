@@ -37,6 +37,9 @@ type reading struct {
 func (r *reading) open(s *Server) {
 	r.link.target = s.target
 	r.tail = newTail(s.options.Batch, s.interests.wants)
+	if most := s.options.MaxLen; most > 0 {
+		r.tail.full = int(min(int64(r.tail.batch), most))
+	}
 	r.wake.Store(&streamID{})
 }
 
@@ -118,6 +121,11 @@ func (s *Server) Read(ctx context.Context) ([]remote.Item, error) {
 	for i := range given {
 		items = append(items, s.item(&given[i]))
 	}
+	for _, one := range r.tail.skipped {
+		s.missed(one)
+		items = append(items, remote.Item{Mark: r.mark(), Skipped: one.channel})
+	}
+	r.tail.skipped = r.tail.skipped[:0]
 	clear(r.items[min(len(items), len(r.items)):])
 	r.items = items
 	s.interests.advance(r.tail.wake)

@@ -125,7 +125,7 @@ func TestServersThatRefuse(t *testing.T) {
 }
 
 // rights are those that docs/operations.md names.
-const rights = "~fraiseql:* &* -@all +@connection +@read +@write +@stream +@scripting +@pubsub +info +time +client|kill"
+const rights = "~fraiseql:* &* -@all +@connection +@read +@write +@stream +@scripting +@pubsub +info +role +time +client|kill"
 
 func TestAUserNeedsTheDocumentedRightsAndNoOthers(t *testing.T) {
 	page, err := os.ReadFile("../../../../docs/operations.md")

@@ -117,6 +117,34 @@ func (r *reply) bytes(n int) []byte {
 	return text
 }
 
+// id reads an entry's id.
+func (r *reply) id() streamID {
+	text := r.text()
+	id, ok := parseID(string(text))
+	if !ok && r.bad == nil {
+		r.bad = fmt.Errorf("the server answers the id %.40q", text)
+	}
+	return id
+}
+
+// skip reads whatever comes next.
+func (r *reply) skip() {
+	if r.bad != nil || !r.fill(1) {
+		r.bad = cmp.Or(r.bad, io.ErrUnexpectedEOF)
+		return
+	}
+	switch kind := r.rest[0]; kind {
+	case '*':
+		for count := r.array(); count > 0 && r.bad == nil; count-- {
+			r.skip()
+		}
+	case '$':
+		r.optional()
+	default:
+		r.line(kind)
+	}
+}
+
 // number reads a number.
 func (r *reply) number() int64 {
 	line := r.line(':')

@@ -77,6 +77,30 @@ func TestAnswersAreReadAsTheyCome(t *testing.T) {
 	}
 }
 
+func TestAStreamsExtentIsReadAmidWhatElseIsTold(t *testing.T) {
+	const answer = "*10\r\n$6\r\nlength\r\n:3\r\n$19\r\nlast-generated-id\r\n$3\r\n5-1\r\n" +
+		"$13\r\nentries-added\r\n:9\r\n$23\r\nrecorded-first-entry-id\r\n$3\r\n4-0\r\n" +
+		"$11\r\nfirst-entry\r\n*2\r\n$3\r\n4-0\r\n*2\r\n$1\r\nx\r\n$-1\r\n"
+	text := strings.Replace(answer, "$19", "$17", 1)
+	r := reply{rest: []byte(text)}
+	want := extent{added: 9, length: 3, first: streamID{ms: 4}, newest: streamID{5, 1}}
+	if got := r.extent(); got != want || r.bad != nil || len(r.rest) > 0 {
+		t.Errorf("%v, %v, %q is left", got, r.bad, r.rest)
+	}
+	for end := range len(text) {
+		r := reply{rest: []byte(text[:end])}
+		if r.extent(); r.bad == nil {
+			t.Errorf("what ends at byte %d is read", end)
+		}
+	}
+	for _, endless := range []string{"*2000000000\r\n:1\r\n", "*2\r\n$1\r\nx\r\n*2000000000\r\n*-1\r\n"} {
+		r := reply{rest: []byte(endless)}
+		if r.extent(); r.bad == nil {
+			t.Errorf("%q is read", endless)
+		}
+	}
+}
+
 func FuzzAnswers(f *testing.F) {
 	for _, seed := range []string{answered, "*-1\r\n", "-ERR x\r\n", "*1\r\n*2\r\n$17\r\nfraiseql:events:a\r\n*0\r\n", "*1\r\n*2\r\n$1\r\nx\r\n"} {
 		f.Add(seed)

@@ -144,7 +144,9 @@ func (s *Server) resume(ctx context.Context, client *redis.Client) error {
 	for i, one := range followed {
 		if newest := answers[i].newest; newest.compare(one.last) < 0 && (one.known != streamID{} || one.channel == "") {
 			one.moveTo(newest)
+			one.added = -1
 		}
+		t.suspect(one)
 		if lost || s.reading.told {
 			one.known = streamID{}
 		}

@@ -37,7 +37,7 @@ type Server struct {
 
 // counters are what State tells in numbers.
 type counters struct {
-	malformed, late, lost atomic.Uint64
+	malformed, late, lost, missed atomic.Uint64
 }
 
 // facts are what State tells of the server. Guarded by Server.mu.
@@ -111,6 +111,7 @@ func (s *Server) State() map[string]any {
 		"malformed": s.counters.malformed.Load(),
 		"late":      s.counters.late.Load(),
 		"lost":      s.counters.lost.Load(),
+		"missed":    s.counters.missed.Load(),
 	}
 }
 
@@ -141,6 +142,12 @@ func (s *Server) malformed(e *entry) {
 	if allowed {
 		s.options.Log.Warn("an entry of a stream is no event and is skipped", "channel", e.channel, "entry", e.id.String(), "cause", e.wrong.Error(), "so_far", count)
 	}
+}
+
+// missed counts and tells that events were gone before this node had read them.
+func (s *Server) missed(one skipped) {
+	s.counters.missed.Add(uint64(one.count))
+	s.options.Log.Warn("events were trimmed before this node had read them; raise max_length, or find out why it lags", "channel", one.channel, "count", one.count)
 }
 
 // renew makes a new epoch if the old one is still in force: nodes agree on it, whichever

@@ -17,7 +17,10 @@ type stream struct {
 	hash    uint64
 	last    streamID // what follows is unread
 	known   streamID // the newest entry that was there, for all we know; zero: none
-	active  uint64   // when it was last known to be in use, in milliseconds
+	// added is how many entries it had ever had where it was read to; -1: unknown.
+	added     int64
+	suspected bool   // of a gap
+	active    uint64 // when it was last known to be in use, in milliseconds
 	// found is the time up to which entries may be older than what has been read: they
 	// were written without an announcement. Otherwise zero.
 	found uint64
@@ -47,9 +50,13 @@ type tail struct {
 	byKey map[string]*stream
 	own   own
 	kept  []entry // read, and not given yet
-	epoch string
-	at    place // after the newest entry given
-	wake  uint64
+	// full is how many entries of a stream let it be suspected of a gap.
+	full     int
+	suspects []*stream
+	skipped  []skipped // found, and not told yet
+	epoch    string
+	at       place // after the newest entry given
+	wake     uint64
 	// skewed: the next entry's time has been passed already. Nothing is given before
 	// straighten.
 	skewed  bool
@@ -60,12 +67,12 @@ type tail struct {
 }
 
 func newTail(batch int, wants func(string) (uint64, bool)) *tail {
-	return &tail{batch: batch, wants: wants, byKey: make(map[string]*stream)}
+	return &tail{batch: batch, full: batch, wants: wants, byKey: make(map[string]*stream)}
 }
 
 // add follows a stream after an id from now on.
 func (t *tail) add(key, channel string, after streamID) *stream {
-	made := &stream{key: key, channel: channel, active: max(after.ms, t.at.ms), own: &t.own}
+	made := &stream{key: key, channel: channel, active: max(after.ms, t.at.ms), added: -1, own: &t.own}
 	made.moveTo(after)
 	if channel != "" {
 		made.hash = hashChannel(channel)
@@ -101,14 +108,15 @@ func (t *tail) forget(unwanted func(*stream) bool) {
 // called again. The error is a server's or the connection's; nothing is lost by it.
 func (t *tail) next(on *wire, patience time.Duration) ([]entry, error) {
 	waits := len(t.kept) == 0
-	if err := on.begin(patience + answerPatience); err != nil {
-		return nil, err
-	}
+	on.begin(patience + answerPatience)
+	var asked []*stream
+	on.commands, asked = t.appendChecks(on.commands)
 	on.commands = t.appendRead(on.commands, waits, patience)
-	if err := on.send(); err != nil {
-		return nil, err
-	}
+	on.send()
 	answer := on.answer()
+	for _, one := range asked {
+		t.check(&answer, one)
+	}
 	limit, streams, err := t.take(&answer)
 	on.done(&answer, t.decoded)
 	if err != nil {
@@ -132,6 +140,7 @@ func (t *tail) take(r *reply) (limit *uint64, streams int, err error) {
 	type move struct {
 		stream *stream
 		end    streamID
+		count  int
 	}
 	var moves []move
 	t.decoded = false
@@ -157,7 +166,7 @@ func (t *tail) take(r *reply) (limit *uint64, streams int, err error) {
 			break
 		}
 		end := t.kept[len(t.kept)-1].id
-		moves = append(moves, move{from, end})
+		moves = append(moves, move{from, end, count})
 		if count >= t.batch && (limit == nil || end.ms < *limit) {
 			limit = &end.ms
 		}
@@ -169,6 +178,12 @@ func (t *tail) take(r *reply) (limit *uint64, streams int, err error) {
 	for _, one := range moves {
 		one.stream.known, one.stream.active = one.end, one.end.ms
 		one.stream.moveTo(one.end)
+		if one.stream.added >= 0 {
+			one.stream.added += int64(one.count)
+		}
+		if one.count >= t.full {
+			t.suspect(one.stream)
+		}
 	}
 	return limit, len(moves), nil
 }
@@ -276,6 +291,7 @@ func (t *tail) obey(e *entry) (added bool) {
 		if one.exists {
 			t.follows(one.channel).known = one.after
 		}
+		t.follows(one.channel).added = one.added
 		if one.after.ms == e.id.ms && e.id.ms >= t.at.ms { // history of the wake-up's own millisecond
 			t.at = t.at.pass(hashChannel(one.channel), one.after)
 		}
@@ -297,6 +313,6 @@ func (t *tail) hear(ms uint64, n *notice) (added bool) {
 		t.follow(n.announced, before(since)).found = ms
 		return true
 	}
-	t.follow(n.announced, before(ms))
+	t.follow(n.announced, before(ms)).added = n.added
 	return true
 }

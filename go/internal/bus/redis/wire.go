@@ -12,7 +12,8 @@ import (
 // go-redis has made the connection and has nothing under way on it meanwhile.
 type wire struct {
 	conn     net.Conn
-	commands []byte // memory for what is sent
+	commands []byte // what is to be sent
+	unsent   error  // why that, or the beginning of it, could not be
 	received []byte // memory for what is received
 }
 
@@ -27,18 +28,26 @@ const (
 )
 
 // begin bounds how long what is sent next, and its answers, may take.
-func (w *wire) begin(patience time.Duration) error {
+func (w *wire) begin(patience time.Duration) {
 	w.commands = w.commands[:0]
-	return w.conn.SetDeadline(time.Now().Add(patience))
+	w.unsent = w.conn.SetDeadline(time.Now().Add(patience))
 }
 
-// send sends w.commands.
-func (w *wire) send() error {
-	_, err := w.conn.Write(w.commands)
+// send sends w.commands. Their answer tells what went wrong.
+func (w *wire) send() {
+	if w.unsent == nil {
+		_, w.unsent = w.conn.Write(w.commands)
+	}
 	if w.commands = w.commands[:0]; cap(w.commands) > maxIdle {
 		w.commands = nil
 	}
-	return err
+}
+
+// spill sends w.commands if they are many.
+func (w *wire) spill() {
+	if len(w.commands) > maxUnsent {
+		w.send()
+	}
 }
 
 // answer is what answers all that was sent since begin. It is to be read to its end before
@@ -47,7 +56,7 @@ func (w *wire) answer() reply {
 	if w.received == nil {
 		w.received = make([]byte, 0, leastRoom)
 	}
-	return reply{rest: w.received, from: w.conn}
+	return reply{rest: w.received, from: w.conn, bad: w.unsent}
 }
 
 // done takes an answer's memory for the next one, unless something lies in it that is kept:

@@ -19,9 +19,13 @@ type written struct {
 
 // channelWritten is one of them.
 type channelWritten struct {
-	name                  string
-	hash                  uint64
-	stream, add, announce []byte // as sent: its stream's key; XADD and PUBLISH up to the event
+	name string
+	hash uint64
+	// As sent: its name, its stream's key, and XADD and PUBLISH up to the event.
+	text, stream, add, publish []byte
+
+	// The publisher's alone: somebody outside listens; that is being asked.
+	heard, asked bool
 
 	// Guarded by written.mu.
 	tended time.Time // announced and trimmed
@@ -40,7 +44,8 @@ func newChannelWritten(name string) *channelWritten {
 	one.stream = appendArgument(nil, streamPrefix+name)
 	one.add = append(appendCommand(nil, "XADD", 4), one.stream...)
 	one.add = appendArgument(appendArgument(one.add, "*"), dataField)
-	one.announce = appendArgument(appendCommand(nil, "PUBLISH", 2), name)
+	one.text = appendArgument(nil, name)
+	one.publish = append(appendCommand(nil, "PUBLISH", 2), one.text...)
 	return one
 }
 

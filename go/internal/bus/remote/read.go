@@ -80,11 +80,16 @@ func (b *Bus) take(t *bus.Thread, item Item) {
 	ev := item.Event
 	b.mu.Lock()
 	b.lanes.awaitRoom(b.context)
-	if item.Lost {
-		finishes := b.outbox.lose(b.server.Reached(item.Mark, nil).Epoch)
+	if item.Lost || item.Skipped != "" {
+		var told finishes
+		if item.Lost {
+			told = b.outbox.lose(b.server.Reached(item.Mark, nil).Epoch)
+		} else {
+			told = b.outbox.letGo(func(channel string) bool { return channel != item.Skipped })
+		}
 		b.stopIfIdle()
 		b.mu.Unlock()
-		finishes.tell()
+		told.tell()
 		b.mu.Lock()
 	}
 	b.lanes.read = item.Mark

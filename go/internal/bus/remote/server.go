@@ -87,6 +87,8 @@ type Item struct {
 	// Lost says that the server has lost history: what it had accepted before, and did
 	// not give until here, will not come.
 	Lost bool
+	// Skipped is a channel of which events were gone before they could be read; "" for none.
+	Skipped string
 }
 
 // Request is events to be accepted together or not at all, in order.

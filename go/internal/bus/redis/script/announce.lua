@@ -14,7 +14,16 @@ if not announced and redis.call('EXISTS', KEYS[4]) == 1 then
     redis.call('XADD', KEYS[1], '*', 'channel', ARGV[1], 'found', '1')
     redis.call('ZADD', KEYS[2], now, ARGV[1])
 elseif not announced or now - announced > tending / 2 then
-    redis.call('XADD', KEYS[1], '*', 'channel', ARGV[1])
+    local added = 0
+    if announced then
+        local info = redis.pcall('XINFO', 'STREAM', KEYS[4])
+        for i = 1, #info, 2 do
+            if info[i] == 'entries-added' then
+                added = info[i + 1]
+            end
+        end
+    end
+    redis.call('XADD', KEYS[1], '*', 'channel', ARGV[1], 'added', added)
     redis.call('ZADD', KEYS[2], now, ARGV[1])
 end
 return 1

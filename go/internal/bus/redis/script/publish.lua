@@ -66,7 +66,6 @@ for i = 1, events do
     end
     if not id then
         id = redis.call('XADD', stream, '*', 'data', data)
-        redis.pcall('PUBLISH', channel, data)
     end
     if noted ~= stream and repeated == 0 then
         redis.call('SET', noted, id .. ' ' .. channel, 'PX', ARGV[1])

@@ -8,7 +8,7 @@ local function newest(key)
     local info = redis.pcall('XINFO', 'STREAM', key)
     if info.err then
         if string.find(info.err, 'no such key', 1, true) then
-            return '0-0', '0'
+            return '0-0', '0', 0
         end
         return nil, info
     end
@@ -17,15 +17,15 @@ local function newest(key)
         found[info[i]] = info[i + 1]
     end
     local id, last = found['last-generated-id'], found['last-entry']
-    return id, (last and last[1] == id) and '1' or '0'
+    return id, (last and last[1] == id) and '1' or '0', found['entries-added']
 end
 local lines = {}
 for i = 4, #KEYS do
-    local id, exists = newest(KEYS[i])
+    local id, exists, added = newest(KEYS[i])
     if not id then
         return redis.error_reply(exists.err .. ' ' .. KEYS[i])
     end
-    lines[#lines + 1] = id .. ' ' .. exists .. ' ' .. ARGV[i + 1] .. '\n'
+    lines[#lines + 1] = id .. ' ' .. exists .. ' ' .. added .. ' ' .. ARGV[i + 1] .. '\n'
 end
 local announced, problem = newest(KEYS[3])
 if not announced then
