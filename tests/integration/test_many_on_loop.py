@@ -30,8 +30,8 @@ async def test_await_publish_returns_when_all_subscribers_have_the_event(
         position = await executor.publish("t", "orders", {"id": number})
         assert position
         assert executor.get_metrics()["delivered"] == MANY * (number + 1)
-    for id in many:
-        assert [one["data"]["thing"]["id"] for one in payloads(id)] == list(range(EVENTS))
+    for one_id in many:
+        assert [one["data"]["thing"]["id"] for one in payloads(one_id)] == list(range(EVENTS))
 
 
 async def test_events_keep_their_order_whoever_queues_them(
@@ -39,7 +39,9 @@ async def test_events_keep_their_order_whoever_queues_them(
 ) -> None:
     """Few subscribers get the events between: the loop would be done with those at once."""
     del many
-    few = executor.register_subscription("c", "few", "subscription { thing { id } }", channels=["*"])
+    few = executor.register_subscription(
+        "c", "few", "subscription { thing { id } }", channels=["*"]
+    )
     published = [
         executor.publish("t", ("orders", "stock")[number % 2], {"id": number})
         for number in range(20)
@@ -62,7 +64,7 @@ async def test_a_shared_resolver_runs_on_the_publishers_thread(
     ids = [subscribe(channels=["orders"], resolver=resolve) for _ in range(MANY)]
     await executor.publish("t", "orders", {"id": 1})
     assert ran == [threading.get_ident()]
-    assert all(executor.next_event(id) is not None for id in ids)
+    assert all(executor.next_event(one) is not None for one in ids)
 
 
 async def test_what_is_left_to_the_engine_is_there_after_closing(
