@@ -167,7 +167,7 @@ class LoopConsumer:
         texts: list[str] = []
         self._native.drain(self._handle, self.number, id(out), id(names), id(texts), _DRAIN)
         self._names = names
-        if texts:  # otherwise there are none: those before have been seen to
+        if texts or self._texts:  # seldom, but for WebSockets
             self._texts = [{"type": "websocket.send", "text": text} for text in reversed(texts)]
         feeds = self.feeds
         filled: list[Feed] = []
