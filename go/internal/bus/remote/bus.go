@@ -68,14 +68,20 @@ func New(dispatcher bus.Dispatcher, server Server, options Options) *Bus {
 	b := &Bus{server: server, dispatcher: dispatcher, options: options}
 	b.context, b.cancel = context.WithCancel(context.Background())
 	b.link.changed = make(chan struct{})
-	b.outbox.open()
+	publishers := 1
+	if o, ok := server.(Overlapper); ok {
+		publishers = o.Publishers()
+	}
+	b.outbox.open(publishers)
 	b.lanes.open(&b.mu)
 	if r, ok := server.(Recogniser); ok {
 		r.Recognise(b.own)
 	}
-	b.running.Add(2)
+	b.running.Add(1 + publishers)
 	go b.guarded(b.read)
-	go b.guarded(b.publishAll)
+	for i := range publishers {
+		go b.guarded(func() { b.publishAll(i) })
+	}
 	return b
 }
 

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
@@ -15,15 +16,19 @@ type outbox struct {
 	tickets    map[uint64]*ticket
 	returning  map[string]*ticket // by the event's id: not yet dispatched here
 	queue      []*request         // to be accepted, oldest first
-	sending    int                // requests in the publisher's hands
+	underWay   [][]*request       // in the hands of each publisher
+	forsaken   int                // of them and of the queue: events whose publisher has ceased to wait
 	wake       chan struct{}
 }
 
 // request is a publish on its way to the server.
 type request struct {
 	Request
-	tickets  []ticket // one an event
-	follows  []bool   // says of each event, from the newest attempt on, whether it comes back
+	tickets []ticket // one an event
+	follows []bool   // says of each event, from the newest attempt on, whether it comes back
+	// ordered requests do not overtake each other: their publishers may have published others
+	// before without having waited, or their ids may be others', too.
+	ordered  bool
 	deadline time.Time
 	failure  error // of the newest attempt
 }
@@ -37,6 +42,7 @@ type ticket struct {
 	counted    bool // among what was accepted
 	recognised bool // by the server, in what it read
 	accepted   bool
+	forsaken   bool // and not known to be accepted, or refused
 	dispatched bool
 	// astray says that its channel was let go of after it was sent: nobody knows whether
 	// it comes back.
@@ -58,25 +64,27 @@ func (f finishes) tell() {
 	}
 }
 
-func (o *outbox) open() {
+func (o *outbox) open(publishers int) {
+	o.underWay = make([][]*request, publishers)
 	o.tickets = make(map[uint64]*ticket)
 	o.returning = make(map[string]*ticket)
 	o.wake = make(chan struct{}, 1)
 }
 
 func (o *outbox) isEmpty() bool {
-	return len(o.queue) == 0 && o.sending == 0 && len(o.returning) == 0
+	return len(o.queue) == 0 && len(o.returning) == 0 && !slices.ContainsFunc(o.underWay, func(batch []*request) bool { return len(batch) > 0 })
 }
 
 // add makes a request of events.
-func (o *outbox) add(events []*event.Event, waits bool, finish func(uint64), deadline time.Time) *request {
-	r := &request{Request: Request{Events: events}, deadline: deadline, tickets: make([]ticket, len(events))}
+func (o *outbox) add(events []*event.Event, waits, ordered bool, finish func(uint64), deadline time.Time) *request {
+	r := &request{Request: Request{Events: events}, ordered: ordered, deadline: deadline, tickets: make([]ticket, len(events))}
 	for i, ev := range events {
 		one := &r.tickets[i]
 		o.lastTicket++
 		one.number, one.event, one.waits, one.finish = o.lastTicket, ev, waits, finish
 		if ev.ChosenID { // otherwise nobody has it
 			one.next = o.returning[ev.ID]
+			r.ordered = true
 		}
 		o.returning[ev.ID] = one
 		o.tickets[one.number] = one
@@ -89,12 +97,56 @@ func (o *outbox) add(events []*event.Event, waits bool, finish func(uint64), dea
 	return r
 }
 
-// take is what waits to be sent.
-func (o *outbox) take() []*request {
-	taken := o.queue
-	o.queue = nil
-	o.sending = len(taken)
+// take is what a publisher may send now: what waits, and need not be behind anything that
+// another one has under way.
+func (o *outbox) take(publisher int) (taken []*request) {
+	o.underWay[publisher] = nil
+	busy, ordered := false, false
+	for _, batch := range o.underWay {
+		busy = busy || len(batch) > 0
+		ordered = ordered || slices.ContainsFunc(batch, func(r *request) bool { return r.ordered })
+	}
+	switch {
+	case busy && o.forsaken > 0: // who forsakes an event may publish the next one
+		return nil
+	case !ordered:
+		taken, o.queue = o.queue, nil
+	default:
+		var left []*request
+		for _, one := range o.queue {
+			if one.ordered {
+				left = append(left, one)
+			} else {
+				taken = append(taken, one)
+			}
+		}
+		o.queue = left
+	}
+	o.underWay[publisher] = taken
 	return taken
+}
+
+// putBack ends a publisher's batch: what is left of it is to be tried again first.
+func (o *outbox) putBack(publisher int, left []*request) {
+	o.underWay[publisher] = nil
+	o.queue = append(left, o.queue...)
+}
+
+// forsake notes that nobody waits for a ticket any more.
+func (o *outbox) forsake(one *ticket) {
+	delete(o.tickets, one.number)
+	if !one.accepted && !one.isDone {
+		one.forsaken = true
+		o.forsaken++
+	}
+}
+
+// decided notes that it is known whether an event was accepted.
+func (o *outbox) decided(one *ticket) {
+	if one.forsaken {
+		one.forsaken = false
+		o.forsaken--
+	}
 }
 
 // accept notes that the server has accepted a request.
@@ -102,6 +154,7 @@ func (o *outbox) accept(r *request) (told finishes) {
 	for i := range r.tickets {
 		one := &r.tickets[i]
 		o.count(one)
+		o.decided(one)
 		one.accepted = true
 		if !one.dispatched {
 			one.at = r.Positions[i]
@@ -120,6 +173,7 @@ func (o *outbox) accept(r *request) (told finishes) {
 func (o *outbox) refuse(r *request, err error) (told finishes) {
 	for i := range r.tickets {
 		one := &r.tickets[i]
+		o.decided(one)
 		if one.dispatched { // so it was accepted
 			continue
 		}

@@ -34,7 +34,7 @@ func (b *Bus) PublishWithExecutor(t *bus.Thread, events []*event.Event, wait bus
 	if out := len(b.outbox.tickets); out+len(events) > maxOutbox {
 		return nil, fault.Exceeded(fault.LimitExceeded, "max_pending_events", maxOutbox, float64(out+len(events)), "%d published events wait for the %s bus, the most there may be; nothing was published, publish again when it has caught up", out, b.server.Name())
 	}
-	r := b.outbox.add(events, waits, t.Finish, deadline)
+	r := b.outbox.add(events, waits, !t.Awaits, t.Finish, deadline)
 	for i := range r.tickets {
 		receipts[i].Ticket = r.tickets[i].number
 	}
@@ -87,17 +87,17 @@ func (b *Bus) Forsake(number uint64) {
 	defer b.mu.Unlock()
 	if one := b.outbox.tickets[number]; one != nil {
 		one.finish = nil
-		delete(b.outbox.tickets, number)
+		b.outbox.forsake(one)
 	}
 }
 
-// publishAll is the publisher's goroutine: it lets the server accept whatever waits, in
+// publishAll is the goroutine of one publisher: it lets the server accept whatever waits, in
 // one go, until the bus stops.
-func (b *Bus) publishAll() {
+func (b *Bus) publishAll(publisher int) {
 	var pause pause
 	for b.context.Err() == nil {
 		b.mu.Lock()
-		batch := b.outbox.take()
+		batch := b.outbox.take(publisher)
 		b.mu.Unlock()
 		if len(batch) == 0 {
 			select {
@@ -106,7 +106,7 @@ func (b *Bus) publishAll() {
 			}
 			continue
 		}
-		again, away := b.send(batch)
+		again, away := b.send(publisher, batch)
 		if !away {
 			pause.reset()
 		}
@@ -118,7 +118,7 @@ func (b *Bus) publishAll() {
 
 // send tries to have a batch accepted. again: some of it is to be tried again; away:
 // because the server is.
-func (b *Bus) send(batch []*request) (again, away bool) {
+func (b *Bus) send(publisher int, batch []*request) (again, away bool) {
 	earliest := batch[0].deadline
 	requests := make([]*Request, len(batch))
 	for i, one := range batch {
@@ -155,8 +155,7 @@ func (b *Bus) send(batch []*request) (again, away bool) {
 			left = append(left, one)
 		}
 	}
-	b.outbox.sending = 0
-	b.outbox.queue = append(left, b.outbox.queue...)
+	b.outbox.putBack(publisher, left)
 	b.stopIfIdle()
 	b.mu.Unlock()
 	if accepted > 0 && b.options.Accepted != nil {
@@ -207,6 +206,7 @@ func (b *Bus) verdict(r *request, now time.Time) error {
 		return final
 	}
 	r.Doubtful = r.Doubtful || errors.Is(r.Err, ErrDoubtful)
+	r.ordered = r.ordered || r.Doubtful
 	if r.failure == nil || !errors.Is(r.Err, errNeverSent) {
 		r.failure = r.Err
 	}
