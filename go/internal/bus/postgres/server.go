@@ -97,7 +97,7 @@ func New(options Options) (*Server, error) {
 	s.config = pool.ConnConfig
 	for _, config := range []*pgx.ConnConfig{s.config, s.reader} {
 		config.ConnectTimeout = min(config.ConnectTimeout, connectTimeout)
-		config.DialFunc = s.dial(config.DialFunc)
+		config.DialFunc = s.dial(config.DialFunc, config == s.config)
 		config.RuntimeParams["client_encoding"] = "UTF8" // JSON's, whatever the database's is
 		if config.RuntimeParams["application_name"] == "" {
 			config.RuntimeParams["application_name"] = "fraiseql_subscriptions"

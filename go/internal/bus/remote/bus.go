@@ -45,6 +45,8 @@ type Bus struct {
 	// mu is held for moments only, and nobody waits for the GIL while holding it.
 	mu       sync.Mutex
 	closed   bool // refuses
+	leads    bool // publishers that wait ask the server themselves,
+	slow     bool // but not while that takes long
 	stopping bool // nothing is left to be done: the goroutines end
 	stopped  bool
 	settling []settling
@@ -70,7 +72,7 @@ func New(dispatcher bus.Dispatcher, server Server, options Options) *Bus {
 	b.link.changed = make(chan struct{})
 	publishers := 1
 	if o, ok := server.(Overlapper); ok {
-		publishers = o.Publishers()
+		publishers, b.leads = o.Publishers(), true
 	}
 	b.outbox.open(publishers)
 	b.lanes.open(&b.mu)
@@ -79,8 +81,8 @@ func New(dispatcher bus.Dispatcher, server Server, options Options) *Bus {
 	}
 	b.running.Add(1 + publishers)
 	go b.guarded(b.read)
-	for i := range publishers {
-		go b.guarded(func() { b.publishAll(i) })
+	for range publishers {
+		go b.guarded(b.publishAll)
 	}
 	return b
 }

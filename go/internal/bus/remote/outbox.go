@@ -16,7 +16,8 @@ type outbox struct {
 	tickets    map[uint64]*ticket
 	returning  map[string]*ticket // by the event's id: not yet dispatched here
 	queue      []*request         // to be accepted, oldest first
-	underWay   [][]*request       // in the hands of each publisher
+	underWay   [][]*request       // in the hands of publishers,
+	publishers int                // of which there may be so many
 	forsaken   int                // of them and of the queue: events whose publisher has ceased to wait
 	wake       chan struct{}
 }
@@ -65,14 +66,14 @@ func (f finishes) tell() {
 }
 
 func (o *outbox) open(publishers int) {
-	o.underWay = make([][]*request, publishers)
+	o.publishers = publishers
 	o.tickets = make(map[uint64]*ticket)
 	o.returning = make(map[string]*ticket)
 	o.wake = make(chan struct{}, 1)
 }
 
 func (o *outbox) isEmpty() bool {
-	return len(o.queue) == 0 && len(o.returning) == 0 && !slices.ContainsFunc(o.underWay, func(batch []*request) bool { return len(batch) > 0 })
+	return len(o.queue) == 0 && len(o.returning) == 0 && len(o.underWay) == 0
 }
 
 // add makes a request of events.
@@ -90,24 +91,20 @@ func (o *outbox) add(events []*event.Event, waits, ordered bool, finish func(uin
 		o.tickets[one.number] = one
 	}
 	o.queue = append(o.queue, r)
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
 	return r
 }
 
 // take is what a publisher may send now: what waits, and need not be behind anything that
 // another one has under way.
-func (o *outbox) take(publisher int) (taken []*request) {
-	o.underWay[publisher] = nil
-	busy, ordered := false, false
+func (o *outbox) take() (taken []*request) {
+	ordered := false
 	for _, batch := range o.underWay {
-		busy = busy || len(batch) > 0
 		ordered = ordered || slices.ContainsFunc(batch, func(r *request) bool { return r.ordered })
 	}
 	switch {
-	case busy && o.forsaken > 0: // who forsakes an event may publish the next one
+	case len(o.underWay) == o.publishers:
+		return nil
+	case len(o.underWay) > 0 && o.forsaken > 0: // who forsakes an event may publish the next one
 		return nil
 	case !ordered:
 		taken, o.queue = o.queue, nil
@@ -122,14 +119,30 @@ func (o *outbox) take(publisher int) (taken []*request) {
 		}
 		o.queue = left
 	}
-	o.underWay[publisher] = taken
+	if len(taken) > 0 {
+		o.underWay = append(o.underWay, taken)
+	}
 	return taken
 }
 
-// putBack ends a publisher's batch: what is left of it is to be tried again first.
-func (o *outbox) putBack(publisher int, left []*request) {
-	o.underWay[publisher] = nil
-	o.queue = append(left, o.queue...)
+// putBack ends a publisher's batch, once: what is left of it is to be tried again first.
+func (o *outbox) putBack(batch, left []*request) {
+	i := slices.IndexFunc(o.underWay, func(one []*request) bool { return &one[0] == &batch[0] })
+	if i < 0 {
+		return
+	}
+	o.underWay = slices.Delete(o.underWay, i, i+1)
+	if o.queue = append(left, o.queue...); len(o.queue) > 0 {
+		o.rouse()
+	}
+}
+
+// rouse wakes a goroutine that publishes.
+func (o *outbox) rouse() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
 }
 
 // forsake notes that nobody waits for a ticket any more.

@@ -75,9 +75,10 @@ type Recogniser interface {
 
 // Overlapper is a Server that publishes requests while others are still being published.
 type Overlapper interface {
-	// Publishers is how many goroutines may call Publish at once. What is under way at the same
-	// time may be accepted in any order: it is of publishers that each wait for the outcome, but for
-	// one call, and but for that one none of it is doubtful or has a chosen id.
+	// Publishers is how many calls of Publish there may be at once, on any thread. What is under way
+	// at the same time may be accepted in any order: it is of publishers that each wait for the outcome,
+	// but for one call, and but for that one none of it is doubtful or has a chosen id. A call that
+	// comes after Close fails.
 	Publishers() int
 }
 
