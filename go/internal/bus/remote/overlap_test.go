@@ -174,10 +174,10 @@ func TestWhoDoesNotWaitKeepsItsOrder(t *testing.T) {
 	b.waits("other")
 	other := b.next("other")
 	close(other.answer)
+	b.waiting.Wait()
 	b.queued(2)
 	one.answer <- errAway
 	close(b.next("one two three").answer)
-	b.waiting.Wait()
 	bustest.AwaitAll(t, b, new(bus.Thread), receipts)
 	if got := logged(b.server); got != "other one two three" {
 		t.Errorf("accepted %q", got)
