@@ -126,15 +126,16 @@ func (o *outbox) take() (taken []*request) {
 }
 
 // putBack ends a publisher's batch, once: what is left of it is to be tried again first.
-func (o *outbox) putBack(batch, left []*request) {
+func (o *outbox) putBack(batch, left []*request) bool {
 	i := slices.IndexFunc(o.underWay, func(one []*request) bool { return &one[0] == &batch[0] })
 	if i < 0 {
-		return
+		return false
 	}
 	o.underWay = slices.Delete(o.underWay, i, i+1)
 	if o.queue = append(left, o.queue...); len(o.queue) > 0 {
 		o.rouse()
 	}
+	return true
 }
 
 // rouse wakes a goroutine that publishes.

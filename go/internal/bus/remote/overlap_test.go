@@ -2,9 +2,9 @@ package remote
 
 import (
 	"context"
-	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -266,31 +266,42 @@ func TestAThreadLeavesASilentServerToAnother(t *testing.T) {
 	bustest.AwaitAll(t, b, new(bus.Thread), receipts)
 }
 
-func TestAPanicOnAPublishersThreadLeavesRoomForOthers(t *testing.T) {
-	panics := true
-	b := New(bustest.NewDispatcher(t), overlapping{logServer: newLogServer()}, Options{
-		PublishTimeout: patience, Log: slog.New(slog.DiscardHandler), Accepted: func(int) {
-			if panics {
-				panic("bug")
+// careless is a server with a bug, for a while.
+type careless struct {
+	overlapping
+	bugs *atomic.Int64
+}
+
+func (s careless) Follows(channel string) bool {
+	if s.bugs.Add(-1) >= 0 {
+		panic("bug")
+	}
+	return s.overlapping.Follows(channel)
+}
+
+func TestAPanicEndsTheBatchAndLeavesRoomForOthers(t *testing.T) {
+	const bugs = 6
+	server := careless{overlapping{logServer: newLogServer()}, new(atomic.Int64)}
+	server.bugs.Store(bugs)
+	b := open(t, bustest.NewDispatcher(t), server, patience)
+	thread := &bus.Thread{Awaits: true}
+	for i := range bugs {
+		if i%2 == 0 { // on a goroutine of the bus
+			if _, err := publish(t, b, bustest.NewEvent(t, "plain", "a", ""), bus.WaitAccepted); fault.CodeOf(err) != fault.Engine {
+				t.Errorf("error %v", err)
 			}
-		},
-	})
-	defer func() {
-		ended := make(chan struct{})
-		b.Close()
-		if !b.Settled(new(bus.Thread), func() { close(ended) }) {
-			bustest.Receive(t, ended, "the bus to end")
+			continue
 		}
-	}()
-	for range 3 {
 		func() {
-			defer func() { _ = recover() }()
-			_, _ = b.PublishWithExecutor(&bus.Thread{Awaits: true}, []*event.Event{bustest.NewEvent(t, "plain", "a", "")}, bus.WaitAccepted)
-			t.Error("no panic")
+			defer func() {
+				if cause := recover(); cause != "bug" {
+					t.Errorf("panicked with %v", cause)
+				}
+			}()
+			_, _ = b.PublishWithExecutor(thread, []*event.Event{bustest.NewEvent(t, "plain", "a", "")}, bus.WaitAccepted)
 		}()
 	}
-	panics = false
-	receipts, err := b.PublishWithExecutor(&bus.Thread{Awaits: true}, []*event.Event{bustest.NewEvent(t, "plain", "a", "")}, bus.WaitAccepted)
+	receipts, err := b.PublishWithExecutor(thread, []*event.Event{bustest.NewEvent(t, "plain", "a", "")}, bus.WaitAccepted)
 	if err != nil || receipts[0].Position.IsZero() {
 		t.Errorf("receipts %v, error %v", receipts, err)
 	}

@@ -203,7 +203,7 @@ func (b *Bus) send(batch []*request, patience time.Duration) (again, away bool) 
 		}
 	}
 	b.outbox.putBack(batch, left)
-	b.slow = away || now.Sub(begin) > slow
+	_ = slow
 	b.stopIfIdle()
 	b.mu.Unlock()
 	if accepted > 0 && b.options.Accepted != nil {
@@ -213,11 +213,18 @@ func (b *Bus) send(batch []*request, patience time.Duration) (again, away bool) 
 	return len(left) > 0, away
 }
 
-// abandon lets others publish after a batch that has panicked.
+// abandon ends a batch that has panicked: others are published, and nobody waits for ever.
 func (b *Bus) abandon(batch []*request) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.outbox.putBack(batch, nil)
+	var told finishes
+	if b.outbox.putBack(batch, nil) {
+		err := fault.New(fault.Engine, "publishing through the %s bus panicked", b.server.Name())
+		for _, one := range batch {
+			told = append(told, b.outbox.refuse(one, err)...)
+		}
+	}
+	b.mu.Unlock()
+	told.tell()
 }
 
 // publish asks the server. A panic there must not leave publishers waiting for ever.
