@@ -23,7 +23,8 @@ type Thread struct {
 	// Engine is true on the engine's own threads.
 	Engine bool
 	// Awaits is true where whoever publishes waits for the outcome of one publish, or forsakes
-	// it, before the next. Events of others keep their order without that.
+	// it, before the next: its events may overtake others', and it may get positions at once, without
+	// tickets.
 	Awaits bool
 	// Finish is told the ticket of an event once it has been dispatched, where
 	// the publish returned before that. It must not block. Optional.

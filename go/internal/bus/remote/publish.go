@@ -71,7 +71,7 @@ func (b *Bus) receipts(t *bus.Thread, r *request) []bus.Receipt {
 	defer b.mu.Unlock()
 	for i := range r.tickets {
 		one := &r.tickets[i]
-		if one.isDone && one.err == nil && one.event.Publication == nil && one.finish == nil {
+		if t.Awaits && one.isDone && one.err == nil && one.event.Publication == nil && one.finish == nil {
 			receipts[i].Position = one.at
 			delete(b.outbox.tickets, one.number)
 		} else {
