@@ -8,6 +8,9 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
 
+// calm is after how many batches a crowd counts as gone.
+const calm = 8
+
 // outbox is what this node has published and somebody still waits for, or that has not
 // come back through the reader yet. Guarded by Bus.mu.
 type outbox struct {
@@ -18,6 +21,7 @@ type outbox struct {
 	queue      []*request         // to be accepted, oldest first
 	underWay   [][]*request       // in the hands of publishers,
 	publishers int                // of which there may be so many
+	calm       int                // batches since there were more requests at once
 	forsaken   int                // of them and of the queue: events whose publisher has ceased to wait
 	wake       chan struct{}
 }
@@ -66,7 +70,7 @@ func (f finishes) tell() {
 }
 
 func (o *outbox) open(publishers int) {
-	o.publishers = publishers
+	o.publishers, o.calm = publishers, calm
 	o.tickets = make(map[uint64]*ticket)
 	o.returning = make(map[string]*ticket)
 	o.wake = make(chan struct{}, 1)
@@ -91,38 +95,53 @@ func (o *outbox) add(events []*event.Event, waits, ordered bool, finish func(uin
 		o.tickets[one.number] = one
 	}
 	o.queue = append(o.queue, r)
+	count := len(o.queue)
+	for _, batch := range o.underWay {
+		count += len(batch)
+	}
+	if count > o.publishers {
+		o.calm = 0
+	}
 	return r
 }
 
 // take is what a publisher may send now: what waits, and need not be behind anything that
-// another one has under way.
+// another one has under way. In a crowd one batch follows the other: with that, each is of more
+// requests, and one transaction for all gains more than overlapping.
 func (o *outbox) take() (taken []*request) {
+	if len(o.underWay) == 0 {
+		taken, o.queue = o.queue, nil
+		return o.send(taken)
+	}
+	// Who forsakes an event may publish the next one.
+	if len(o.underWay) == o.publishers || o.forsaken > 0 || o.crowded() {
+		return nil
+	}
 	ordered := false
 	for _, batch := range o.underWay {
 		ordered = ordered || slices.ContainsFunc(batch, func(r *request) bool { return r.ordered })
 	}
-	switch {
-	case len(o.underWay) == o.publishers:
-		return nil
-	case len(o.underWay) > 0 && o.forsaken > 0: // who forsakes an event may publish the next one
-		return nil
-	case !ordered:
-		taken, o.queue = o.queue, nil
-	default:
-		var left []*request
-		for _, one := range o.queue {
-			if one.ordered {
-				left = append(left, one)
-			} else {
-				taken = append(taken, one)
-			}
+	var left []*request
+	for _, one := range o.queue {
+		if ordered && one.ordered {
+			left = append(left, one)
+		} else {
+			taken = append(taken, one)
 		}
-		o.queue = left
 	}
-	if len(taken) > 0 {
-		o.underWay = append(o.underWay, taken)
+	o.queue = left
+	return o.send(taken)
+}
+
+// crowded tells that there have been more requests at once than can be under way, lately.
+func (o *outbox) crowded() bool { return o.calm < calm }
+
+func (o *outbox) send(batch []*request) []*request {
+	if len(batch) > 0 {
+		o.underWay = append(o.underWay, batch)
+		o.calm++
 	}
-	return taken
+	return batch
 }
 
 // putBack ends a publisher's batch, once: what is left of it is to be tried again first.

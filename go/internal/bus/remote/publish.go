@@ -54,7 +54,7 @@ func (b *Bus) enter(t *bus.Thread, events []*event.Event, wait bus.Wait) (r *req
 		return nil, nil, fault.Exceeded(fault.LimitExceeded, "max_pending_events", maxOutbox, float64(out+len(events)), "%d published events wait for the %s bus, the most there may be; nothing was published, publish again when it has caught up", out, b.server.Name())
 	}
 	r = b.outbox.add(events, waits, !t.Awaits, t.Finish, deadline)
-	if b.leads && !b.slow && t.Awaits && t.Finish == nil {
+	if b.leads && !b.slow && !b.outbox.crowded() && t.Awaits && t.Finish == nil {
 		batch = b.outbox.take()
 	}
 	if len(batch) == 0 {
@@ -146,7 +146,7 @@ func (b *Bus) publishAll() {
 			}
 			continue
 		}
-		again, away := b.send(batch, b.options.PublishTimeout)
+		again, away := b.send(b.context, batch, b.options.PublishTimeout)
 		if !away {
 			pause.reset()
 		}
@@ -159,11 +159,19 @@ func (b *Bus) publishAll() {
 // lead publishes a batch on the thread of a publisher, which has to wait for it: handing it to
 // another one, and being woken by that, takes a good part of the time that the server needs.
 // A signal cannot reach that thread meanwhile, so its patience is short.
-func (b *Bus) lead(batch []*request) { b.send(batch, leadPatience) }
+func (b *Bus) lead(batch []*request) {
+	b.send(context.WithValue(b.context, led{}, true), batch, leadPatience)
+}
+
+// led marks the context of a Publish on a publisher's thread.
+type led struct{}
+
+// Led tells that a Publish is on a thread that has nothing else to do meanwhile.
+func Led(ctx context.Context) bool { return ctx.Value(led{}) != nil }
 
 // send tries to have a batch accepted. again: some of it is to be tried again; away:
 // because the server is.
-func (b *Bus) send(batch []*request, patience time.Duration) (again, away bool) {
+func (b *Bus) send(ctx context.Context, batch []*request, patience time.Duration) (again, away bool) {
 	defer b.abandon(batch)
 	begin := time.Now()
 	earliest := begin.Add(patience)
@@ -178,7 +186,7 @@ func (b *Bus) send(batch []*request, patience time.Duration) (again, away bool) 
 	// What is followed before it is accepted comes back. Asked afterwards, a channel could
 	// be followed from a moment on that is later than the event.
 	b.ask(batch)
-	ctx, cancel := context.WithDeadline(b.context, earliest)
+	ctx, cancel := context.WithDeadline(ctx, earliest)
 	defer cancel()
 	b.publish(ctx, requests)
 
@@ -203,7 +211,7 @@ func (b *Bus) send(batch []*request, patience time.Duration) (again, away bool) 
 		}
 	}
 	b.outbox.putBack(batch, left)
-	_ = slow
+	b.slow = away || now.Sub(begin) > slow
 	b.stopIfIdle()
 	b.mu.Unlock()
 	if accepted > 0 && b.options.Accepted != nil {
