@@ -49,11 +49,10 @@ def publishing(report: Report, database: Database, turns: int) -> None:
     """Batches of events, each a transaction, published until they are accepted.
 
     Accepted is committed, which is what the bare program waits for. One publisher, of either kind,
-    sends a batch when the one before is committed. With two, the next batch is ready by then, so
-    the database is never idle: a Python thread that makes events while nothing is published costs
-    throughput that is not the bus's. The bare program's two have a connection each, which gains
-    little: the server commits one transaction that notifies after the other. The target is against
-    the quicker of its two ways. A turn is a few batches, so that all meet whatever the machine and
+    sends a batch when the one before is committed. With two, of either kind, one's work overlaps
+    the other's commit, and the database is never idle; the server commits one transaction that
+    notifies after the other. The target is against the quicker of the bare program's two ways.
+    A turn is a few batches, so that all meet whatever the machine and
     its disk do meanwhile.
     """
     data = json.dumps(DATA, separators=(",", ":"))

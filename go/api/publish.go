@@ -73,6 +73,7 @@ func publish(e *engine, t *bus.Thread, events []*event.Event, flags int) (string
 			t.Finish = e.Completion(flags >> flagBits)
 		}
 	}
+	t.Awaits = flags&flagLoop == 0
 	receipts, err := e.PublishWithExecutor(t, events, wait)
 	if err != nil {
 		return "", err

@@ -22,6 +22,10 @@ type Thread struct {
 	Loop bool
 	// Engine is true on the engine's own threads.
 	Engine bool
+	// Awaits is true where whoever publishes waits for the outcome of one publish, or forsakes
+	// it, before the next: its events may overtake others', and it may get positions at once, without
+	// tickets.
+	Awaits bool
 	// Finish is told the ticket of an event once it has been dispatched, where
 	// the publish returned before that. It must not block. Optional.
 	Finish func(ticket uint64)

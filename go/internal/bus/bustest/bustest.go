@@ -78,6 +78,7 @@ func (b *bench) publish(events ...*event.Event) []bus.Receipt {
 // that it is granted, and returns when every event has been dispatched.
 func Publish(tb testing.TB, b bus.Bus, t *bus.Thread, events ...*event.Event) []bus.Receipt {
 	tb.Helper()
+	t.Awaits = true
 	receipts, err := b.PublishWithExecutor(t, events, bus.WaitDispatched)
 	if err != nil {
 		tb.Errorf("publishing failed: %v", err)

@@ -170,7 +170,11 @@ func (s *Server) noteOwn(seq uint64, ev *event.Event) {
 	if len(s.own) >= mostOwn {
 		s.own = slices.Delete(s.own, 0, mostOwn/2)
 	}
-	s.own = append(s.own, own{seq, ev})
+	at := len(s.own) // of two batches at once, the later one may be told first
+	for at > 0 && s.own[at-1].seq > seq {
+		at--
+	}
+	s.own = slices.Insert(s.own, at, own{seq, ev})
 }
 
 // forgetOwn drops those that have been read. s.mu is held.

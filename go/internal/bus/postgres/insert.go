@@ -24,7 +24,7 @@ FROM fraiseql_subscriptions.settings, fraiseql_subscriptions.outbox WHERE id = A
 )
 
 // insertNew puts events into the outbox, none of which is there.
-func (s *Server) insertNew(ctx context.Context, conn *pgx.Conn, all columns) (done batch, err error) {
+func (s *Server) insertNew(ctx context.Context, conn *pgx.Conn, all columns, asks bool) (done batch, err error) {
 	statements := new(pgx.Batch)
 	statements.Queue(announce)
 	statements.Queue(insert, all.ids, all.channels, all.kinds, all.data, all.correlations, all.times).Query(func(found pgx.Rows) error {
@@ -38,7 +38,7 @@ func (s *Server) insertNew(ctx context.Context, conn *pgx.Conn, all columns) (do
 		}
 		return found.Err()
 	})
-	if s.asks {
+	if asks {
 		statements.Queue(readFinal).QueryRow(func(one pgx.Row) error { return one.Scan(&done.final) })
 	}
 	if last := all.lastOfEach(); len(last) == 1 {

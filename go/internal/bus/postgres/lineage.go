@@ -104,7 +104,7 @@ func (s *Server) epochName() string {
 func (s *Server) enter(found settings) {
 	s.mu.Lock()
 	s.retention = found.retention
-	s.final = 0 // a crash may have let numbers be drawn again that had been rolled back
+	s.finality.restart()
 	before := s.epoch
 	if before != nil && before.name == found.epoch {
 		s.mu.Unlock()

@@ -36,6 +36,9 @@ const (
 	mostIDBytes = 255
 )
 
+// Publishers implements remote.Overlapper: a batch is under way on each connection of the pool.
+func (s *Server) Publishers() int { return s.options.Connections }
+
 // Publish implements remote.Server.
 func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
 	ctx, done := s.call(ctx)
@@ -59,7 +62,11 @@ func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
 		return
 	}
 	defer conn.Release()
-	sound, held := s.split(sound)
+	if remote.Led(ctx) {
+		attend(conn.Conn().PgConn().Conn(), true)
+		defer attend(conn.Conn().PgConn().Conn(), false)
+	}
+	sound, held := split(sound)
 	for len(sound) > 0 {
 		n := chunk(sound)
 		s.publish(ctx, conn.Conn(), sound[:n], waitFor(sound[:n]))
@@ -71,22 +78,19 @@ func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
 }
 
 // split sets apart requests that were held up before.
-func (s *Server) split(requests []*remote.Request) (others, held []*remote.Request) {
-	if len(s.heldUp) == 0 {
-		return requests, nil
-	}
-	still := make(map[*remote.Request]uint) // without those that were given up
+func split(requests []*remote.Request) (others, held []*remote.Request) {
 	for _, r := range requests {
-		if attempts := s.heldUp[r]; attempts > 0 {
+		if r.Note != nil {
 			held = append(held, r)
-			still[r] = attempts
 		} else {
 			others = append(others, r)
 		}
 	}
-	s.heldUp = still
 	return others, held
 }
+
+// heldUp is a request's Note: how many attempts something has held up.
+type heldUp uint
 
 // waitFor is how long a statement may wait for a lock.
 func waitFor(requests []*remote.Request) time.Duration {
@@ -102,14 +106,14 @@ func mayBeKnown(r *remote.Request) bool {
 }
 
 // publishHeld publishes a request with an id that another transaction holds, or did a
-// moment ago. Everybody else waits meanwhile.
+// moment ago. What is in the same call waits meanwhile.
 func (s *Server) publishHeld(ctx context.Context, conn *pgx.Conn, r *remote.Request) {
-	attempts := s.heldUp[r]
+	attempts, _ := r.Note.(heldUp)
 	s.publish(ctx, conn, []*remote.Request{r}, min(firstPatience<<attempts, shortTimeout))
 	if errors.Is(r.Err, remote.ErrBusy) {
-		s.heldUp[r] = min(attempts+1, 8)
+		r.Note = min(attempts+1, 8)
 	} else {
-		delete(s.heldUp, r)
+		r.Note = nil
 	}
 }
 
@@ -151,7 +155,13 @@ func fail(requests []*remote.Request, err error) {
 // publish accepts requests in one transaction, which is one statement. Where the
 // database refuses, it finds out for the sake of the others which one it was.
 func (s *Server) publish(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience time.Duration) {
-	done, err := s.send(ctx, conn, requests, patience)
+	s.mu.Lock()
+	number, asks := s.finality.begin()
+	s.mu.Unlock()
+	done, err := s.send(ctx, conn, requests, patience, asks)
+	s.mu.Lock()
+	s.finality.end(number)
+	s.mu.Unlock()
 	if err == nil {
 		s.worked.Store(true)
 		s.accept(ctx, conn, requests, done)
@@ -195,6 +205,7 @@ func (s *Server) publishApart(ctx context.Context, conn *pgx.Conn, requests []*r
 type batch struct {
 	seqs     []int64
 	repeated []bool // nil: none was
+	asked    bool
 	final    uint64 // what was final then, if that was asked
 }
 
@@ -225,20 +236,21 @@ func columnsOf(requests []*remote.Request) (all columns) {
 	return all
 }
 
-func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience time.Duration) (done batch, err error) {
+func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience time.Duration, asks bool) (done batch, err error) {
 	all := columnsOf(requests)
 	known := slices.ContainsFunc(requests, mayBeKnown)
 	// A pooler's statements are not prepared, and one is quicker than several.
 	if found := session(conn); found.inserts && !found.pooled && !known {
-		done, err = s.insertNew(ctx, conn, all)
+		done, err = s.insertNew(ctx, conn, all, asks)
 	} else {
 		var limit *string
 		if patience != noTimeout {
 			text := strconv.FormatInt(patience.Milliseconds(), 10)
 			limit = &text
 		}
-		err = conn.QueryRow(ctx, publishBatch, mode(conn), all.ids, all.channels, all.kinds, all.data, all.correlations, all.times, !known, limit, s.asks).Scan(&done.seqs, &done.repeated, &done.final)
+		err = conn.QueryRow(ctx, publishBatch, mode(conn), all.ids, all.channels, all.kinds, all.data, all.correlations, all.times, !known, limit, asks).Scan(&done.seqs, &done.repeated, &done.final)
 	}
+	done.asked = asks
 	if err == nil && len(done.seqs) != len(all.ids) {
 		err = fmt.Errorf("%d events were published, and %d numbers came back", len(all.ids), len(done.seqs))
 	}
@@ -247,7 +259,7 @@ func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Re
 
 // accept sets the outcome of requests.
 func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, done batch) {
-	epoch, final := s.finality(ctx, conn, done)
+	epoch, final := s.settle(ctx, conn, done)
 	seqs, repeated := done.seqs, done.repeated
 	newest := slices.Max(seqs)
 	s.mu.Lock()
@@ -264,6 +276,7 @@ func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.
 			r.Repeated = nil
 		}
 		for i, ev := range r.Events {
+			ev.ReleaseDocument() // what is dispatched is what is read
 			seq := uint64(seqs[0])
 			seqs = seqs[1:]
 			had := received.Set{UpTo: seq}
@@ -277,47 +290,6 @@ func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.
 			if same && seq == uint64(newest) && seq > s.accepted.seq {
 				s.accepted = witness{seq, ev.ID}
 			}
-		}
-	}
-}
-
-// finality is a number up to which every event can be read by now or does not exist.
-// Nobody is asked where the numbers follow those that are known to be final, as they do
-// when only this process publishes. Where others do, too, the next batch asks by itself.
-func (s *Server) finality(ctx context.Context, conn *pgx.Conn, done batch) (*epoch, uint64) {
-	own := slices.Sorted(slices.Values(done.seqs))
-	newest := uint64(own[len(own)-1])
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	epoch := s.epoch
-	if s.extend(own); s.final >= newest {
-		s.asks = false
-		return epoch, s.final
-	}
-	final := done.final
-	if !s.asks {
-		s.asks = true
-		s.mu.Unlock()
-		// Without an answer the positions are only less exact.
-		_ = conn.QueryRow(ctx, readFinal, mode(conn)).Scan(&final)
-		s.mu.Lock()
-	}
-	if epoch == s.epoch {
-		s.final = max(s.final, final)
-		s.extend(own)
-	}
-	return epoch, s.final
-}
-
-// extend moves final over what has been read and over the numbers own, committed ones
-// in ascending order, as far as they follow each other. s.mu is held.
-func (s *Server) extend(own []int64) {
-	if s.place.epoch == s.epoch {
-		s.final = max(s.final, s.place.seq)
-	}
-	for _, seq := range own {
-		if uint64(seq) == s.final+1 {
-			s.final++
 		}
 	}
 }

@@ -57,10 +57,6 @@ type Server struct {
 	listening bool
 	idleSince time.Time
 
-	// Publish's: requests that were held up, by how many attempts; whether others publish.
-	heldUp map[*remote.Request]uint
-	asks   bool
-
 	followed followed
 	wake     chan struct{} // has an element when somebody follows first
 	worked   atomic.Bool   // the server has been the bus's before
@@ -72,7 +68,7 @@ type Server struct {
 	place     mark    // up to where rows have been read
 	read      witness
 	accepted  witness
-	final     uint64 // every number of the epoch up to here is final, as far as is known
+	finality  finality
 	held      held
 	strange   int // rows that are no events
 	queue     float64
@@ -88,7 +84,7 @@ var _ remote.Server = (*Server)(nil)
 
 // New makes a Server. Nothing is connected yet. The error has the code InvalidValue.
 func New(options Options) (*Server, error) {
-	s := &Server{options: options.withDefaults(), limit: firstLimit, heldUp: make(map[*remote.Request]uint), wake: make(chan struct{}, 1)}
+	s := &Server{options: options.withDefaults(), limit: firstLimit, wake: make(chan struct{}, 1)}
 	pool, err := dial.ParsePool(s.options.URL)
 	if err != nil {
 		return nil, err
@@ -101,7 +97,7 @@ func New(options Options) (*Server, error) {
 	s.config = pool.ConnConfig
 	for _, config := range []*pgx.ConnConfig{s.config, s.reader} {
 		config.ConnectTimeout = min(config.ConnectTimeout, connectTimeout)
-		config.DialFunc = s.dial(config.DialFunc)
+		config.DialFunc = s.dial(config.DialFunc, config == s.config)
 		config.RuntimeParams["client_encoding"] = "UTF8" // JSON's, whatever the database's is
 		if config.RuntimeParams["application_name"] == "" {
 			config.RuntimeParams["application_name"] = "fraiseql_subscriptions"

@@ -45,6 +45,8 @@ type Bus struct {
 	// mu is held for moments only, and nobody waits for the GIL while holding it.
 	mu       sync.Mutex
 	closed   bool // refuses
+	leads    bool // publishers that wait ask the server themselves,
+	slow     bool // but not while that takes long
 	stopping bool // nothing is left to be done: the goroutines end
 	stopped  bool
 	settling []settling
@@ -68,14 +70,20 @@ func New(dispatcher bus.Dispatcher, server Server, options Options) *Bus {
 	b := &Bus{server: server, dispatcher: dispatcher, options: options}
 	b.context, b.cancel = context.WithCancel(context.Background())
 	b.link.changed = make(chan struct{})
-	b.outbox.open()
+	publishers := 1
+	if o, ok := server.(Overlapper); ok {
+		publishers, b.leads = o.Publishers(), true
+	}
+	b.outbox.open(publishers)
 	b.lanes.open(&b.mu)
 	if r, ok := server.(Recogniser); ok {
 		r.Recognise(b.own)
 	}
-	b.running.Add(2)
+	b.running.Add(1 + publishers)
 	go b.guarded(b.read)
-	go b.guarded(b.publishAll)
+	for range publishers {
+		go b.guarded(b.publishAll)
+	}
 	return b
 }
 

@@ -302,10 +302,10 @@ func TestWhatIsHeldUpHoldsUpNobodyElseAndIsTriedAgainSoon(t *testing.T) {
 
 func TestAnEventIsRecognisedOnceWhileItIsToComeBack(t *testing.T) {
 	var o outbox
-	o.open()
+	o.open(1)
 	plain, chosen, again := bustest.NewEvent(t, "plain", "a", ""), bustest.NewEvent(t, "plain", "a", "mine"), bustest.NewEvent(t, "plain", "a", "mine")
 	for _, ev := range []*event.Event{plain, chosen, again} {
-		o.add([]*event.Event{ev}, true, nil, time.Now())
+		o.add([]*event.Event{ev}, true, true, nil, time.Now())
 	}
 	for i, want := range []*event.Event{plain, nil} {
 		if got := o.recognise([]byte(plain.ID)); got != want {
@@ -319,7 +319,7 @@ func TestAnEventIsRecognisedOnceWhileItIsToComeBack(t *testing.T) {
 	}
 	o.dispatched("mine", event.Position{})
 	third := bustest.NewEvent(t, "plain", "a", "mine")
-	o.add([]*event.Event{third}, true, nil, time.Now())
+	o.add([]*event.Event{third}, true, true, nil, time.Now())
 	o.dispatched("mine", event.Position{})
 	if got := o.recognise([]byte("mine")); got != nil {
 		t.Errorf("what has come back is recognised: %v", got)

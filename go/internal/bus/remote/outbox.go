@@ -2,10 +2,14 @@ package remote
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
+
+// calm is after how many batches a crowd counts as gone.
+const calm = 8
 
 // outbox is what this node has published and somebody still waits for, or that has not
 // come back through the reader yet. Guarded by Bus.mu.
@@ -15,15 +19,21 @@ type outbox struct {
 	tickets    map[uint64]*ticket
 	returning  map[string]*ticket // by the event's id: not yet dispatched here
 	queue      []*request         // to be accepted, oldest first
-	sending    int                // requests in the publisher's hands
+	underWay   [][]*request       // in the hands of publishers,
+	publishers int                // of which there may be so many
+	calm       int                // batches since there were more requests at once
+	forsaken   int                // of them and of the queue: events whose publisher has ceased to wait
 	wake       chan struct{}
 }
 
 // request is a publish on its way to the server.
 type request struct {
 	Request
-	tickets  []ticket // one an event
-	follows  []bool   // says of each event, from the newest attempt on, whether it comes back
+	tickets []ticket // one an event
+	follows []bool   // says of each event, from the newest attempt on, whether it comes back
+	// ordered requests do not overtake each other: their publishers may have published others
+	// before without having waited, or their ids may be others', too.
+	ordered  bool
 	deadline time.Time
 	failure  error // of the newest attempt
 }
@@ -37,6 +47,7 @@ type ticket struct {
 	counted    bool // among what was accepted
 	recognised bool // by the server, in what it read
 	accepted   bool
+	forsaken   bool // and not known to be accepted, or refused
 	dispatched bool
 	// astray says that its channel was let go of after it was sent: nobody knows whether
 	// it comes back.
@@ -58,43 +69,117 @@ func (f finishes) tell() {
 	}
 }
 
-func (o *outbox) open() {
+func (o *outbox) open(publishers int) {
+	o.publishers, o.calm = publishers, calm
 	o.tickets = make(map[uint64]*ticket)
 	o.returning = make(map[string]*ticket)
 	o.wake = make(chan struct{}, 1)
 }
 
 func (o *outbox) isEmpty() bool {
-	return len(o.queue) == 0 && o.sending == 0 && len(o.returning) == 0
+	return len(o.queue) == 0 && len(o.returning) == 0 && len(o.underWay) == 0
 }
 
 // add makes a request of events.
-func (o *outbox) add(events []*event.Event, waits bool, finish func(uint64), deadline time.Time) *request {
-	r := &request{Request: Request{Events: events}, deadline: deadline, tickets: make([]ticket, len(events))}
+func (o *outbox) add(events []*event.Event, waits, ordered bool, finish func(uint64), deadline time.Time) *request {
+	r := &request{Request: Request{Events: events}, ordered: ordered, deadline: deadline, tickets: make([]ticket, len(events))}
 	for i, ev := range events {
 		one := &r.tickets[i]
 		o.lastTicket++
 		one.number, one.event, one.waits, one.finish = o.lastTicket, ev, waits, finish
 		if ev.ChosenID { // otherwise nobody has it
 			one.next = o.returning[ev.ID]
+			r.ordered = true
 		}
 		o.returning[ev.ID] = one
 		o.tickets[one.number] = one
 	}
 	o.queue = append(o.queue, r)
-	select {
-	case o.wake <- struct{}{}:
-	default:
+	count := len(o.queue)
+	for _, batch := range o.underWay {
+		count += len(batch)
+	}
+	if count > o.publishers {
+		o.calm = 0
 	}
 	return r
 }
 
-// take is what waits to be sent.
-func (o *outbox) take() []*request {
-	taken := o.queue
-	o.queue = nil
-	o.sending = len(taken)
-	return taken
+// take is what a publisher may send now: what waits, and need not be behind anything that
+// another one has under way. In a crowd one batch follows the other: with that, each is of more
+// requests, and one transaction for all gains more than overlapping.
+func (o *outbox) take() (taken []*request) {
+	if len(o.underWay) == 0 {
+		taken, o.queue = o.queue, nil
+		return o.send(taken)
+	}
+	// Who forsakes an event may publish the next one.
+	if len(o.underWay) == o.publishers || o.forsaken > 0 || o.crowded() {
+		return nil
+	}
+	ordered := false
+	for _, batch := range o.underWay {
+		ordered = ordered || slices.ContainsFunc(batch, func(r *request) bool { return r.ordered })
+	}
+	var left []*request
+	for _, one := range o.queue {
+		if ordered && one.ordered {
+			left = append(left, one)
+		} else {
+			taken = append(taken, one)
+		}
+	}
+	o.queue = left
+	return o.send(taken)
+}
+
+// crowded tells that there have been more requests at once than can be under way, lately.
+func (o *outbox) crowded() bool { return o.calm < calm }
+
+func (o *outbox) send(batch []*request) []*request {
+	if len(batch) > 0 {
+		o.underWay = append(o.underWay, batch)
+		o.calm++
+	}
+	return batch
+}
+
+// putBack ends a publisher's batch, once: what is left of it is to be tried again first.
+func (o *outbox) putBack(batch, left []*request) bool {
+	i := slices.IndexFunc(o.underWay, func(one []*request) bool { return &one[0] == &batch[0] })
+	if i < 0 {
+		return false
+	}
+	o.underWay = slices.Delete(o.underWay, i, i+1)
+	if o.queue = append(left, o.queue...); len(o.queue) > 0 {
+		o.rouse()
+	}
+	return true
+}
+
+// rouse wakes a goroutine that publishes.
+func (o *outbox) rouse() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// forsake notes that nobody waits for a ticket any more.
+func (o *outbox) forsake(one *ticket) {
+	delete(o.tickets, one.number)
+	if !one.accepted && !one.isDone {
+		one.forsaken = true
+		o.forsaken++
+	}
+}
+
+// decided notes that it is known whether an event was accepted.
+func (o *outbox) decided(one *ticket) {
+	if one.forsaken {
+		one.forsaken = false
+		o.forsaken--
+	}
 }
 
 // accept notes that the server has accepted a request.
@@ -102,6 +187,7 @@ func (o *outbox) accept(r *request) (told finishes) {
 	for i := range r.tickets {
 		one := &r.tickets[i]
 		o.count(one)
+		o.decided(one)
 		one.accepted = true
 		if !one.dispatched {
 			one.at = r.Positions[i]
@@ -120,6 +206,7 @@ func (o *outbox) accept(r *request) (told finishes) {
 func (o *outbox) refuse(r *request, err error) (told finishes) {
 	for i := range r.tickets {
 		one := &r.tickets[i]
+		o.decided(one)
 		if one.dispatched { // so it was accepted
 			continue
 		}

@@ -14,31 +14,71 @@ import (
 // that never wait could otherwise fill the memory while the server is away.
 const maxOutbox = 100_000
 
+// leadPatience bounds how long a publisher's own thread asks the server, and slow is from when on
+// it leaves that to another one, until the server is quick again.
+const (
+	leadPatience = time.Second
+	slow         = 100 * time.Millisecond
+)
+
 var errLost = fault.New(fault.PublishOutcomeUnknown, "the server lost what it had accepted last, and this event may be among it; publish it again with the same event_id if it must not be missed")
 
-// PublishWithExecutor implements bus.Bus. Its receipts have tickets and no positions:
-// the server has not been asked yet.
+// PublishWithExecutor implements bus.Bus. Its receipts have tickets and no positions, since the
+// server has not been asked yet, but where this thread has asked it.
 func (b *Bus) PublishWithExecutor(t *bus.Thread, events []*event.Event, wait bus.Wait) ([]bus.Receipt, error) {
-	receipts := make([]bus.Receipt, len(events))
 	if len(events) == 0 {
-		return receipts, nil
+		return []bus.Receipt{}, nil
 	}
+	r, batch, err := b.enter(t, events, wait)
+	if err != nil {
+		return nil, err
+	}
+	if len(batch) > 0 {
+		t.Unlocked(func() { b.lead(batch) })
+	}
+	return b.receipts(t, r), nil
+}
+
+// enter takes events in. The batch is what t is to publish itself, if anything: events and
+// whatever else waits.
+func (b *Bus) enter(t *bus.Thread, events []*event.Event, wait bus.Wait) (r *request, batch []*request, err error) {
 	// Who cannot wait for a dispatch, or would wait for itself, waits for acceptance.
 	waits := wait == bus.WaitDispatched && !t.Nested() && !t.Engine && (!t.Loop || t.Finish != nil)
 	deadline := time.Now().Add(b.options.PublishTimeout)
 	t.Lock(&b.mu)
 	defer b.mu.Unlock()
 	if b.closed {
-		return nil, errClosed
+		return nil, nil, errClosed
 	}
 	if out := len(b.outbox.tickets); out+len(events) > maxOutbox {
-		return nil, fault.Exceeded(fault.LimitExceeded, "max_pending_events", maxOutbox, float64(out+len(events)), "%d published events wait for the %s bus, the most there may be; nothing was published, publish again when it has caught up", out, b.server.Name())
+		return nil, nil, fault.Exceeded(fault.LimitExceeded, "max_pending_events", maxOutbox, float64(out+len(events)), "%d published events wait for the %s bus, the most there may be; nothing was published, publish again when it has caught up", out, b.server.Name())
 	}
-	r := b.outbox.add(events, waits, t.Finish, deadline)
+	r = b.outbox.add(events, waits, !t.Awaits, t.Finish, deadline)
+	if b.leads && !b.slow && !b.outbox.crowded() && t.Awaits && t.Finish == nil {
+		batch = b.outbox.take()
+	}
+	if len(batch) == 0 {
+		b.outbox.rouse()
+	}
+	return r, batch, nil
+}
+
+// receipts are those of a request: positions of what is done already and has nobody else
+// waiting for it, tickets of the rest.
+func (b *Bus) receipts(t *bus.Thread, r *request) []bus.Receipt {
+	receipts := make([]bus.Receipt, len(r.tickets))
+	t.Lock(&b.mu)
+	defer b.mu.Unlock()
 	for i := range r.tickets {
-		receipts[i].Ticket = r.tickets[i].number
+		one := &r.tickets[i]
+		if t.Awaits && one.isDone && one.err == nil && one.event.Publication == nil && one.finish == nil {
+			receipts[i].Position = one.at
+			delete(b.outbox.tickets, one.number)
+		} else {
+			receipts[i].Ticket = one.number
+		}
 	}
-	return receipts, nil
+	return receipts
 }
 
 // Await implements bus.Bus.
@@ -87,11 +127,11 @@ func (b *Bus) Forsake(number uint64) {
 	defer b.mu.Unlock()
 	if one := b.outbox.tickets[number]; one != nil {
 		one.finish = nil
-		delete(b.outbox.tickets, number)
+		b.outbox.forsake(one)
 	}
 }
 
-// publishAll is the publisher's goroutine: it lets the server accept whatever waits, in
+// publishAll is the goroutine of one publisher: it lets the server accept whatever waits, in
 // one go, until the bus stops.
 func (b *Bus) publishAll() {
 	var pause pause
@@ -106,7 +146,7 @@ func (b *Bus) publishAll() {
 			}
 			continue
 		}
-		again, away := b.send(batch)
+		again, away := b.send(b.context, batch, b.options.PublishTimeout)
 		if !away {
 			pause.reset()
 		}
@@ -116,10 +156,25 @@ func (b *Bus) publishAll() {
 	}
 }
 
+// lead publishes a batch on the thread of a publisher, which has to wait for it: handing it to
+// another one, and being woken by that, takes a good part of the time that the server needs.
+// A signal cannot reach that thread meanwhile, so its patience is short.
+func (b *Bus) lead(batch []*request) {
+	b.send(context.WithValue(b.context, led{}, true), batch, leadPatience)
+}
+
+// led marks the context of a Publish on a publisher's thread.
+type led struct{}
+
+// Led tells that a Publish is on a thread that has nothing else to do meanwhile.
+func Led(ctx context.Context) bool { return ctx.Value(led{}) != nil }
+
 // send tries to have a batch accepted. again: some of it is to be tried again; away:
 // because the server is.
-func (b *Bus) send(batch []*request) (again, away bool) {
-	earliest := batch[0].deadline
+func (b *Bus) send(ctx context.Context, batch []*request, patience time.Duration) (again, away bool) {
+	defer b.abandon(batch)
+	begin := time.Now()
+	earliest := begin.Add(patience)
 	requests := make([]*Request, len(batch))
 	for i, one := range batch {
 		requests[i] = &one.Request
@@ -131,7 +186,7 @@ func (b *Bus) send(batch []*request) (again, away bool) {
 	// What is followed before it is accepted comes back. Asked afterwards, a channel could
 	// be followed from a moment on that is later than the event.
 	b.ask(batch)
-	ctx, cancel := context.WithDeadline(b.context, earliest)
+	ctx, cancel := context.WithDeadline(ctx, earliest)
 	defer cancel()
 	b.publish(ctx, requests)
 
@@ -155,8 +210,8 @@ func (b *Bus) send(batch []*request) (again, away bool) {
 			left = append(left, one)
 		}
 	}
-	b.outbox.sending = 0
-	b.outbox.queue = append(left, b.outbox.queue...)
+	b.outbox.putBack(batch, left)
+	b.slow = away || now.Sub(begin) > slow
 	b.stopIfIdle()
 	b.mu.Unlock()
 	if accepted > 0 && b.options.Accepted != nil {
@@ -164,6 +219,20 @@ func (b *Bus) send(batch []*request) (again, away bool) {
 	}
 	told.tell()
 	return len(left) > 0, away
+}
+
+// abandon ends a batch that has panicked: others are published, and nobody waits for ever.
+func (b *Bus) abandon(batch []*request) {
+	b.mu.Lock()
+	var told finishes
+	if b.outbox.putBack(batch, nil) {
+		err := fault.New(fault.Engine, "publishing through the %s bus panicked", b.server.Name())
+		for _, one := range batch {
+			told = append(told, b.outbox.refuse(one, err)...)
+		}
+	}
+	b.mu.Unlock()
+	told.tell()
 }
 
 // publish asks the server. A panic there must not leave publishers waiting for ever.
@@ -207,6 +276,7 @@ func (b *Bus) verdict(r *request, now time.Time) error {
 		return final
 	}
 	r.Doubtful = r.Doubtful || errors.Is(r.Err, ErrDoubtful)
+	r.ordered = r.ordered || r.Doubtful
 	if r.failure == nil || !errors.Is(r.Err, errNeverSent) {
 		r.failure = r.Err
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 // Server is the part of a bus that differs from one kind of server to another. Open
-// and Read are called by one goroutine, Publish by another; everything else by any,
-// at the same time. No method is called with the GIL or a lock held, but Follows,
+// and Read are called by one goroutine, Publish by another, or by several if it is an Overlapper;
+// everything else by any, at the same time. No method is called with the GIL or a lock held, but Follows,
 // Reached, After and Covers, which must be short and not wait.
 //
 // Errors are of three kinds. A *fault.Error is final: the server answered, and will
@@ -71,6 +71,15 @@ type Recogniser interface {
 	// come back, and only once; otherwise it returns nil. What came back may still be another
 	// one of that id: the server compares them. own is for any goroutine, and short.
 	Recognise(own func(id []byte) *event.Event)
+}
+
+// Overlapper is a Server that publishes requests while others are still being published.
+type Overlapper interface {
+	// Publishers is how many calls of Publish there may be at once, on any thread. What is under way
+	// at the same time may be accepted in any order: it is of publishers that each wait for the outcome,
+	// but for one call, and but for that one none of it is doubtful or has a chosen id. A call that
+	// comes after Close fails.
+	Publishers() int
 }
 
 // Mark is a place in the order in which a server is read. It is the server's own.

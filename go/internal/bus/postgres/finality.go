@@ -1,0 +1,116 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// mostSpans bounds what is remembered while a transaction of somebody else's stays open.
+const mostSpans = 1024
+
+// finality is up to where numbers are final, as far as this process knows without asking: every
+// event up to there can be read by now, or does not exist. Guarded by Server.mu.
+type finality struct {
+	upTo  uint64
+	ahead []span // numbers beyond it that this process has committed, ascending
+	asks  bool   // others publish: each batch asks for the horizon by itself
+
+	begun    uint64   // batches, so far
+	underWay []uint64 // which of them are
+	// The number after gap is missing, and was first missed when so many batches had begun: of
+	// this process's own, only those can have drawn it.
+	gap, gapBegun uint64
+}
+
+// span is numbers that follow each other.
+type span struct{ from, to uint64 }
+
+// restart forgets what was known of numbers: after a crash some may be drawn again.
+func (f *finality) restart() { f.upTo, f.ahead, f.gap, f.gapBegun = 0, nil, 0, 0 }
+
+// begin notes that a batch is about to draw numbers.
+func (f *finality) begin() (batch uint64, asks bool) {
+	f.begun++
+	f.underWay = append(f.underWay, f.begun)
+	return f.begun, f.asks
+}
+
+// end notes that a batch has been committed, or was not.
+func (f *finality) end(batch uint64) {
+	f.underWay = slices.DeleteFunc(f.underWay, func(one uint64) bool { return one == batch })
+}
+
+// commit notes numbers that were committed.
+func (f *finality) commit(seqs []int64) {
+	for _, seq := range slices.Sorted(slices.Values(seqs)) {
+		f.add(uint64(seq))
+	}
+	if len(f.ahead) > mostSpans {
+		f.ahead = slices.Clone(f.ahead[:mostSpans]) // of what is beyond, the horizon tells
+	}
+}
+
+func (f *finality) add(n uint64) {
+	i, known := slices.BinarySearchFunc(f.ahead, n, func(one span, n uint64) int { return cmp.Compare(one.from, n) })
+	switch {
+	case known || n <= f.upTo:
+	case i > 0 && n <= f.ahead[i-1].to+1:
+		f.ahead[i-1].to = max(f.ahead[i-1].to, n)
+	default:
+		f.ahead = slices.Insert(f.ahead, i, span{n, n})
+	}
+}
+
+// reach notes that everything up to a number is final, and what follows it without a gap.
+func (f *finality) reach(upTo uint64) {
+	f.upTo = max(f.upTo, upTo)
+	n := 0
+	for ; n < len(f.ahead) && f.ahead[n].from <= f.upTo+1; n++ {
+		f.upTo = max(f.upTo, f.ahead[n].to)
+	}
+	f.ahead = slices.Delete(f.ahead, 0, n)
+}
+
+// explained tells that numbers which are missing may be those of a batch of this process's own
+// that is under way.
+func (f *finality) explained() bool {
+	if f.gap != f.upTo || f.gapBegun == 0 {
+		f.gap, f.gapBegun = f.upTo, f.begun
+	}
+	return slices.ContainsFunc(f.underWay, func(one uint64) bool { return one <= f.gapBegun })
+}
+
+// settle is up to where numbers are final once a batch has been committed. Nobody is asked where
+// the numbers follow those that are known to be final, as they do when only this process
+// publishes. Where others do, too, the next batch asks by itself.
+func (s *Server) settle(ctx context.Context, conn *pgx.Conn, done batch) (*epoch, uint64) {
+	newest := uint64(slices.Max(done.seqs))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, epoch := &s.finality, s.epoch
+	read := uint64(0)
+	if s.place.epoch == epoch {
+		read = s.place.seq
+	}
+	f.commit(done.seqs)
+	f.reach(read)
+	switch {
+	case f.upTo >= newest:
+		f.asks = false
+	case done.asked:
+		f.reach(done.final)
+	case !f.explained():
+		f.asks = true
+		s.mu.Unlock()
+		var final uint64 // without an answer the positions are only less exact
+		_ = conn.QueryRow(ctx, readFinal, mode(conn)).Scan(&final)
+		s.mu.Lock()
+		if epoch == s.epoch {
+			f.reach(final)
+		}
+	}
+	return epoch, f.upTo
+}
