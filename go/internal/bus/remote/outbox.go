@@ -2,6 +2,7 @@ package remote
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
@@ -17,6 +18,8 @@ type outbox struct {
 	queue      []*request         // to be accepted, oldest first
 	sending    int                // requests in the publisher's hands
 	wake       chan struct{}
+	// gaps are Item.Skipped, for what is accepted and has gone before its answer is read.
+	gaps []func(channel string, at event.Position) bool
 }
 
 // request is a publish on its way to the server.
@@ -36,6 +39,7 @@ type ticket struct {
 	waits      bool
 	counted    bool // among what was accepted
 	recognised bool // by the server, in what it read
+	read       bool // and so it will be dispatched
 	accepted   bool
 	dispatched bool
 	// astray says that its channel was let go of after it was sent: nobody knows whether
@@ -107,7 +111,7 @@ func (o *outbox) accept(r *request) (told finishes) {
 			one.at = r.Positions[i]
 		}
 		// One that had been accepted before may have been read before, too.
-		if !r.follows[i] || one.astray || r.Repeated != nil && r.Repeated[i] {
+		if !r.follows[i] || one.astray || r.Repeated != nil && r.Repeated[i] || o.isSkipped(one) {
 			o.forgetReturning(one)
 			one.waits = false
 		}
@@ -171,6 +175,7 @@ func (o *outbox) recognise(id []byte) *event.Event {
 func (o *outbox) cameBack(id string) (publication any) {
 	for one := o.returning[id]; one != nil; one = one.next {
 		o.count(one)
+		one.read = true
 		if publication == nil {
 			publication = one.event.Publication
 		}
@@ -202,6 +207,33 @@ func (o *outbox) letGo(follows func(channel string) bool) (told finishes) {
 		}
 	}
 	return told
+}
+
+// skip gives up on what was gone before it could be read. What has not been accepted yet is
+// judged when it is.
+func (o *outbox) skip(gone func(channel string, at event.Position) bool) (told finishes) {
+	if o.sending > 0 || len(o.queue) > 0 {
+		o.gaps = append(o.gaps, gone)
+	}
+	var skipped []*ticket
+	for _, first := range o.returning {
+		for one := first; one != nil; one = one.next {
+			if one.accepted && !one.read && gone(one.event.Channel, one.at) {
+				skipped = append(skipped, one)
+			}
+		}
+	}
+	for _, one := range skipped {
+		o.forgetReturning(one)
+		one.waits = false
+		told = o.settle(told, one)
+	}
+	return told
+}
+
+// isSkipped reports whether an event that has been accepted now was in a gap.
+func (o *outbox) isSkipped(one *ticket) bool {
+	return !one.read && slices.ContainsFunc(o.gaps, func(gone func(string, event.Position) bool) bool { return gone(one.event.Channel, one.at) })
 }
 
 // lose gives up on what was accepted and will not come back: all but what was accepted

@@ -156,6 +156,9 @@ func (b *Bus) send(batch []*request) (again, away bool) {
 		}
 	}
 	b.outbox.sending = 0
+	if len(left) == 0 {
+		b.outbox.gaps = nil
+	}
 	b.outbox.queue = append(left, b.outbox.queue...)
 	b.stopIfIdle()
 	b.mu.Unlock()
