@@ -174,3 +174,29 @@ func TestAStreamWhoseNewestEntryWasDeletedIsNotSuspectedForEver(t *testing.T) {
 		t.Errorf("%s; %d suspects, and as missed %v", names(some), len(r.suspects), r.skipped)
 	}
 }
+
+func TestAGapHasTheEventsThatWereInItAndNotRead(t *testing.T) {
+	found := gaps{
+		{channel: "a", from: streamID{5, 1}, to: streamID{6, 0}, kept: []streamID{{5, 3}}},
+		{channel: "a", from: streamID{8, 0}, to: streamID{8, 2}},
+	}
+	at := place{ms: 8}.pass(hashChannel("b"), streamID{8, 0})
+	for _, c := range []struct {
+		channel string
+		at      event.Place
+		want    bool
+	}{
+		{"a", &cursor{at: place{}.pass(hashChannel("a"), streamID{5, 0})}, false},
+		{"a", &cursor{at: place{}.pass(hashChannel("a"), streamID{5, 1})}, true},
+		{"a", &cursor{at: place{}.pass(hashChannel("a"), streamID{5, 3})}, false},
+		{"a", &cursor{at: place{}.pass(hashChannel("a"), streamID{6, 0})}, false},
+		{"b", &cursor{at: place{}.pass(hashChannel("b"), streamID{5, 1})}, false},
+		{"a", &cursor{at: at}, false},
+		{"a", &cursor{at: at.pass(hashChannel("a"), streamID{8, 1})}, true},
+		{"a", event.Text("x"), false},
+	} {
+		if got := found.have(c.channel, event.Position{Epoch: "e", Place: c.at}); got != c.want {
+			t.Errorf("%s at %s: %v", c.channel, c.at.AppendText(nil), got)
+		}
+	}
+}
