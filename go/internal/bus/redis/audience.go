@@ -3,7 +3,6 @@ package redis
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -19,7 +18,11 @@ type audience struct {
 	// anywhere says that any channel may have one: there are patterns, or replicas, whose
 	// listeners the server does not know of, or the server does not tell.
 	anywhere bool
-	channels []*channelWritten // memory: those asked for
+	// replicated says that there have been replicas: one whose link is cut is not counted, and
+	// catches up.
+	replicated bool
+	channels   []*channelWritten // memory: those asked for
+	complaints occasional
 }
 
 // ask appends the questions, for the channels of what is being sent.
@@ -42,44 +45,38 @@ func (a *audience) ask(dst []byte, events []sending) []byte {
 
 // read reads the answers. A user that may not ask publishes everything.
 func (a *audience) read(r *reply) {
-	listened := r.refusal() != nil
-	if !listened && r.counted(2*len(a.channels)) {
+	untold := r.refusal() != nil
+	if !untold && r.counted(2*len(a.channels)) {
 		for _, one := range a.channels {
 			r.text()
 			one.heard = r.number() > 0
 		}
 	}
+	// Each is read, whatever the others say: what is left would be taken for the next answer.
 	patterns := r.refusal() != nil || r.number() > 0
-	a.anywhere = listened || patterns || hasReplicas(r)
+	elsewhere := r.refusal() != nil || a.readRole(r)
+	a.anywhere = untold || patterns || elsewhere || a.replicated || r.bad != nil
 }
 
-// hasReplicas reads the answer to ROLE. https://redis.io/docs/latest/commands/role/
-func hasReplicas(r *reply) bool {
-	if r.refusal() != nil {
-		return true
+// readRole reads the answer to ROLE, and reports whether it is another than a master's.
+// https://redis.io/docs/latest/commands/role/
+func (a *audience) readRole(r *reply) (other bool) {
+	left := r.array() - 1
+	other = string(r.text()) != "master" || left != 2
+	if !other {
+		r.skip()
+		left = r.array()
+		a.replicated = a.replicated || left > 0
 	}
-	elements := r.array()
-	switch role := string(r.text()); {
-	case r.bad != nil:
-	case role == "master" && elements == 3:
-		r.number()
-		replicas := r.array()
-		for left := replicas; left > 0 && r.bad == nil; left-- {
-			r.skip()
-		}
-		return replicas > 0
-	case role == "slave" && elements == 5: // and it refused what it was to accept
-		for range elements - 1 {
-			r.skip()
-		}
-	default:
-		r.bad = fmt.Errorf("the server answers the role %.40q", role)
+	for ; left > 0 && r.bad == nil; left-- {
+		r.skip()
 	}
-	return true
+	return other
 }
 
 // publishOutside lets the audience hear what the newest attempts have had accepted: not
-// before, since what is refused is not to be heard of.
+// before, since what is refused is not to be heard of. It is sent once, and may be lost with the
+// connection.
 func (o *outgoing) publishOutside(ctx context.Context) {
 	if !slices.ContainsFunc(o.events, o.isHeard) {
 		return
@@ -112,12 +109,12 @@ func (o *outgoing) publishOutside(ctx context.Context) {
 		w.done(&r, false)
 		return r.bad
 	})
-	if err = cmp.Or(refused, err); err != nil && o.written.complaints.allow(time.Now()) {
+	if err = cmp.Or(refused, err); err != nil && o.audience.complaints.allow(time.Now()) {
 		o.server.options.Log.Warn("listeners outside cannot be told of events", "cause", o.server.target.clean(err.Error()))
 	}
 }
 
 // isHeard reports whether an event has been accepted just now, and may have an audience.
 func (o *outgoing) isHeard(one sending) bool {
-	return !one.id.isZero() && !one.before && (o.audience.anywhere || one.channel.heard)
+	return one.fresh && (o.audience.anywhere || one.channel.heard)
 }

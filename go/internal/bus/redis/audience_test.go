@@ -2,14 +2,19 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
+	"net"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/bustest"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
 
@@ -138,4 +143,114 @@ func TestWhoMayNotPublishPubSubIsToldSo(t *testing.T) {
 	eventually(t, "the log to say that listeners miss events", func() bool {
 		return strings.Contains(n.log.String(), "listeners outside") && strings.Contains(n.log.String(), "'publish'")
 	})
+}
+
+// TestWhatTheServerTellsOfListenersIsReadToItsEnd has answers come byte by byte: what were left
+// of them would be taken for the next answer.
+func TestWhatTheServerTellsOfListenersIsReadToItsEnd(t *testing.T) {
+	const none, nowhere, alone = "*2\r\n$1\r\na\r\n:0\r\n", ":0\r\n", "*3\r\n$6\r\nmaster\r\n:7\r\n*0\r\n"
+	for answers, want := range map[string]string{
+		none + nowhere + alone:                      "",
+		"*2\r\n$1\r\na\r\n:1\r\n" + nowhere + alone: "heard",
+		none + ":1\r\n" + alone:                     "anywhere",
+		"-NOPERM no\r\n-NOPERM no\r\n" + alone:      "anywhere",
+		none + "-NOPERM no\r\n" + alone:             "anywhere",
+		none + nowhere + "-NOPERM no\r\n":           "anywhere",
+		none + nowhere + "*3\r\n$6\r\nmaster\r\n:7\r\n*1\r\n*3\r\n$9\r\n127.0.0.1\r\n$4\r\n9001\r\n$1\r\n7\r\n": "anywhere",
+		none + nowhere + "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:9000\r\n$9\r\nconnected\r\n:7\r\n":           "anywhere",
+		none + nowhere + "*2\r\n$6\r\nmaster\r\n*0\r\n":                                                         "anywhere", // as no Redis answers
+	} {
+		a := &audience{channels: []*channelWritten{newChannelWritten("a")}}
+		from := strings.NewReader(answers)
+		r := reply{from: iotest.OneByteReader(from)}
+		a.read(&r)
+		got := ""
+		switch {
+		case a.anywhere:
+			got = "anywhere"
+		case a.channels[0].heard:
+			got = "heard"
+		}
+		if got != want || r.bad != nil || len(r.rest)+from.Len() > 0 {
+			t.Errorf("%q: %q, %v, %q is left", answers, got, r.bad, answers[len(answers)-from.Len():])
+		}
+	}
+}
+
+// TestWhatWasAcceptedBeforeALinkBrokeIsHeard cuts a link in the middle of the answers to a
+// pipeline: what was answered is heard, and the rest when it has been asked for again.
+func TestWhatWasAcceptedBeforeALinkBrokeIsHeard(t *testing.T) {
+	own := startOwn(t)
+	client := clientOf(t, own)
+	proxy := through(t, own)
+	listener := listen(t, client, "a")
+	// The first connection's answers end amid those to the pipeline, behind the server's
+	// account of itself.
+	lengths := []int{math.MaxInt, len(client.Info(t.Context()).Val()) + 12_000}
+	proxy.Break(func() int {
+		length := math.MaxInt
+		if len(lengths) > 0 {
+			length, lengths = lengths[0], lengths[1:]
+		}
+		return length
+	})
+	s := sender(t, proxy.URL())
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var requests []*remote.Request
+	for range maxPipelined {
+		requests = append(requests, asked(t, "a"))
+	}
+	s.Publish(ctx, requests)
+	var doubtful []*remote.Request
+	for _, one := range requests {
+		if one.Err != nil {
+			one.Doubtful = errors.Is(one.Err, remote.ErrDoubtful)
+			doubtful = append(doubtful, one)
+		}
+	}
+	accepted := len(requests) - len(doubtful)
+	if accepted == 0 || len(doubtful) == 0 {
+		t.Fatalf("%d accepted, %d not: the link did not break amid the answers", accepted, len(doubtful))
+	}
+	hear(t, listener, accepted)
+	s.Publish(ctx, doubtful)
+	for _, one := range doubtful {
+		must(t, one.Err)
+	}
+	hear(t, listener, len(doubtful))
+	if got := published(t, client); got != len(requests) {
+		t.Errorf("%d PUBLISHes of %d events", got, len(requests))
+	}
+}
+
+// TestAReplicaWhoseLinkWasCutForAMomentIsToldOfWhatCameMeanwhile has a listener at a replica
+// which the master does not count just now, and which catches up.
+func TestAReplicaWhoseLinkWasCutForAMomentIsToldOfWhatCameMeanwhile(t *testing.T) {
+	own := startOwn(t)
+	client := clientOf(t, own)
+	proxy := through(t, own)
+	host, port, err := net.SplitHostPort(proxy.Address())
+	must(t, err)
+	replica := startOwn(t, "--replicaof", host+" "+port)
+	replicas := func(count string) func() bool {
+		return func() bool {
+			info := client.Info(t.Context(), "replication").Val()
+			return strings.Contains(info, "connected_slaves:"+count) && strings.Count(info, "state=online") == strings.Count(info, "state=")
+		}
+	}
+	eventually(t, "the replica to be there", replicas("1"))
+	far := listen(t, clientOf(t, replica), "a")
+	n := openNode(t, Options{URL: own.URL()}, "a")
+	n.say(t, "a", "one")
+	proxy.Refuse(true)
+	proxy.Cut()
+	eventually(t, "the replica to be gone", replicas("0"))
+	n.say(t, "a", "two")
+	proxy.Refuse(false)
+	eventually(t, "the replica to be back", replicas("1"))
+	n.say(t, "a", "three")
+	if got := hear(t, far, 3); got != "one two three" {
+		t.Errorf("at the replica: %q", got)
+	}
 }

@@ -131,7 +131,7 @@ func (n *node) replay(t testing.TB, since event.Position, patterns ...string) (k
 }
 
 // checkStreams compares what a node delivered on channels with their streams: the same
-// events in the same order, each once.
+// events in the same order, each once, and none counted as missed.
 func (n *node) checkStreams(ctx context.Context, t testing.TB, client *redis.Client, channels ...string) {
 	t.Helper()
 	want := map[string][]string{}
@@ -159,6 +159,9 @@ func (n *node) checkStreams(ctx context.Context, t testing.TB, client *redis.Cli
 		if !slices.Equal(got[channel], want[channel]) {
 			t.Errorf("on %s %d events were delivered, not the %d of the stream in its order", channel, len(got[channel]), len(want[channel]))
 		}
+	}
+	if wrongly := missed(n); wrongly > 0 {
+		t.Errorf("%d events are said to have been missed", wrongly)
 	}
 }
 

@@ -110,6 +110,7 @@ type sending struct {
 	hash    uint64   // of the channel on which that was
 	again   bool     // it was before, and
 	before  bool     // not by an earlier attempt of this request
+	fresh   bool     // it has been now, for all who listen
 }
 
 // send lets the server accept requests, of so many events, in one round trip. The error
@@ -160,9 +161,12 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events 
 	for i := range o.attempts {
 		o.settle(&o.attempts[i], began)
 	}
-	if err == nil {
-		o.publishOutside(ctx)
+	if err != nil { // what was accepted before the connection broke is to be heard all the same
+		soon, cancel := remote.Soon(ctx)
+		defer cancel()
+		ctx = soon
 	}
+	o.publishOutside(ctx)
 	o.written.note(o.events)
 	clear(o.attempts)
 	clear(o.events)
@@ -229,6 +233,7 @@ func (o *outgoing) accept(a *attempt) {
 	a.request.Repeated = nil
 	for i := range a.events {
 		one := &a.events[i]
+		one.fresh = !one.before
 		at := place{}
 		switch {
 		case one.again:

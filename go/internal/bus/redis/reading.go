@@ -31,7 +31,9 @@ type reading struct {
 	astray bool
 	told   bool // that events were lost: the streams tell nothing new
 	tidied time.Time
-	wake   atomic.Pointer[streamID] // the newest wake-up read, for those who trim
+	// complaints are those about gaps.
+	complaints occasional
+	wake       atomic.Pointer[streamID] // the newest wake-up read, for those who trim
 }
 
 func (r *reading) open(s *Server) {
@@ -121,11 +123,10 @@ func (s *Server) Read(ctx context.Context) ([]remote.Item, error) {
 	for i := range given {
 		items = append(items, s.item(&given[i]))
 	}
-	for _, one := range r.tail.skipped {
-		s.missed(one)
-		items = append(items, remote.Item{Mark: r.mark(), Skipped: one.channel})
+	if missed := r.tail.takeGaps(); len(missed) > 0 {
+		s.missed(missed)
+		items = append(items, remote.Item{Mark: r.mark(), Skipped: missed.have})
 	}
-	r.tail.skipped = r.tail.skipped[:0]
 	clear(r.items[min(len(items), len(r.items)):])
 	r.items = items
 	s.interests.advance(r.tail.wake)

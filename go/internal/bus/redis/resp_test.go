@@ -78,14 +78,18 @@ func TestAnswersAreReadAsTheyCome(t *testing.T) {
 }
 
 func TestAStreamsExtentIsReadAmidWhatElseIsTold(t *testing.T) {
-	const answer = "*10\r\n$6\r\nlength\r\n:3\r\n$19\r\nlast-generated-id\r\n$3\r\n5-1\r\n" +
+	const text = "*12\r\n$6\r\nlength\r\n:3\r\n$17\r\nlast-generated-id\r\n$3\r\n5-2\r\n" +
 		"$13\r\nentries-added\r\n:9\r\n$23\r\nrecorded-first-entry-id\r\n$3\r\n4-0\r\n" +
-		"$11\r\nfirst-entry\r\n*2\r\n$3\r\n4-0\r\n*2\r\n$1\r\nx\r\n$-1\r\n"
-	text := strings.Replace(answer, "$19", "$17", 1)
+		"$11\r\nfirst-entry\r\n*2\r\n$3\r\n4-0\r\n*2\r\n$1\r\nx\r\n$-1\r\n" +
+		"$10\r\nlast-entry\r\n*2\r\n$3\r\n5-1\r\n*2\r\n$1\r\nx\r\n$1\r\ny\r\n"
 	r := reply{rest: []byte(text)}
-	want := extent{added: 9, length: 3, first: streamID{ms: 4}, newest: streamID{5, 1}}
+	want := extent{added: 9, length: 3, first: streamID{ms: 4}, newest: streamID{5, 1}, last: streamID{5, 2}}
 	if got := r.extent(); got != want || r.bad != nil || len(r.rest) > 0 {
 		t.Errorf("%v, %v, %q is left", got, r.bad, r.rest)
+	}
+	r = reply{rest: []byte("*4\r\n$6\r\nlength\r\n:0\r\n$10\r\nlast-entry\r\n$-1\r\n")}
+	if got := r.extent(); got != (extent{}) || r.bad != nil || len(r.rest) > 0 {
+		t.Errorf("of an empty stream %v, %v, %q is left", got, r.bad, r.rest)
 	}
 	for end := range len(text) {
 		r := reply{rest: []byte(text[:end])}

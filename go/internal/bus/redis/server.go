@@ -144,10 +144,17 @@ func (s *Server) malformed(e *entry) {
 	}
 }
 
-// missed counts and tells that events were gone before this node had read them.
-func (s *Server) missed(one skipped) {
-	s.counters.missed.Add(uint64(one.count))
-	s.options.Log.Warn("events were trimmed before this node had read them; raise max_length, or find out why it lags", "channel", one.channel, "count", one.count)
+// missed counts events that were gone before this node had read them. The log speaks of the
+// first of a minute.
+func (s *Server) missed(found gaps) {
+	var count uint64
+	for _, one := range found {
+		count += uint64(one.count)
+	}
+	total := s.counters.missed.Add(count)
+	if s.reading.complaints.allow(time.Now()) {
+		s.options.Log.Warn("events were trimmed before this node had read them; raise max_length, or find out why it lags", "channel", found[0].channel, "count", count, "so_far", total)
+	}
 }
 
 // renew makes a new epoch if the old one is still in force: nodes agree on it, whichever

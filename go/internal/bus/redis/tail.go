@@ -17,8 +17,10 @@ type stream struct {
 	hash    uint64
 	last    streamID // what follows is unread
 	known   streamID // the newest entry that was there, for all we know; zero: none
-	// added is how many entries it had ever had where it was read to; -1: unknown.
+	// added is how many entries it had ever had where it was read to; -1: unknown. It is
+	// certain up to counted.
 	added     int64
+	counted   streamID
 	suspected bool   // of a gap
 	active    uint64 // when it was last known to be in use, in milliseconds
 	// found is the time up to which entries may be older than what has been read: they
@@ -72,7 +74,7 @@ func newTail(batch int, wants func(string) (uint64, bool)) *tail {
 
 // add follows a stream after an id from now on.
 func (t *tail) add(key, channel string, after streamID) *stream {
-	made := &stream{key: key, channel: channel, active: max(after.ms, t.at.ms), added: -1, own: &t.own}
+	made := &stream{key: key, channel: channel, active: max(after.ms, t.at.ms), added: -1, counted: after.next(), own: &t.own}
 	made.moveTo(after)
 	if channel != "" {
 		made.hash = hashChannel(channel)
@@ -107,10 +109,10 @@ func (t *tail) forget(unwanted func(*stream) bool) {
 // next waits at most patience for entries, and gives those that are there, until it is
 // called again. The error is a server's or the connection's; nothing is lost by it.
 func (t *tail) next(on *wire, patience time.Duration) ([]entry, error) {
-	waits := len(t.kept) == 0
 	on.begin(patience + answerPatience)
 	var asked []*stream
 	on.commands, asked = t.appendChecks(on.commands)
+	waits := len(t.kept)+len(asked) == 0 // what is answered is to be told
 	on.commands = t.appendRead(on.commands, waits, patience)
 	on.send()
 	answer := on.answer()

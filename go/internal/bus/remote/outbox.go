@@ -24,6 +24,8 @@ type outbox struct {
 	calm       int                // batches since there were more requests at once
 	forsaken   int                // of them and of the queue: events whose publisher has ceased to wait
 	wake       chan struct{}
+	// gaps are Item.Skipped, for what is accepted and has gone before its answer is read.
+	gaps []func(channel string, at event.Position) bool
 }
 
 // request is a publish on its way to the server.
@@ -46,6 +48,7 @@ type ticket struct {
 	waits      bool
 	counted    bool // among what was accepted
 	recognised bool // by the server, in what it read
+	read       bool // and so it will be dispatched
 	accepted   bool
 	forsaken   bool // and not known to be accepted, or refused
 	dispatched bool
@@ -151,6 +154,9 @@ func (o *outbox) putBack(batch, left []*request) bool {
 		return false
 	}
 	o.underWay = slices.Delete(o.underWay, i, i+1)
+	if len(o.underWay) == 0 && len(left) == 0 {
+		o.gaps = nil
+	}
 	if o.queue = append(left, o.queue...); len(o.queue) > 0 {
 		o.rouse()
 	}
@@ -193,7 +199,7 @@ func (o *outbox) accept(r *request) (told finishes) {
 			one.at = r.Positions[i]
 		}
 		// One that had been accepted before may have been read before, too.
-		if !r.follows[i] || one.astray || r.Repeated != nil && r.Repeated[i] {
+		if !r.follows[i] || one.astray || r.Repeated != nil && r.Repeated[i] || o.isSkipped(one) {
 			o.forgetReturning(one)
 			one.waits = false
 		}
@@ -258,6 +264,7 @@ func (o *outbox) recognise(id []byte) *event.Event {
 func (o *outbox) cameBack(id string) (publication any) {
 	for one := o.returning[id]; one != nil; one = one.next {
 		o.count(one)
+		one.read = true
 		if publication == nil {
 			publication = one.event.Publication
 		}
@@ -289,6 +296,33 @@ func (o *outbox) letGo(follows func(channel string) bool) (told finishes) {
 		}
 	}
 	return told
+}
+
+// skip gives up on what was gone before it could be read. What has not been accepted yet is
+// judged when it is.
+func (o *outbox) skip(gone func(channel string, at event.Position) bool) (told finishes) {
+	if len(o.underWay) > 0 || len(o.queue) > 0 {
+		o.gaps = append(o.gaps, gone)
+	}
+	var skipped []*ticket
+	for _, first := range o.returning {
+		for one := first; one != nil; one = one.next {
+			if one.accepted && !one.read && gone(one.event.Channel, one.at) {
+				skipped = append(skipped, one)
+			}
+		}
+	}
+	for _, one := range skipped {
+		o.forgetReturning(one)
+		one.waits = false
+		told = o.settle(told, one)
+	}
+	return told
+}
+
+// isSkipped reports whether an event that has been accepted now was in a gap.
+func (o *outbox) isSkipped(one *ticket) bool {
+	return !one.read && slices.ContainsFunc(o.gaps, func(gone func(string, event.Position) bool) bool { return gone(one.event.Channel, one.at) })
 }
 
 // lose gives up on what was accepted and will not come back: all but what was accepted

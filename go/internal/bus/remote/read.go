@@ -80,12 +80,12 @@ func (b *Bus) take(t *bus.Thread, item Item) {
 	ev := item.Event
 	b.mu.Lock()
 	b.lanes.awaitRoom(b.context)
-	if item.Lost || item.Skipped != "" {
+	if item.Lost || item.Skipped != nil {
 		var told finishes
 		if item.Lost {
 			told = b.outbox.lose(b.server.Reached(item.Mark, nil).Epoch)
 		} else {
-			told = b.outbox.letGo(func(channel string) bool { return channel != item.Skipped })
+			told = b.outbox.skip(item.Skipped)
 		}
 		b.stopIfIdle()
 		b.mu.Unlock()

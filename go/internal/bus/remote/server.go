@@ -96,8 +96,9 @@ type Item struct {
 	// Lost says that the server has lost history: what it had accepted before, and did
 	// not give until here, will not come.
 	Lost bool
-	// Skipped is a channel of which events were gone before they could be read; "" for none.
-	Skipped string
+	// Skipped reports whether an event that this node published on a channel, accepted at a
+	// position, was gone before it could be read; nil: none was.
+	Skipped func(channel string, at event.Position) bool
 }
 
 // Request is events to be accepted together or not at all, in order.

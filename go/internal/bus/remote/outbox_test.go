@@ -1,0 +1,42 @@
+package remote
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/bustest"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+)
+
+// TestOnlyWhatWasNotReadIsGivenUpForAGap has three events of which nobody but the reader knows
+// what has gone: one was read, one was accepted, and one is accepted later.
+func TestOnlyWhatWasNotReadIsGivenUpForAGap(t *testing.T) {
+	var o outbox
+	o.open(1)
+	told := 0
+	add := func() *request {
+		r := o.add([]*event.Event{bustest.NewEvent(t, "x", "a", "")}, true, true, func(uint64) { told++ }, time.Time{})
+		r.follows, r.Positions = []bool{true}, make([]event.Position, 1)
+		return r
+	}
+	read, unread, late := add(), add(), add()
+	o.take()
+	for _, one := range []*request{read, unread} {
+		o.accept(one).tell()
+	}
+	o.cameBack(read.Events[0].ID)
+	o.skip(func(channel string, _ event.Position) bool { return channel == "b" }).tell()
+	if told != 0 {
+		t.Errorf("%d told of another channel's gap", told)
+	}
+	o.skip(func(channel string, _ event.Position) bool { return channel == "a" }).tell()
+	if told != 1 || !unread.tickets[0].isDone {
+		t.Errorf("%d told; the one that was not read: %v", told, unread.tickets[0].isDone)
+	}
+	if o.accept(late).tell(); told != 2 {
+		t.Error("what was accepted and had gone is waited for")
+	}
+	if o.dispatched(read.Events[0].ID, event.Position{}).tell(); told != 3 || len(o.returning) != 0 {
+		t.Errorf("%d told in the end, %d are still to come", told, len(o.returning))
+	}
+}
