@@ -76,11 +76,16 @@ func (o *outgoing) addTogether(dst []byte, a *attempt) []byte {
 func (o *outgoing) addKnown(dst []byte, a *attempt) []byte {
 	c := call{}
 	c.argument(o.server.options.Retention.Milliseconds())
-	after := ""
+	attempted := ""
 	if first, ok := a.request.Note.(streamID); ok && a.request.Doubtful {
-		after = first.String()
+		attempted = first.String()
 	}
-	for _, ev := range a.request.Events {
+	for i, ev := range a.request.Events {
+		after := attempted
+		if first, ok := o.doubts.after[ev.ID]; ok && ev.ChosenID {
+			a.events[i].doubted = true
+			after = first.String()
+		}
 		stream := streamPrefix + ev.Channel
 		noted := stream
 		if ev.ChosenID {
@@ -154,7 +159,7 @@ func (a *attempt) readKnown(r *reply) {
 		one.accepted(r)
 		channel := string(r.text())
 		again := r.number()
-		one.again, one.before = again > 0, again == 1
+		one.again, one.before = again > 0, again == 1 || again == 2 && one.doubted
 		if one.again {
 			one.hash = hashChannel(channel)
 		}

@@ -31,6 +31,7 @@ type outgoing struct {
 	clock uint64
 	// doubt is the connection that may still hold what was sent over it; nil for none.
 	doubt    *peer
+	doubts   doubts
 	written  written
 	audience audience
 
@@ -108,6 +109,7 @@ type sending struct {
 	untold  error    // why that failed
 	id      streamID // once it has been accepted
 	hash    uint64   // of the channel on which that was
+	doubted bool     // an earlier request of this node may have had it accepted
 	again   bool     // it was before, and
 	before  bool     // not by an earlier attempt of this request
 	fresh   bool     // it has been now, for all who listen
@@ -221,8 +223,13 @@ func (o *outgoing) settle(a *attempt, before uint64) {
 		r.Err = o.server.target.refusal(a.err, key)
 	default:
 		r.Err = fmt.Errorf("%w: %w", remote.ErrDoubtful, a.err)
-		if r.Note == nil {
-			r.Note = streamID{ms: before - min(before, clockSlack)}
+		after, noted := r.Note.(streamID)
+		if !noted {
+			after = streamID{ms: before - min(before, clockSlack)}
+			r.Note = after
+		}
+		for _, ev := range r.Events {
+			o.doubts.note(ev, after)
 		}
 	}
 }

@@ -49,10 +49,12 @@ for i = 1, events do
     local stream, noted = KEYS[2 * i - 1], KEYS[2 * i]
     local channel, data, head, after = ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i], ARGV[4 * i + 1]
     local id, repeated = nil, 0
-    if noted ~= stream then
+    local notes = noted ~= stream
+    if notes then
         local found = redis.call('GET', noted)
         local before, on = string.match(found or '', '^(%d+%-%d+) (.+)$')
         if before then
+            notes = false
             id, channel, repeated = before, on, 1
             local entry = after ~= '' and redis.call('XRANGE', stream, id, id)[1]
             if entry and entry[2][2] == data then
@@ -67,7 +69,7 @@ for i = 1, events do
     if not id then
         id = redis.call('XADD', stream, '*', 'data', data)
     end
-    if noted ~= stream and repeated == 0 then
+    if notes then
         redis.call('SET', noted, id .. ' ' .. channel, 'PX', ARGV[1])
     end
     result[#result + 1] = id

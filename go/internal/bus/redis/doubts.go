@@ -1,0 +1,30 @@
+package redis
+
+import "github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+
+// mostDoubts bounds how many events are remembered.
+const mostDoubts = 10_000
+
+// doubts are events that may have been accepted: their answers were lost, and their ids are
+// noted nowhere at the server, since the publisher had not chosen them. It may publish them
+// again by those ids, and then their streams are looked through, from the time that was known
+// before. The publisher's goroutine's alone.
+type doubts struct {
+	after map[string]streamID
+	ids   []string // in the order in which they came
+}
+
+func (d *doubts) note(ev *event.Event, after streamID) {
+	if _, known := d.after[ev.ID]; known || ev.ChosenID {
+		return
+	}
+	if d.after == nil {
+		d.after = make(map[string]streamID)
+	}
+	if len(d.ids) == mostDoubts {
+		delete(d.after, d.ids[0])
+		d.ids = append(d.ids[:0], d.ids[1:]...)
+	}
+	d.after[ev.ID] = after
+	d.ids = append(d.ids, ev.ID)
+}
