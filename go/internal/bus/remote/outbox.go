@@ -33,7 +33,10 @@ type request struct {
 	follows []bool   // says of each event, from the newest attempt on, whether it comes back
 	// ordered requests do not overtake each other: their publishers may have published others
 	// before without having waited, or their ids may be others', too.
-	ordered  bool
+	ordered bool
+	// atOnce: whoever published has no need of tickets for what is done already. Once they are sent,
+	// the events themselves are their dispatch's, which may take the publisher's account off them.
+	atOnce   bool
 	deadline time.Time
 	failure  error // of the newest attempt
 }

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
@@ -54,6 +55,7 @@ func (b *Bus) enter(t *bus.Thread, events []*event.Event, wait bus.Wait) (r *req
 		return nil, nil, fault.Exceeded(fault.LimitExceeded, "max_pending_events", maxOutbox, float64(out+len(events)), "%d published events wait for the %s bus, the most there may be; nothing was published, publish again when it has caught up", out, b.server.Name())
 	}
 	r = b.outbox.add(events, waits, !t.Awaits, t.Finish, deadline)
+	r.atOnce = t.Awaits && t.Finish == nil && !slices.ContainsFunc(events, func(ev *event.Event) bool { return ev.Publication != nil })
 	if b.leads && !b.slow && !b.outbox.crowded() && t.Awaits && t.Finish == nil {
 		batch = b.outbox.take()
 	}
@@ -71,7 +73,7 @@ func (b *Bus) receipts(t *bus.Thread, r *request) []bus.Receipt {
 	defer b.mu.Unlock()
 	for i := range r.tickets {
 		one := &r.tickets[i]
-		if t.Awaits && one.isDone && one.err == nil && one.event.Publication == nil && one.finish == nil {
+		if r.atOnce && one.isDone && one.err == nil {
 			receipts[i].Position = one.at
 			delete(b.outbox.tickets, one.number)
 		} else {
