@@ -139,6 +139,20 @@ func (o *outbox) take() (taken []*request) {
 // crowded tells that there have been more requests at once than can be under way, lately.
 func (o *outbox) crowded() bool { return o.calm < calm }
 
+// isLight tells that what waits will not take long.
+func (o *outbox) isLight() bool {
+	events, bytes := 0, 0
+	for _, r := range o.queue {
+		if events += len(r.Events); events > mostLed {
+			return false
+		}
+		for _, ev := range r.Events {
+			bytes += len(ev.Data)
+		}
+	}
+	return bytes <= mostLedBytes
+}
+
 func (o *outbox) send(batch []*request) []*request {
 	if len(batch) > 0 {
 		o.underWay = append(o.underWay, batch)

@@ -398,3 +398,44 @@ func TestAnEventWithAnAccountHasATicket(t *testing.T) {
 	}
 	bustest.AwaitAll(t, b, thread, receipts)
 }
+
+// noting notes which calls are on a publisher's thread.
+type noting struct {
+	overlapping
+	led chan bool
+}
+
+func (s noting) Publish(ctx context.Context, requests []*Request) {
+	s.led <- Led(ctx)
+	s.overlapping.Publish(ctx, requests)
+}
+
+// TestAThreadLeavesWhatTakesLongToAnother has publishes for which a thread's patience may be too short.
+func TestAThreadLeavesWhatTakesLongToAnother(t *testing.T) {
+	server := noting{overlapping{logServer: newLogServer(), publishers: 2}, make(chan bool, 1)}
+	b := open(t, bustest.NewDispatcher(t), server, patience)
+	thread := &bus.Thread{Awaits: true}
+	for _, c := range []struct {
+		count, size int
+		led         bool
+	}{{1, 10, true}, {mostLed, 10, true}, {mostLed + 1, 10, false}, {1, mostLedBytes + 1, false}} {
+		b.mu.Lock()
+		b.slow = false // as this machine may be
+		b.mu.Unlock()
+		events := make([]*event.Event, c.count)
+		for i := range events {
+			var err error
+			if events[i], err = event.New("plain", "a", []byte(`{"a":"`+strings.Repeat("a", c.size)+`"}`), "", ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		receipts, err := b.PublishWithExecutor(thread, events, bus.WaitAccepted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if led := bustest.Receive(t, server.led, "a call"); led != c.led {
+			t.Errorf("%d events of %d bytes: on the publisher's thread is %v", c.count, c.size, led)
+		}
+		bustest.AwaitAll(t, b, thread, receipts)
+	}
+}

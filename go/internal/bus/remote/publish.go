@@ -16,10 +16,13 @@ import (
 const maxOutbox = 100_000
 
 // leadPatience bounds how long a publisher's own thread asks the server, and slow is from when on
-// it leaves that to another one, until the server is quick again.
+// it leaves that to another one, until the server is quick again. What has more events or bytes may
+// take longer, and is another one's from the beginning.
 const (
 	leadPatience = time.Second
 	slow         = 100 * time.Millisecond
+	mostLed      = 1000
+	mostLedBytes = 1 << 20
 )
 
 var errLost = fault.New(fault.PublishOutcomeUnknown, "the server lost what it had accepted last, and this event may be among it; publish it again with the same event_id if it must not be missed")
@@ -56,7 +59,7 @@ func (b *Bus) enter(t *bus.Thread, events []*event.Event, wait bus.Wait) (r *req
 	}
 	r = b.outbox.add(events, waits, !t.Awaits, t.Finish, deadline)
 	r.atOnce = t.Awaits && t.Finish == nil && !slices.ContainsFunc(events, func(ev *event.Event) bool { return ev.Publication != nil })
-	if b.leads && !b.slow && !b.outbox.crowded() && t.Awaits && t.Finish == nil {
+	if b.leads && !b.slow && !b.outbox.crowded() && t.Awaits && t.Finish == nil && b.outbox.isLight() {
 		batch = b.outbox.take()
 	}
 	if len(batch) == 0 {
