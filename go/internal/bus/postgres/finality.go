@@ -12,8 +12,11 @@ import (
 const mostSpans = 1024
 
 // finality is up to where numbers are final, as far as this process knows without asking: every
-// event up to there can be read by now, or does not exist. Guarded by Server.mu.
+// event up to there can be read by now, or does not exist. Each new connection begins another one,
+// since after a crash numbers may be drawn again; a batch keeps to the one that it began with, which
+// was true when it was committed. Guarded by Server.mu.
 type finality struct {
+	epoch *epoch
 	upTo  uint64
 	ahead []span // numbers beyond it that this process has committed, ascending
 	asks  bool   // others publish: each batch asks for the horizon by itself
@@ -27,9 +30,6 @@ type finality struct {
 
 // span is numbers that follow each other.
 type span struct{ from, to uint64 }
-
-// restart forgets what was known of numbers: after a crash some may be drawn again.
-func (f *finality) restart() { f.upTo, f.ahead, f.gap, f.gapBegun = 0, nil, 0, 0 }
 
 // begin notes that a batch is about to draw numbers.
 func (f *finality) begin() (batch uint64, asks bool) {
@@ -90,9 +90,9 @@ func (s *Server) settle(ctx context.Context, conn *pgx.Conn, done batch) (*epoch
 	newest := uint64(slices.Max(done.seqs))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f, epoch := &s.finality, s.epoch
+	f := done.finality
 	read := uint64(0)
-	if s.place.epoch == epoch {
+	if s.place.epoch == f.epoch {
 		read = s.place.seq
 	}
 	f.commit(done.seqs)
@@ -108,9 +108,7 @@ func (s *Server) settle(ctx context.Context, conn *pgx.Conn, done batch) (*epoch
 		var final uint64 // without an answer the positions are only less exact
 		_ = conn.QueryRow(ctx, readFinal, mode(conn)).Scan(&final)
 		s.mu.Lock()
-		if epoch == s.epoch {
-			f.reach(final)
-		}
+		f.reach(final)
 	}
-	return epoch, f.upTo
+	return f.epoch, f.upTo
 }

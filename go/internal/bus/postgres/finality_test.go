@@ -1,6 +1,10 @@
 package postgres
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
+)
 
 // TestNumbersBecomeFinalWithoutAsking has batches of this process's own that are committed in any
 // order, and others' numbers among them.
@@ -38,10 +42,7 @@ func TestNumbersBecomeFinalWithoutAsking(t *testing.T) {
 
 	f.commit([]int64{12})
 	expect("10 and 11 are missing", 9, false)
-	f.restart()
-	f.commit([]int64{1, 2})
-	expect("after a crash numbers are drawn again", 2, false)
-
+	f = finality{}
 	for n := int64(4); n < 20*mostSpans; n += 2 {
 		f.commit([]int64{n})
 	}
@@ -51,5 +52,31 @@ func TestNumbersBecomeFinalWithoutAsking(t *testing.T) {
 	f.reach(30 * mostSpans)
 	if len(f.ahead) != 0 || f.upTo != 30*mostSpans {
 		t.Errorf("%d spans are left behind %d", len(f.ahead), f.upTo)
+	}
+}
+
+// TestABatchOfAnotherHistorySaysNothingOfTheNewOne has the answer to a batch come when another
+// connection has found the database in another epoch, or numbers drawn again after a crash.
+func TestABatchOfAnotherHistorySaysNothingOfTheNewOne(t *testing.T) {
+	for _, now := range []string{"before", "after"} {
+		s := &Server{}
+		s.options = s.options.withDefaults()
+		s.enter(settings{epoch: "before"})
+		known := s.finality
+		number, _ := known.begin()
+		s.enter(settings{epoch: now})
+		known.end(number)
+		r := &remote.Request{Events: request("one", "{}").Events}
+		s.accept(t.Context(), nil, []*remote.Request{r}, batch{seqs: []int64{2}, finality: known, asked: true, final: 1})
+		if got := r.Positions[0].String(); got != "before:2" {
+			t.Errorf("in the epoch %s it has the position %s", now, got)
+		}
+		s.finality.reach(1)
+		if s.finality.upTo != 1 {
+			t.Errorf("in the epoch %s, 2 is final before it is drawn", now)
+		}
+		if own := len(s.own) > 0; own != (now == "before") {
+			t.Errorf("in the epoch %s, %d events of its own are to be read", now, len(s.own))
+		}
 	}
 }

@@ -104,13 +104,14 @@ func (s *Server) epochName() string {
 func (s *Server) enter(found settings) {
 	s.mu.Lock()
 	s.retention = found.retention
-	s.finality.restart()
 	before := s.epoch
 	if before != nil && before.name == found.epoch {
+		s.finality = &finality{epoch: before}
 		s.mu.Unlock()
 		return
 	}
 	s.epoch = &epoch{name: found.epoch, number: 1}
+	s.finality = &finality{epoch: s.epoch}
 	if before != nil {
 		s.epoch.number = before.number + 1
 		s.renewals++

@@ -156,11 +156,13 @@ func fail(requests []*remote.Request, err error) {
 // database refuses, it finds out for the sake of the others which one it was.
 func (s *Server) publish(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience time.Duration) {
 	s.mu.Lock()
-	number, asks := s.finality.begin()
+	known := s.finality
+	number, asks := known.begin()
 	s.mu.Unlock()
 	done, err := s.send(ctx, conn, requests, patience, asks)
+	done.finality = known
 	s.mu.Lock()
-	s.finality.end(number)
+	known.end(number)
 	s.mu.Unlock()
 	if err == nil {
 		s.worked.Store(true)
@@ -204,7 +206,8 @@ func (s *Server) publishApart(ctx context.Context, conn *pgx.Conn, requests []*r
 // batch is what the database made of a batch of events.
 type batch struct {
 	seqs     []int64
-	repeated []bool // nil: none was
+	repeated []bool    // nil: none was
+	finality *finality // when it began
 	asked    bool
 	final    uint64 // what was final then, if that was asked
 }

@@ -68,7 +68,7 @@ type Server struct {
 	place     mark    // up to where rows have been read
 	read      witness
 	accepted  witness
-	finality  finality
+	finality  *finality // nil as epoch is
 	held      held
 	strange   int // rows that are no events
 	queue     float64

@@ -35,7 +35,10 @@ type request struct {
 	follows []bool   // says of each event, from the newest attempt on, whether it comes back
 	// ordered requests do not overtake each other: their publishers may have published others
 	// before without having waited, or their ids may be others', too.
-	ordered  bool
+	ordered bool
+	// atOnce: whoever published has no need of tickets for what is done already. Once they are sent,
+	// the events themselves are their dispatch's, which may take the publisher's account off them.
+	atOnce   bool
 	deadline time.Time
 	failure  error // of the newest attempt
 }
@@ -138,6 +141,20 @@ func (o *outbox) take() (taken []*request) {
 
 // crowded tells that there have been more requests at once than can be under way, lately.
 func (o *outbox) crowded() bool { return o.calm < calm }
+
+// isLight tells that what waits will not take long.
+func (o *outbox) isLight() bool {
+	events, bytes := 0, 0
+	for _, r := range o.queue {
+		if events += len(r.Events); events > mostLed {
+			return false
+		}
+		for _, ev := range r.Events {
+			bytes += len(ev.Data)
+		}
+	}
+	return bytes <= mostLedBytes
+}
 
 func (o *outbox) send(batch []*request) []*request {
 	if len(batch) > 0 {

@@ -340,3 +340,102 @@ func logged(server overlapping) string {
 	one := call{requests: []*Request{{Events: server.log}}}
 	return one.ids()
 }
+
+// recognising is a server that hands a node's events on as the node knows them, and answers when it
+// is told to.
+type recognising struct {
+	overlapping
+	find   func(id []byte) *event.Event
+	answer chan struct{}
+}
+
+func (s *recognising) Recognise(find func(id []byte) *event.Event) { s.find = find }
+
+func (s *recognising) Read(ctx context.Context) ([]Item, error) {
+	items, err := s.overlapping.Read(ctx)
+	for i := range items {
+		items[i].Event = s.find([]byte(items[i].Event.ID))
+	}
+	return items, err
+}
+
+func (s *recognising) Publish(ctx context.Context, requests []*Request) {
+	s.overlapping.Publish(ctx, requests)
+	<-s.answer
+}
+
+// forgetful takes its publisher's account off an event, as the executor does.
+type forgetful struct{ bus.Dispatcher }
+
+func (d forgetful) DispatchEventToSubscriptions(t *bus.Thread, ev *event.Event) bus.Delivery {
+	ev.Publication = nil
+	return d.Dispatcher.DispatchEventToSubscriptions(t, ev)
+}
+
+// TestAnEventWithAnAccountHasATicket has a publisher that waits for more than the dispatch, which
+// comes before the answer.
+func TestAnEventWithAnAccountHasATicket(t *testing.T) {
+	server := &recognising{overlapping: overlapping{logServer: newLogServer(), publishers: 2}, answer: make(chan struct{})}
+	b := open(t, forgetful{bustest.NewDispatcher(t)}, server, patience)
+	if err := b.Follow(new(bus.Thread), bustest.Patterns(t, "a")); err != nil {
+		t.Fatal(err)
+	}
+	ev := bustest.NewEvent(t, "plain", "a", "")
+	ev.Publication = "an account"
+	go func() {
+		defer close(server.answer)
+		for end := time.Now().Add(patience); b.Stats().Dispatched == 0; {
+			if time.Now().After(end) {
+				t.Error("the event is not dispatched")
+				return
+			}
+		}
+	}()
+	thread := &bus.Thread{Awaits: true}
+	receipts, err := b.PublishWithExecutor(thread, []*event.Event{ev}, bus.WaitDispatched)
+	if err != nil || receipts[0].Ticket == 0 {
+		t.Fatalf("receipts %v, error %v, want a ticket", receipts, err)
+	}
+	bustest.AwaitAll(t, b, thread, receipts)
+}
+
+// noting notes which calls are on a publisher's thread.
+type noting struct {
+	overlapping
+	led chan bool
+}
+
+func (s noting) Publish(ctx context.Context, requests []*Request) {
+	s.led <- Led(ctx)
+	s.overlapping.Publish(ctx, requests)
+}
+
+// TestAThreadLeavesWhatTakesLongToAnother has publishes for which a thread's patience may be too short.
+func TestAThreadLeavesWhatTakesLongToAnother(t *testing.T) {
+	server := noting{overlapping{logServer: newLogServer(), publishers: 2}, make(chan bool, 1)}
+	b := open(t, bustest.NewDispatcher(t), server, patience)
+	thread := &bus.Thread{Awaits: true}
+	for _, c := range []struct {
+		count, size int
+		led         bool
+	}{{1, 10, true}, {mostLed, 10, true}, {mostLed + 1, 10, false}, {1, mostLedBytes + 1, false}} {
+		b.mu.Lock()
+		b.slow = false // as this machine may be
+		b.mu.Unlock()
+		events := make([]*event.Event, c.count)
+		for i := range events {
+			var err error
+			if events[i], err = event.New("plain", "a", []byte(`{"a":"`+strings.Repeat("a", c.size)+`"}`), "", ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		receipts, err := b.PublishWithExecutor(thread, events, bus.WaitAccepted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if led := bustest.Receive(t, server.led, "a call"); led != c.led {
+			t.Errorf("%d events of %d bytes: on the publisher's thread is %v", c.count, c.size, led)
+		}
+		bustest.AwaitAll(t, b, thread, receipts)
+	}
+}

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
@@ -15,10 +16,13 @@ import (
 const maxOutbox = 100_000
 
 // leadPatience bounds how long a publisher's own thread asks the server, and slow is from when on
-// it leaves that to another one, until the server is quick again.
+// it leaves that to another one, until the server is quick again. What has more events or bytes may
+// take longer, and is another one's from the beginning.
 const (
 	leadPatience = time.Second
 	slow         = 100 * time.Millisecond
+	mostLed      = 1000
+	mostLedBytes = 1 << 20
 )
 
 var errLost = fault.New(fault.PublishOutcomeUnknown, "the server lost what it had accepted last, and this event may be among it; publish it again with the same event_id if it must not be missed")
@@ -54,7 +58,8 @@ func (b *Bus) enter(t *bus.Thread, events []*event.Event, wait bus.Wait) (r *req
 		return nil, nil, fault.Exceeded(fault.LimitExceeded, "max_pending_events", maxOutbox, float64(out+len(events)), "%d published events wait for the %s bus, the most there may be; nothing was published, publish again when it has caught up", out, b.server.Name())
 	}
 	r = b.outbox.add(events, waits, !t.Awaits, t.Finish, deadline)
-	if b.leads && !b.slow && !b.outbox.crowded() && t.Awaits && t.Finish == nil {
+	r.atOnce = t.Awaits && t.Finish == nil && !slices.ContainsFunc(events, func(ev *event.Event) bool { return ev.Publication != nil })
+	if b.leads && !b.slow && !b.outbox.crowded() && t.Awaits && t.Finish == nil && b.outbox.isLight() {
 		batch = b.outbox.take()
 	}
 	if len(batch) == 0 {
@@ -71,7 +76,7 @@ func (b *Bus) receipts(t *bus.Thread, r *request) []bus.Receipt {
 	defer b.mu.Unlock()
 	for i := range r.tickets {
 		one := &r.tickets[i]
-		if t.Awaits && one.isDone && one.err == nil && one.event.Publication == nil && one.finish == nil {
+		if r.atOnce && one.isDone && one.err == nil {
 			receipts[i].Position = one.at
 			delete(b.outbox.tickets, one.number)
 		} else {
