@@ -23,7 +23,7 @@ func (d *doubts) note(ev *event.Event, after streamID) {
 	}
 	if len(d.ids) == mostDoubts {
 		delete(d.after, d.ids[0])
-		d.ids = append(d.ids[:0], d.ids[1:]...)
+		d.ids = d.ids[1:]
 	}
 	d.after[ev.ID] = after
 	d.ids = append(d.ids, ev.ID)

@@ -321,15 +321,7 @@ func (o *outbox) skip(gone func(channel string, at event.Position) bool) (told f
 	if len(o.underWay) > 0 || len(o.queue) > 0 {
 		o.gaps = append(o.gaps, gone)
 	}
-	var skipped []*ticket
-	for _, first := range o.returning {
-		for one := first; one != nil; one = one.next {
-			if one.accepted && !one.read && gone(one.event.Channel, one.at) {
-				skipped = append(skipped, one)
-			}
-		}
-	}
-	for _, one := range skipped {
+	for _, one := range o.expected(func(one *ticket) bool { return !one.read && gone(one.event.Channel, one.at) }) {
 		o.forgetReturning(one)
 		one.waits = false
 		told = o.settle(told, one)
@@ -345,20 +337,24 @@ func (o *outbox) isSkipped(one *ticket) bool {
 // lose gives up on what was accepted and will not come back: all but what was accepted
 // in the epoch that has begun.
 func (o *outbox) lose(epoch string) (told finishes) {
-	var lost []*ticket
-	for _, first := range o.returning {
-		for one := first; one != nil; one = one.next {
-			if one.accepted && one.at.Epoch != epoch {
-				lost = append(lost, one)
-			}
-		}
-	}
-	for _, one := range lost {
+	for _, one := range o.expected(func(one *ticket) bool { return one.at.Epoch != epoch }) {
 		o.forgetReturning(one)
 		one.err = errLost
 		told = o.settle(told, one)
 	}
 	return told
+}
+
+// expected are the accepted events that are to come back, of those that are asked for.
+func (o *outbox) expected(asked func(one *ticket) bool) (found []*ticket) {
+	for _, first := range o.returning {
+		for one := first; one != nil; one = one.next {
+			if one.accepted && asked(one) {
+				found = append(found, one)
+			}
+		}
+	}
+	return found
 }
 
 // fail ends everything.
