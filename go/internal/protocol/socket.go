@@ -185,10 +185,11 @@ func (s *Socket) Broken() []Action {
 }
 
 // Failed ends an operation with errors (a JSON list), and Finished without.
-// An operation that the client has completed is ignored.
+// An operation that the client has completed is ignored, and one that waits for the
+// acknowledgement: nobody was asked to run it.
 func (s *Socket) Failed(number uint64, errors []byte) []Action {
 	s.begin()
-	if id, known := s.leave(number); known {
+	if id, known := s.answered(number); known {
 		s.send(string(appendMessage(nil, "error", id, s.dialect.errorPayload(errors))))
 	}
 	return s.out
@@ -197,7 +198,7 @@ func (s *Socket) Failed(number uint64, errors []byte) []Action {
 // Finished ends an operation, after all that was sent of it.
 func (s *Socket) Finished(number uint64) []Action {
 	s.begin()
-	if id, known := s.leave(number); known {
+	if id, known := s.answered(number); known {
 		s.send(string(appendMessage(nil, "complete", id, nil)))
 	}
 	return s.out
@@ -206,7 +207,7 @@ func (s *Socket) Finished(number uint64) []Action {
 // Result sends an operation's only result (JSON) and ends it.
 func (s *Socket) Result(number uint64, result []byte) []Action {
 	s.begin()
-	if id, known := s.leave(number); known {
+	if id, known := s.answered(number); known {
 		s.send(string(appendMessage(nil, s.dialect.next(), id, result)))
 		s.send(string(appendMessage(nil, "complete", id, nil)))
 	}
@@ -287,6 +288,14 @@ func (s *Socket) stop(id string) bool {
 		s.add(Action{Kind: Complete, Number: number})
 	}
 	return true
+}
+
+// answered takes an operation that runs out of the roster, by the answer to it.
+func (s *Socket) answered(number uint64) (id string, known bool) {
+	if s.state != ready {
+		return "", false
+	}
+	return s.leave(number)
 }
 
 // unknown tells of an operation that the client ended and has not. Before it is known who

@@ -16,6 +16,7 @@ func FuzzSocket(f *testing.F) {
 	f.Add([]byte("IssuxAFRXScZ"), false, `{"type":"start","id":"z","payload":{"query":"q"}}`)
 	f.Add([]byte("OTITsAPQsscB"), true, "\xff")
 	f.Add([]byte("IssssssssAccccsssRRRRFFFFZ"), false, "[")
+	f.Add([]byte("ITsRRRRRF"), false, "{}") // an answer to what waits for the acknowledgement
 	f.Fuzz(func(t *testing.T, script []byte, modern bool, raw string) {
 		subprotocol := LegacyWS
 		if modern {
