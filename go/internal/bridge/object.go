@@ -152,6 +152,7 @@ func (l List) ProcessInit() error {
 	switch C.fsq_process_init(l.object) {
 	case 0:
 		raiseHeapFloor()
+		addProcessor()
 		return nil
 	case 1:
 		return fault.New(fault.Engine, "subinterpreters are not supported: load fraiseql_subscriptions in the main interpreter")

@@ -22,6 +22,7 @@ const (
 	insufficientPrivilege = "42501"
 	lockNotAvailable      = "55P03"
 	readOnlyTransaction   = "25006"
+	unknownStatement      = "26000"
 )
 
 // failure turns what a call ran into into one of remote.Server's three kinds of

@@ -2,52 +2,146 @@ package postgres
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 )
+
+// statement is prepared once a connection, under its name.
+type statement struct{ name, sql string }
 
 // Events with new ids are published by a role that may insert with statements of its own, in
 // one round trip that is one transaction: the functions of the schema, which others need,
 // cost about as much as inserting an event.
-const (
+var (
 	// announce holds the lock before insert draws numbers: see the function of that name.
-	announce = `SELECT pg_catalog.pg_advisory_xact_lock_shared(1718579571, (last_value - CASE WHEN is_called THEN 0 ELSE 1 END)::bit(32)::integer)
-FROM fraiseql_subscriptions.outbox_seq`
-	insert = `INSERT INTO fraiseql_subscriptions.outbox (id, channel, event_type, data, correlation_id, published_at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::json[], $5::text[], $6::timestamptz[]) RETURNING seq`
+	announce = statement{"fraiseql_announce", `SELECT pg_catalog.pg_advisory_xact_lock_shared(1718579571, (last_value - CASE WHEN is_called THEN 0 ELSE 1 END)::bit(32)::integer)
+FROM fraiseql_subscriptions.outbox_seq`}
+	insert = statement{"fraiseql_insert", `INSERT INTO fraiseql_subscriptions.outbox (id, channel, event_type, data, correlation_id, published_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::json[], $5::text[], $6::timestamptz[]) RETURNING seq`}
+	askFinal = statement{"fraiseql_final", readFinal}
 	// notifyOne is for the one channel of all events, notifyLast for the ids of the last event
 	// of each.
-	notifyOne = `SELECT pg_catalog.pg_notify(prefix, ''), pg_catalog.pg_notify(fraiseql_subscriptions.wake_name(prefix, $1::text),
-	pg_catalog.currval('fraiseql_subscriptions.outbox_seq')::text) FROM fraiseql_subscriptions.settings`
-	notifyLast = `SELECT pg_catalog.pg_notify(prefix, ''), pg_catalog.pg_notify(fraiseql_subscriptions.wake_name(prefix, channel), seq::text)
-FROM fraiseql_subscriptions.settings, fraiseql_subscriptions.outbox WHERE id = ANY ($1::text[])`
+	notifyOne = statement{"fraiseql_notify_one", `SELECT pg_catalog.pg_notify(prefix, ''), pg_catalog.pg_notify(fraiseql_subscriptions.wake_name(prefix, $1::text),
+	pg_catalog.currval('fraiseql_subscriptions.outbox_seq')::text) FROM fraiseql_subscriptions.settings`}
+	notifyLast = statement{"fraiseql_notify_last", `SELECT pg_catalog.pg_notify(prefix, ''), pg_catalog.pg_notify(fraiseql_subscriptions.wake_name(prefix, channel), seq::text)
+FROM fraiseql_subscriptions.settings, fraiseql_subscriptions.outbox WHERE id = ANY ($1::text[])`}
 )
 
 // insertNew puts events into the outbox, none of which is there.
 func (s *Server) insertNew(ctx context.Context, conn *pgx.Conn, all columns, asks bool) (done batch, err error) {
-	statements := new(pgx.Batch)
-	statements.Queue(announce)
-	statements.Queue(insert, all.ids, all.channels, all.kinds, all.data, all.correlations, all.times).Query(func(found pgx.Rows) error {
-		done.seqs = make([]int64, 0, len(all.ids))
-		for found.Next() {
-			var seq int64
-			if err := found.Scan(&seq); err != nil {
-				return err
-			}
-			done.seqs = append(done.seqs, seq)
-		}
-		return found.Err()
-	})
+	done.seqs = make([]int64, 0, len(all.ids))
+	statements := round{conn: conn}
+	statements.add(ctx, announce, arguments{}, nil)
+	statements.add(ctx, insert, all.encoded(), func(seq int64) { done.seqs = append(done.seqs, seq) })
 	if asks {
-		statements.Queue(readFinal).QueryRow(func(one pgx.Row) error { return one.Scan(&done.final) })
+		statements.add(ctx, askFinal, arguments{}, func(final int64) { done.final = uint64(final) })
 	}
+	var whom arguments
 	if last := all.lastOfEach(); len(last) == 1 {
-		statements.Queue(notifyOne, all.channels[0])
+		whom.text(all.channels[0])
+		statements.add(ctx, notifyOne, whom, nil)
 	} else {
-		statements.Queue(notifyLast, last)
+		whom.texts(pgtype.TextOID, last)
+		statements.add(ctx, notifyLast, whom, nil)
 	}
-	err = conn.SendBatch(ctx, statements).Close()
-	return done, err
+	return done, statements.run(ctx)
+}
+
+// encoded are the events as insert takes them.
+func (c *columns) encoded() (all arguments) {
+	size := 0
+	for _, texts := range [...][]string{c.ids, c.channels, c.kinds, c.data, c.correlations} {
+		for _, one := range texts {
+			size += len(one)
+		}
+	}
+	const array, lengths, instant = 20, 6 * 4, 8
+	all.bytes = make([]byte, 0, size+len(c.ids)*(lengths+instant)+6*array)
+	all.texts(pgtype.TextOID, c.ids)
+	all.texts(pgtype.TextOID, c.channels)
+	all.texts(pgtype.TextOID, c.kinds)
+	all.texts(pgtype.JSONOID, c.data)
+	all.texts(pgtype.TextOID, c.correlations)
+	all.times(c.times)
+	return all
+}
+
+// round is statements that go to the server together and are one transaction. Their results, if
+// anybody reads them, are of one bigint each.
+type round struct {
+	conn    *pgx.Conn
+	queries []query
+	err     error
+}
+
+type query struct {
+	prepared  *pgconn.StatementDescription
+	arguments arguments
+	read      func(int64)
+}
+
+func (r *round) add(ctx context.Context, one statement, arguments arguments, read func(int64)) {
+	if r.err != nil {
+		return
+	}
+	var prepared *pgconn.StatementDescription
+	if prepared, r.err = r.conn.Prepare(ctx, one.name, one.sql); r.err == nil {
+		r.queries = append(r.queries, query{prepared, arguments, read})
+	}
+}
+
+func (r *round) run(ctx context.Context) error {
+	if r.err != nil {
+		return r.err
+	}
+	pipeline := r.conn.PgConn().StartPipeline(ctx)
+	for i := range r.queries {
+		one := &r.queries[i]
+		pipeline.SendQueryStatement(one.prepared, one.arguments.values(), binaryFormat, binaryFormat)
+	}
+	err := pipeline.Sync()
+	for i := 0; err == nil && i < len(r.queries); i++ {
+		err = r.queries[i].results(pipeline)
+	}
+	// Closing reads what is left, in which the commit may fail.
+	if closing := pipeline.Close(); err == nil {
+		err = closing
+	}
+	var said *pgconn.PgError
+	if errors.As(err, &said) && said.Code == unknownStatement {
+		// Somebody has deallocated what was prepared: the next connection has it.
+		err = errors.Join(err, r.conn.Close(ctx))
+	}
+	return err
+}
+
+// results reads the next results of a pipeline.
+func (q *query) results(pipeline *pgconn.Pipeline) error {
+	results, err := pipeline.GetResults()
+	if err != nil {
+		return err
+	}
+	rows, ok := results.(*pgconn.ResultReader)
+	if !ok {
+		return fmt.Errorf("%T is no result of a statement", results)
+	}
+	for rows.NextRow() {
+		if q.read == nil {
+			continue
+		}
+		value := rows.Values()[0]
+		if len(value) != 8 {
+			return fmt.Errorf("%d bytes are no bigint", len(value))
+		}
+		q.read(int64(binary.BigEndian.Uint64(value)))
+	}
+	_, err = rows.Close()
+	return err
 }
 
 // lastOfEach are the ids of the last event of each channel.

@@ -1,0 +1,68 @@
+package postgres
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// arguments are parameters of a statement in PostgreSQL's binary format: arrays of one dimension
+// without NULLs, as array_recv reads them. pgx encodes any value of any type, and takes ten times as
+// long for each element.
+type arguments struct {
+	bytes []byte
+	ends  []int
+}
+
+// binaryFormat is the format code of all parameters, or of all results, of a statement.
+var binaryFormat = []int16{pgtype.BinaryFormatCode}
+
+// text adds one text.
+func (a *arguments) text(value string) {
+	a.bytes = append(a.bytes, value...)
+	a.end()
+}
+
+// texts adds an array of texts, or of a type whose binary format is its text.
+func (a *arguments) texts(element uint32, values []string) {
+	a.array(element, len(values))
+	for _, value := range values {
+		a.bytes = binary.BigEndian.AppendUint32(a.bytes, uint32(len(value)))
+		a.bytes = append(a.bytes, value...)
+	}
+	a.end()
+}
+
+// times adds an array of timestamptz: microseconds since 2000.
+func (a *arguments) times(values []time.Time) {
+	a.array(pgtype.TimestamptzOID, len(values))
+	for _, value := range values {
+		a.bytes = binary.BigEndian.AppendUint32(a.bytes, 8)
+		a.bytes = binary.BigEndian.AppendUint64(a.bytes, uint64(value.UnixMicro()-millennium))
+	}
+	a.end()
+}
+
+// millennium is 2000-01-01 00:00 UTC, in microseconds since 1970.
+const millennium = 946_684_800_000_000
+
+func (a *arguments) array(element uint32, length int) {
+	const dimensions, nulls, first = 1, 0, 1
+	for _, word := range [...]uint32{dimensions, nulls, element, uint32(length), first} {
+		a.bytes = binary.BigEndian.AppendUint32(a.bytes, word)
+	}
+}
+
+func (a *arguments) end() { a.ends = append(a.ends, len(a.bytes)) }
+
+// values are the parameters.
+func (a *arguments) values() [][]byte {
+	values := make([][]byte, 0, len(a.ends))
+	from := 0
+	for _, end := range a.ends {
+		values = append(values, a.bytes[from:end])
+		from = end
+	}
+	return values
+}
