@@ -3,6 +3,8 @@ package document
 import (
 	"fmt"
 	"math"
+	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -18,6 +20,14 @@ const (
 // New is a document that is about to parse a text of so many bytes. A short one's
 // tape lies beside it, in one allocation.
 func New(textBytes int) *Document {
+	if recycles.Load() {
+		if d, some := spare.Get().(*Document); some {
+			if wanted := initialNodes(textBytes); cap(d.nodes) < wanted {
+				d.nodes = make([]node, 0, wanted)
+			}
+			return d
+		}
+	}
 	if initialNodes(textBytes) > smallNodes {
 		return new(Document)
 	}
@@ -27,6 +37,24 @@ func New(textBytes int) *Document {
 	})
 	small.nodes = small.tape[:0]
 	return &small.Document
+}
+
+// spare are documents that were recycled. Looking for one where there never is any takes as long as
+// reading a short text.
+var (
+	spare    sync.Pool
+	recycles atomic.Bool
+)
+
+// Recycle gives the document's memory to a later New. Nobody may use it, or a Value of it, any more.
+func (d *Document) Recycle() {
+	if cap(d.nodes) <= maxInitialNodes {
+		d.text, d.nodes, d.bigNumber = nil, d.nodes[:0], false
+		spare.Put(d)
+		if !recycles.Load() {
+			recycles.Store(true)
+		}
+	}
 }
 
 func initialNodes(textBytes int) int {

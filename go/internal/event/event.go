@@ -104,5 +104,13 @@ func (e *Event) Document() *document.Document {
 // at any time: who reads the document keeps it, who asks again gets a new one.
 func (e *Event) ReleaseDocument() { e.document.Store(nil) }
 
+// RecycleDocument is ReleaseDocument for an event whose document nobody has asked for that may
+// still read it: its memory is used again.
+func (e *Event) RecycleDocument() {
+	if d := e.document.Swap(nil); d != nil {
+		d.Recycle()
+	}
+}
+
 // now is the present in a timestamp's unit and resolution.
 func now() float64 { return float64(time.Now().UnixMilli()) / 1000 }
