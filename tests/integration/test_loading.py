@@ -144,3 +144,36 @@ def test_two_executors_share_nothing() -> None:
 def test_this_interpreter_is_the_main_one() -> None:
     assert process._in_main_interpreter()
     assert sys.implementation.name == "cpython"
+
+
+@pytest.mark.parametrize(("chosen", "processors"), [(None, 2), ("4", 4)])
+def test_go_has_a_processor_to_spare_unless_the_application_has_chosen(
+    run_python: Run, monkeypatch: pytest.MonkeyPatch, chosen: str | None, processors: int
+) -> None:
+    """What Go's scheduler says of itself. On one core it is 2, whatever the machine has."""
+    monkeypatch.delenv("GOMAXPROCS", raising=False)
+    if chosen:
+        monkeypatch.setenv("GOMAXPROCS", chosen)
+    monkeypatch.setenv("GODEBUG", "schedtrace=10")
+    done = run_python(
+        """
+        import os, time
+        from fraiseql_subscriptions import SubscriptionExecutor
+        os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+        reader, writer = os.pipe()
+        os.dup2(writer, 2)
+        os.set_blocking(reader, False)
+        traces = []
+        deadline = time.monotonic() + 30
+        with SubscriptionExecutor() as executor:
+            executor.fileno()
+            while len(traces) < 3 and time.monotonic() < deadline:
+                executor.publish_event("t", "c", {})
+                try:
+                    traces += os.read(reader, 65536).splitlines()
+                except BlockingIOError:
+                    pass
+        print(traces[-1].decode())
+        """
+    )
+    assert f"gomaxprocs={processors} " in done.stdout

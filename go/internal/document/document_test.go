@@ -329,3 +329,18 @@ func TestATrimmedDocumentReadsAsBeforeAndHasNothingToSpare(t *testing.T) {
 		}
 	}
 }
+
+// TestARecycledDocumentIsAsNew: nothing of what it held is left, and it serves a longer text.
+func TestARecycledDocumentIsAsNew(t *testing.T) {
+	long := []byte("[" + strings.Repeat("1,", 5000) + "123456789012345678901]")
+	for _, text := range [][]byte{[]byte(`{"a":[1,2]}`), long, []byte(`"x"`)} {
+		d := New(len(text))
+		if d.Root().Kind() != Missing || d.HasBigNumber() {
+			t.Fatalf("a new document holds %s", d.Root().Raw())
+		}
+		if err := d.Parse(text); err != nil || string(d.Root().Raw()) != string(text) {
+			t.Fatalf("%v, read %.50s of %.50s", err, d.Root().Raw(), text)
+		}
+		d.Recycle()
+	}
+}

@@ -17,8 +17,8 @@ const (
 
 // parallel runs work over [0,n) on all cores when that pays for weight units of
 // work, otherwise here. Each core takes the next part when it is done with one, so
-// one that starts late, or is busy with something else, delays nobody. Where all are
-// busy with this, a Python thread that enters the engine waits, the GIL in hand, until
+// one that starts late, or is busy with something else, delays nobody. Where all of Go's
+// processors are busy, a Python thread that enters the engine waits, the GIL in hand, until
 // the others pause between two parts. A
 // subscription's own order is kept: one event's parts all end before the next event
 // of its channel begins. work refers to d alone, so that an event's own functions

@@ -2,17 +2,33 @@ package postgres
 
 import (
 	"encoding/binary"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // arguments are parameters of a statement in PostgreSQL's binary format: arrays of one dimension
-// without NULLs, as array_recv reads them. pgx encodes any value of any type, and takes ten times as
-// long for each element.
+// without NULLs, as array_recv reads them. pgx encodes any value of any type, and takes eight times
+// as long, with 1,800 allocations for 256 events.
 type arguments struct {
 	bytes []byte
 	ends  []int
+}
+
+// mostSpareBytes is the largest memory that is kept for later arguments.
+const mostSpareBytes = 1 << 20
+
+var spareArguments = sync.Pool{New: func() any { return new(arguments) }}
+
+func newArguments() *arguments { return spareArguments.Get().(*arguments) }
+
+// recycle gives the memory to later arguments.
+func (a *arguments) recycle() {
+	if cap(a.bytes) <= mostSpareBytes {
+		a.bytes, a.ends = a.bytes[:0], a.ends[:0]
+		spareArguments.Put(a)
+	}
 }
 
 // binaryFormat is the format code of all parameters, or of all results, of a statement.
@@ -56,8 +72,11 @@ func (a *arguments) array(element uint32, length int) {
 
 func (a *arguments) end() { a.ends = append(a.ends, len(a.bytes)) }
 
-// values are the parameters.
+// values are the parameters, in memory of a's.
 func (a *arguments) values() [][]byte {
+	if a == nil {
+		return nil
+	}
 	values := make([][]byte, 0, len(a.ends))
 	from := 0
 	for _, end := range a.ends {

@@ -35,13 +35,16 @@ FROM fraiseql_subscriptions.settings, fraiseql_subscriptions.outbox WHERE id = A
 // insertNew puts events into the outbox, none of which is there.
 func (s *Server) insertNew(ctx context.Context, conn *pgx.Conn, all columns, asks bool) (done batch, err error) {
 	done.seqs = make([]int64, 0, len(all.ids))
+	events, whom := newArguments(), newArguments()
+	defer events.recycle()
+	defer whom.recycle()
+	all.encode(events)
 	statements := round{conn: conn}
-	statements.add(ctx, announce, arguments{}, nil)
-	statements.add(ctx, insert, all.encoded(), func(seq int64) { done.seqs = append(done.seqs, seq) })
+	statements.add(ctx, announce, nil, nil)
+	statements.add(ctx, insert, events, func(seq int64) { done.seqs = append(done.seqs, seq) })
 	if asks {
-		statements.add(ctx, askFinal, arguments{}, func(final int64) { done.final = uint64(final) })
+		statements.add(ctx, askFinal, nil, func(final int64) { done.final = uint64(final) })
 	}
-	var whom arguments
 	if last := all.lastOfEach(); len(last) == 1 {
 		whom.text(all.channels[0])
 		statements.add(ctx, notifyOne, whom, nil)
@@ -52,23 +55,14 @@ func (s *Server) insertNew(ctx context.Context, conn *pgx.Conn, all columns, ask
 	return done, statements.run(ctx)
 }
 
-// encoded are the events as insert takes them.
-func (c *columns) encoded() (all arguments) {
-	size := 0
-	for _, texts := range [...][]string{c.ids, c.channels, c.kinds, c.data, c.correlations} {
-		for _, one := range texts {
-			size += len(one)
-		}
-	}
-	const array, lengths, instant = 20, 6 * 4, 8
-	all.bytes = make([]byte, 0, size+len(c.ids)*(lengths+instant)+6*array)
+// encode adds the events as insert takes them.
+func (c *columns) encode(all *arguments) {
 	all.texts(pgtype.TextOID, c.ids)
 	all.texts(pgtype.TextOID, c.channels)
 	all.texts(pgtype.TextOID, c.kinds)
 	all.texts(pgtype.JSONOID, c.data)
 	all.texts(pgtype.TextOID, c.correlations)
 	all.times(c.times)
-	return all
 }
 
 // round is statements that go to the server together and are one transaction. Their results, if
@@ -81,11 +75,11 @@ type round struct {
 
 type query struct {
 	prepared  *pgconn.StatementDescription
-	arguments arguments
+	arguments *arguments // nil: none
 	read      func(int64)
 }
 
-func (r *round) add(ctx context.Context, one statement, arguments arguments, read func(int64)) {
+func (r *round) add(ctx context.Context, one statement, arguments *arguments, read func(int64)) {
 	if r.err != nil {
 		return
 	}
