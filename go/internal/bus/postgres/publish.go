@@ -62,10 +62,6 @@ func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
 		return
 	}
 	defer conn.Release()
-	if remote.Led(ctx) {
-		attend(conn.Conn().PgConn().Conn(), true)
-		defer attend(conn.Conn().PgConn().Conn(), false)
-	}
 	sound, held := split(sound)
 	for len(sound) > 0 {
 		n := chunk(sound)

@@ -2,9 +2,11 @@ package postgres
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
+	"io"
 	"net"
+	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -13,57 +15,187 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attention is how long a socket that publishes waits in the kernel.
+// attention is how long a socket waits in the kernel before it looks whether it still should.
 const attention = 10 * time.Millisecond
 
-// socket is a connection that ends with a context.
+// socket is a connection whose reader waits in the kernel, on its own thread. Of Go's sockets another
+// thread waits for all, and wakes the one that wants to read: that takes about as long as an answer
+// does, and where all processors are in Python's hands nobody waits for them until Go's monitor
+// looks, every 10 ms. A deadline, and closing, end what waits within attention.
 type socket struct {
-	net.Conn
-	stop      func() bool
-	raw       syscall.RawConn
-	attentive atomic.Bool
+	descriptor    int
+	local, remote net.Addr
+	// using is held by those who use the descriptor; Close waits for them.
+	using         sync.RWMutex
+	closed        atomic.Bool
+	reads, writes deadline
 }
 
-// Read implements net.Conn. Where it is attentive, an answer that comes soon wakes the thread that
-// waits for it: Go would have another one wait for all connections and wake that, which takes as
-// long as the answer, and where all processors are in Python's hands, until its monitor looks, 10 ms.
+// deadline is when one direction ends: nanoseconds since 1970, 0 for never.
+type deadline struct{ atomic.Int64 }
+
+func (d *deadline) set(t time.Time) {
+	if t.IsZero() {
+		d.Store(0)
+	} else {
+		d.Store(max(t.UnixNano(), 1))
+	}
+}
+
+// newSocket takes a connection over.
+func newSocket(conn net.Conn) (*socket, error) {
+	from, ok := conn.(syscall.Conn)
+	if !ok {
+		return nil, errors.Join(errors.ErrUnsupported, conn.Close())
+	}
+	s := &socket{local: conn.LocalAddr(), remote: conn.RemoteAddr()}
+	raw, err := from.SyscallConn()
+	if err == nil {
+		failed := raw.Control(func(descriptor uintptr) {
+			// Closing the original takes it out of Go's hands, and not this one.
+			s.descriptor, err = unix.FcntlInt(descriptor, unix.F_DUPFD_CLOEXEC, 0)
+		})
+		err = errors.Join(err, failed)
+	}
+	if closed := conn.Close(); err != nil {
+		return nil, errors.Join(err, closed)
+	}
+	return s, nil
+}
+
+// Read implements net.Conn.
 func (s *socket) Read(b []byte) (int, error) {
-	if s.raw != nil && s.attentive.Load() {
-		if err := s.raw.Read(await); err != nil {
-			return 0, err
+	if len(b) == 0 {
+		return 0, nil
+	}
+	s.using.RLock()
+	defer s.using.RUnlock()
+	for {
+		if err := s.wait(unix.POLLIN, &s.reads); err != nil {
+			return 0, s.failed("read", err)
+		}
+		switch n, err := unix.Read(s.descriptor, b); {
+		case isTransient(err):
+		case err != nil:
+			return 0, s.failed("read", os.NewSyscallError("read", err))
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return n, nil
 		}
 	}
-	return s.Conn.Read(b)
 }
 
-// await waits until there is something to read, for a moment.
-func await(descriptor uintptr) (done bool) {
-	asked := []unix.PollFd{{Fd: int32(descriptor), Events: unix.POLLIN}}
-	for end := time.Now().Add(attention); ; {
-		left := time.Until(end)
-		if left <= 0 {
-			return true
+// Write implements net.Conn.
+func (s *socket) Write(b []byte) (written int, err error) {
+	s.using.RLock()
+	defer s.using.RUnlock()
+	for written < len(b) {
+		if err := s.ended(&s.writes); err != nil {
+			return written, s.failed("write", err)
 		}
-		if _, err := unix.Poll(asked, int(left.Milliseconds())+1); !errors.Is(err, unix.EINTR) {
-			return true // what it is, reading tells
+		n, err := unix.Write(s.descriptor, b[written:])
+		if n > 0 {
+			written += n
+		}
+		switch {
+		case isTransient(err):
+			if err := s.wait(unix.POLLOUT, &s.writes); err != nil {
+				return written, s.failed("write", err)
+			}
+		case err != nil:
+			return written, s.failed("write", os.NewSyscallError("write", err))
 		}
 	}
+	return written, nil
+}
+
+// wait waits until the kernel is ready for events, or one direction has ended.
+func (s *socket) wait(events int16, until *deadline) error {
+	asked := []unix.PollFd{{Fd: int32(s.descriptor), Events: events}}
+	for {
+		if err := s.ended(until); err != nil {
+			return err
+		}
+		patience := attention
+		if at := until.Load(); at != 0 {
+			patience = min(patience, time.Until(time.Unix(0, at)))
+		}
+		ready, err := unix.Poll(asked, max(int(patience.Milliseconds()), 0)+1)
+		if ready > 0 {
+			return nil // an error of the connection's, too: using it tells which
+		}
+		if err != nil && !isTransient(err) {
+			return os.NewSyscallError("poll", err)
+		}
+	}
+}
+
+func isTransient(err error) bool { return errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) }
+
+// ended is why one direction is not to be waited for any more.
+func (s *socket) ended(d *deadline) error {
+	if s.closed.Load() {
+		return net.ErrClosed
+	}
+	if at := d.Load(); at != 0 && time.Now().UnixNano() >= at {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+func (s *socket) failed(operation string, err error) error {
+	return &net.OpError{Op: operation, Net: s.local.Network(), Source: s.local, Addr: s.remote, Err: err}
 }
 
 // Close implements net.Conn.
 func (s *socket) Close() error {
-	s.stop()
-	return s.Conn.Close()
+	if s.closed.Swap(true) {
+		return s.failed("close", net.ErrClosed)
+	}
+	s.using.Lock()
+	defer s.using.Unlock()
+	if err := unix.Close(s.descriptor); err != nil {
+		return s.failed("close", os.NewSyscallError("close", err))
+	}
+	return nil
 }
 
-// attend makes a connection's socket attentive, or ends that.
-func attend(conn net.Conn, attentive bool) {
-	if secure, ok := conn.(*tls.Conn); ok {
-		conn = secure.NetConn()
-	}
-	if s, ok := conn.(*socket); ok {
-		s.attentive.Store(attentive)
-	}
+// LocalAddr implements net.Conn.
+func (s *socket) LocalAddr() net.Addr { return s.local }
+
+// RemoteAddr implements net.Conn.
+func (s *socket) RemoteAddr() net.Addr { return s.remote }
+
+// SetDeadline implements net.Conn.
+func (s *socket) SetDeadline(t time.Time) error {
+	s.reads.set(t)
+	s.writes.set(t)
+	return nil
+}
+
+// SetReadDeadline implements net.Conn.
+func (s *socket) SetReadDeadline(t time.Time) error {
+	s.reads.set(t)
+	return nil
+}
+
+// SetWriteDeadline implements net.Conn.
+func (s *socket) SetWriteDeadline(t time.Time) error {
+	s.writes.set(t)
+	return nil
+}
+
+// ending is a connection that ends with a context.
+type ending struct {
+	net.Conn
+	stop func() bool
+}
+
+// Close implements net.Conn.
+func (e ending) Close() error {
+	e.stop()
+	return e.Conn.Close()
 }
 
 // dial wraps a dialer so that closing the server waits for nobody who is silent.
@@ -72,15 +204,12 @@ func (s *Server) dial(inner pgconn.DialFunc, publishes bool) pgconn.DialFunc {
 		ctx, done := s.call(ctx)
 		defer done()
 		conn, err := inner(ctx, network, address)
+		if err == nil && publishes {
+			conn, err = newSocket(conn)
+		}
 		if err != nil {
 			return nil, err
 		}
-		made := &socket{Conn: conn, stop: context.AfterFunc(s.sockets, func() { _ = conn.Close() })}
-		if kernel, ok := conn.(syscall.Conn); ok && publishes {
-			if made.raw, err = kernel.SyscallConn(); err != nil {
-				return nil, errors.Join(err, made.Close())
-			}
-		}
-		return made, nil
+		return ending{conn, context.AfterFunc(s.sockets, func() { _ = conn.Close() })}, nil
 	}
 }

@@ -165,14 +165,8 @@ func (b *Bus) publishAll() {
 // another one, and being woken by that, takes a good part of the time that the server needs.
 // A signal cannot reach that thread meanwhile, so its patience is short.
 func (b *Bus) lead(batch []*request) {
-	b.send(context.WithValue(b.context, led{}, true), batch, leadPatience)
+	b.send(b.context, batch, leadPatience)
 }
-
-// led marks the context of a Publish on a publisher's thread.
-type led struct{}
-
-// Led tells that a Publish is on a thread that has nothing else to do meanwhile.
-func Led(ctx context.Context) bool { return ctx.Value(led{}) != nil }
 
 // send tries to have a batch accepted. again: some of it is to be tried again; away:
 // because the server is.

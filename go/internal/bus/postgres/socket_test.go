@@ -1,0 +1,87 @@
+package postgres
+
+import (
+	"errors"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/nettest"
+	"golang.org/x/sys/unix"
+)
+
+// socketPair is both ends of a TCP connection. Either may be closed again.
+func socketPair() (one, other *socket, stop func(), err error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer listener.Close()
+	dialled, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	accepted, err := listener.Accept()
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, dialled.Close())
+	}
+	if one, err = newSocket(dialled); err == nil {
+		other, err = newSocket(accepted)
+	}
+	return one, other, func() {
+		_ = one.Close()
+		_ = other.Close()
+	}, err
+}
+
+func TestASocketIsANetConn(t *testing.T) {
+	nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) { return socketPair() })
+}
+
+func TestASocketTellsThatItsPeerResetIt(t *testing.T) {
+	one, other, stop, err := socketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	// Closing resets.
+	if err := unix.SetsockoptLinger(other.descriptor, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := one.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("reading ended with %v", err)
+	}
+}
+
+// TestAClosedSocketLeavesNothing: also when somebody reads it meanwhile, the descriptor goes.
+func TestAClosedSocketLeavesNothing(t *testing.T) {
+	one, _, stop, err := socketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	ended := make(chan error)
+	go func() {
+		_, err := one.Read(make([]byte, 1))
+		ended <- err
+	}()
+	descriptor := one.descriptor
+	if err := one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("reading ended with %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("reading does not end")
+	}
+	if err := syscall.Fstat(descriptor, new(syscall.Stat_t)); !errors.Is(err, syscall.EBADF) {
+		t.Errorf("the descriptor is still there: %v", err)
+	}
+}
