@@ -66,11 +66,20 @@ func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
 	for len(sound) > 0 {
 		n := chunk(sound)
 		s.publish(ctx, conn.Conn(), sound[:n], waitFor(sound[:n]))
+		if slices.ContainsFunc(sound[:n], isToComeFirst) {
+			return
+		}
 		sound = sound[n:]
 	}
 	for _, r := range held {
 		s.publishHeld(ctx, conn.Conn(), r)
 	}
+}
+
+// isToComeFirst tells that what is behind a request waits for its next attempt. An id that somebody
+// else holds up alone does not hold up the others.
+func isToComeFirst(r *remote.Request) bool {
+	return r.Err != nil && !errors.As(r.Err, new(*fault.Error)) && !errors.Is(r.Err, remote.ErrBusy)
 }
 
 // split sets apart requests that were held up before.

@@ -246,3 +246,25 @@ func TestRowsThatAreNoEventsArePassedOver(t *testing.T) {
 		t.Errorf("replayed %q, recovered %v", kinds, recovered)
 	}
 }
+
+// TestNothingOvertakesAStatementThatFailedForAWhile: what would be in the next one is not sent.
+func TestNothingOvertakesAStatementThatFailedForAWhile(t *testing.T) {
+	database := newDatabase(t)
+	conn := connect(t, database)
+	must(t, conn, `CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		IF NEW.id = 'first' THEN RAISE EXCEPTION 'no space' USING ERRCODE = 'disk_full'; END IF; RETURN NEW; END $$`)
+	must(t, conn, "CREATE TRIGGER full_disk BEFORE INSERT ON fraiseql_subscriptions.outbox FOR EACH ROW EXECUTE FUNCTION full_disk()")
+	s := openServer(t, Options{URL: server.URL(database)})
+	large := `{"a":"` + strings.Repeat("x", mostEventBytes/2+1) + `"}` // no two in a statement
+	requests := []*remote.Request{request("first", large), request("second", large)}
+	unsent := requests[1].Err
+	s.Publish(t.Context(), requests)
+	if got := outbox(t, conn); len(got) > 0 || !isToComeFirst(requests[0]) || !errors.Is(requests[1].Err, unsent) {
+		t.Errorf("the outbox has %v; %v, %v", got, requests[0].Err, requests[1].Err)
+	}
+	must(t, conn, "DROP TRIGGER full_disk ON fraiseql_subscriptions.outbox")
+	s.Publish(t.Context(), requests)
+	if got := outbox(t, conn); !slices.Equal(got, []string{"first", "second"}) {
+		t.Errorf("the outbox has %v; %v, %v", got, requests[0].Err, requests[1].Err)
+	}
+}
