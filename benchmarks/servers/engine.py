@@ -25,5 +25,6 @@ class Engine:
         return active
 
     def publish(self, count: int) -> None:
-        for _ in range(count):
-            self._executor.publish_event(TYPE, CHANNEL, {**DATA, "sent": stamp()})
+        self._executor.publish_events(
+            [(TYPE, CHANNEL, {**DATA, "sent": stamp()}) for _ in range(count)]
+        )
