@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"net"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -83,5 +84,33 @@ func TestAClosedSocketLeavesNothing(t *testing.T) {
 	}
 	if err := syscall.Fstat(descriptor, new(syscall.Stat_t)); !errors.Is(err, syscall.EBADF) {
 		t.Errorf("the descriptor is still there: %v", err)
+	}
+}
+
+// TestAnyDeadlineIsKept: also those that are beyond what nanoseconds since 1970 can tell.
+func TestAnyDeadlineIsKept(t *testing.T) {
+	one, other, stop, err := socketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	if _, err := other.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for _, past := range []time.Time{{}, time.Now().Add(time.Hour), time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		if err := one.SetDeadline(past); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := one.Write([]byte("x")); err != nil {
+			t.Errorf("until %v: %v", past, err)
+		}
+	}
+	for _, past := range []time.Time{time.Now(), time.Unix(0, 0), time.Unix(1, 0), time.Date(1, 1, 1, 1, 0, 0, 0, time.UTC), time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		if err := one.SetDeadline(past); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := one.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("until %v: %v", past, err)
+		}
 	}
 }
