@@ -74,6 +74,7 @@ func NewExecutor(options string, callbacksAddress int) (handle int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	parsed.Cores = bridge.Cores()
 	callbacks := bridge.NewCallbacks(callbacksAddress)
 	handle = int(handles.last.Add(1))
 	made, err := executor.New(handle, parsed, callbacks)

@@ -31,7 +31,7 @@ var process struct {
 	calls   atomic.Int64  // resolver calls under way on any thread
 	named   names         // their threads
 	floor   []byte        // see raiseHeapFloor
-	widened bool          // see addProcessor
+	cores   int           // see Cores
 }
 
 // held is the GIL as held by a thread that came from Python.

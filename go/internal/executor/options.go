@@ -2,6 +2,7 @@ package executor
 
 import (
 	"encoding/json"
+	"runtime"
 	"time"
 
 	"github.com/bytedance/sonic"
@@ -27,11 +28,12 @@ type Options struct {
 	ResolverTimeout float64         `json:"resolver_timeout"` // seconds
 	Audit           AuditOptions    `json:"audit"`
 	Debug           bool            `json:"debug"`
+	Cores           int             `json:"-"` // of the machine's, or of its part that is this process's
 }
 
 // ParseOptions reads an executor's settings.
 func ParseOptions(text string) (Options, error) {
-	var options Options
+	options := Options{Cores: runtime.GOMAXPROCS(0)}
 	if err := strict.UnmarshalFromString(text, &options); err != nil {
 		return Options{}, fault.New(fault.InvalidValue, "the executor's options cannot be read: %w", err)
 	}

@@ -24,7 +24,7 @@ const (
 // of its channel begins. work refers to d alone, so that an event's own functions
 // need no memory.
 func (d *delivery) parallel(n, weight int, work func(d *delivery, from, to int)) {
-	cores := min(runtime.NumCPU(), runtime.GOMAXPROCS(0))
+	cores := d.executor.options.Cores
 	if weight < parallelAudience || cores == 1 || n < cores {
 		work(d, 0, n)
 		return

@@ -11,9 +11,6 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// statement is prepared once a connection, under its name.
-type statement struct{ name, sql string }
-
 // Events with new ids are published by a role that may insert with statements of its own, in
 // one round trip that is one transaction: the functions of the schema, which others need,
 // cost about as much as inserting an event.
@@ -39,20 +36,19 @@ func (s *Server) insertNew(ctx context.Context, conn *pgx.Conn, all columns, ask
 	defer events.recycle()
 	defer whom.recycle()
 	all.encode(events)
-	statements := round{conn: conn}
-	statements.add(ctx, announce, nil, nil)
-	statements.add(ctx, insert, events, func(seq int64) { done.seqs = append(done.seqs, seq) })
+	statements := round{{announce, nil, nil}, {insert, events, func(seq int64) { done.seqs = append(done.seqs, seq) }}}
 	if asks {
-		statements.add(ctx, askFinal, nil, func(final int64) { done.final = uint64(final) })
+		statements = append(statements, query{askFinal, nil, func(final int64) { done.final = uint64(final) }})
 	}
 	if last := all.lastOfEach(); len(last) == 1 {
 		whom.text(all.channels[0])
-		statements.add(ctx, notifyOne, whom, nil)
+		statements = append(statements, query{notifyOne, whom, nil})
 	} else {
 		whom.texts(pgtype.TextOID, last)
-		statements.add(ctx, notifyLast, whom, nil)
+		statements = append(statements, query{notifyLast, whom, nil})
 	}
-	return done, statements.run(ctx)
+	err = statements.run(ctx, conn)
+	return done, err
 }
 
 // encode adds the events as insert takes them.
@@ -67,40 +63,26 @@ func (c *columns) encode(all *arguments) {
 
 // round is statements that go to the server together and are one transaction. Their results, if
 // anybody reads them, are of one bigint each.
-type round struct {
-	conn    *pgx.Conn
-	queries []query
-	err     error
-}
+type round []query
 
 type query struct {
-	prepared  *pgconn.StatementDescription
+	statement statement
 	arguments *arguments // nil: none
 	read      func(int64)
 }
 
-func (r *round) add(ctx context.Context, one statement, arguments *arguments, read func(int64)) {
-	if r.err != nil {
-		return
+func (r round) run(ctx context.Context, conn *pgx.Conn) error {
+	prepared, err := prepare(ctx, conn)
+	if err != nil {
+		return err
 	}
-	var prepared *pgconn.StatementDescription
-	if prepared, r.err = r.conn.Prepare(ctx, one.name, one.sql); r.err == nil {
-		r.queries = append(r.queries, query{prepared, arguments, read})
+	pipeline := conn.PgConn().StartPipeline(ctx)
+	for _, one := range r {
+		pipeline.SendQueryStatement(prepared[one.statement.name], one.arguments.values(), binaryFormat, binaryFormat)
 	}
-}
-
-func (r *round) run(ctx context.Context) error {
-	if r.err != nil {
-		return r.err
-	}
-	pipeline := r.conn.PgConn().StartPipeline(ctx)
-	for i := range r.queries {
-		one := &r.queries[i]
-		pipeline.SendQueryStatement(one.prepared, one.arguments.values(), binaryFormat, binaryFormat)
-	}
-	err := pipeline.Sync()
-	for i := 0; err == nil && i < len(r.queries); i++ {
-		err = r.queries[i].results(pipeline)
+	err = pipeline.Sync()
+	for i := 0; err == nil && i < len(r); i++ {
+		err = r[i].results(pipeline)
 	}
 	// Closing reads what is left, in which the commit may fail.
 	if closing := pipeline.Close(); err == nil {
@@ -109,7 +91,7 @@ func (r *round) run(ctx context.Context) error {
 	var said *pgconn.PgError
 	if errors.As(err, &said) && said.Code == unknownStatement {
 		// Somebody has deallocated what was prepared: the next connection has it.
-		err = errors.Join(err, r.conn.Close(ctx))
+		err = errors.Join(err, conn.Close(ctx))
 	}
 	return err
 }

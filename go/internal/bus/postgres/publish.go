@@ -174,7 +174,7 @@ func (s *Server) publish(ctx context.Context, conn *pgx.Conn, requests []*remote
 		s.accept(ctx, conn, requests, done)
 		return
 	}
-	failure := s.failure(err, true)
+	failure := s.failure(err, !errors.As(err, new(unsent)))
 	var said *pgconn.PgError
 	switch {
 	case conn.IsClosed() || !errors.As(err, &said):

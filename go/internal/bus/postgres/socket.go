@@ -23,6 +23,7 @@ const attention = 10 * time.Millisecond
 // does, and where all processors are in Python's hands nobody waits for them until Go's monitor
 // looks, every 10 ms. A deadline, and closing, end what waits within attention.
 type socket struct {
+	begun         time.Time
 	descriptor    int
 	local, remote net.Addr
 	// using is held by those who use the descriptor; Close waits for them.
@@ -31,14 +32,17 @@ type socket struct {
 	reads, writes deadline
 }
 
-// deadline is when one direction ends: nanoseconds since 1970, 0 for never.
+// deadline is when one direction ends: nanoseconds since the socket has begun, 0 for never.
 type deadline struct{ atomic.Int64 }
 
-func (d *deadline) set(t time.Time) {
-	if t.IsZero() {
-		d.Store(0)
-	} else {
-		d.Store(max(t.UnixNano(), 1))
+// until sets a deadline. No clock that is set meanwhile changes it.
+func (s *socket) until(t time.Time, ending ...*deadline) {
+	after := int64(0)
+	if !t.IsZero() {
+		after = max(int64(t.Sub(s.begun)), 1)
+	}
+	for _, d := range ending {
+		d.Store(after)
 	}
 }
 
@@ -48,7 +52,7 @@ func newSocket(conn net.Conn) (*socket, error) {
 	if !ok {
 		return nil, errors.Join(errors.ErrUnsupported, conn.Close())
 	}
-	s := &socket{local: conn.LocalAddr(), remote: conn.RemoteAddr()}
+	s := &socket{begun: time.Now(), local: conn.LocalAddr(), remote: conn.RemoteAddr()}
 	raw, err := from.SyscallConn()
 	if err == nil {
 		failed := raw.Control(func(descriptor uintptr) {
@@ -119,7 +123,7 @@ func (s *socket) wait(events int16, until *deadline) error {
 		}
 		patience := attention
 		if at := until.Load(); at != 0 {
-			patience = min(patience, time.Until(time.Unix(0, at)))
+			patience = min(patience, time.Duration(at)-time.Since(s.begun))
 		}
 		ready, err := unix.Poll(asked, max(int(patience.Milliseconds()), 0)+1)
 		if ready > 0 {
@@ -138,7 +142,7 @@ func (s *socket) ended(d *deadline) error {
 	if s.closed.Load() {
 		return net.ErrClosed
 	}
-	if at := d.Load(); at != 0 && time.Now().UnixNano() >= at {
+	if at := d.Load(); at != 0 && int64(time.Since(s.begun)) >= at {
 		return os.ErrDeadlineExceeded
 	}
 	return nil
@@ -169,20 +173,19 @@ func (s *socket) RemoteAddr() net.Addr { return s.remote }
 
 // SetDeadline implements net.Conn.
 func (s *socket) SetDeadline(t time.Time) error {
-	s.reads.set(t)
-	s.writes.set(t)
+	s.until(t, &s.reads, &s.writes)
 	return nil
 }
 
 // SetReadDeadline implements net.Conn.
 func (s *socket) SetReadDeadline(t time.Time) error {
-	s.reads.set(t)
+	s.until(t, &s.reads)
 	return nil
 }
 
 // SetWriteDeadline implements net.Conn.
 func (s *socket) SetWriteDeadline(t time.Time) error {
-	s.writes.set(t)
+	s.until(t, &s.writes)
 	return nil
 }
 

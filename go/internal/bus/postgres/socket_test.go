@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"net"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -13,12 +14,16 @@ import (
 
 // socketPair is both ends of a TCP connection. Either may be closed again.
 func socketPair() (one, other *socket, stop func(), err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return socketPairAt("tcp", "127.0.0.1:0")
+}
+
+func socketPairAt(network, address string) (one, other *socket, stop func(), err error) {
+	listener, err := net.Listen(network, address)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	defer listener.Close()
-	dialled, err := net.Dial("tcp", listener.Addr().String())
+	dialled, err := net.Dial(network, listener.Addr().String())
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -36,7 +41,11 @@ func socketPair() (one, other *socket, stop func(), err error) {
 }
 
 func TestASocketIsANetConn(t *testing.T) {
-	nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) { return socketPair() })
+	for network, address := range map[string]string{"tcp": "127.0.0.1:0", "unix": t.TempDir() + "/socket"} {
+		t.Run(network, func(t *testing.T) {
+			nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) { return socketPairAt(network, address) })
+		})
+	}
 }
 
 func TestASocketTellsThatItsPeerResetIt(t *testing.T) {
@@ -83,5 +92,33 @@ func TestAClosedSocketLeavesNothing(t *testing.T) {
 	}
 	if err := syscall.Fstat(descriptor, new(syscall.Stat_t)); !errors.Is(err, syscall.EBADF) {
 		t.Errorf("the descriptor is still there: %v", err)
+	}
+}
+
+// TestAnyDeadlineIsKept: also those that are beyond what nanoseconds since 1970 can tell.
+func TestAnyDeadlineIsKept(t *testing.T) {
+	one, other, stop, err := socketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	if _, err := other.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for _, future := range []time.Time{{}, time.Now().Add(time.Hour), time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		if err := one.SetDeadline(future); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := one.Write([]byte("x")); err != nil {
+			t.Errorf("until %v: %v", future, err)
+		}
+	}
+	for _, past := range []time.Time{time.Now(), time.Unix(0, 0), time.Unix(1, 0), time.Date(1, 1, 1, 1, 0, 0, 0, time.UTC), time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		if err := one.SetDeadline(past); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := one.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("until %v: %v", past, err)
+		}
 	}
 }
