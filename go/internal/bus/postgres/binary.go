@@ -3,9 +3,10 @@ package postgres
 import (
 	"encoding/binary"
 	"sync"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
 
 // arguments are parameters of a statement in PostgreSQL's binary format: arrays of one dimension
@@ -40,22 +41,24 @@ func (a *arguments) text(value string) {
 	a.end()
 }
 
-// texts adds an array of texts, or of a type whose binary format is its text.
-func (a *arguments) texts(element uint32, values []string) {
-	a.array(element, len(values))
-	for _, value := range values {
-		a.bytes = binary.BigEndian.AppendUint32(a.bytes, uint32(len(value)))
-		a.bytes = append(a.bytes, value...)
+// column adds an array with a value of each event, of type text or of one whose binary format is its
+// text.
+func column[T string | []byte](a *arguments, element uint32, events []*event.Event, value func(*event.Event) T) {
+	a.array(element, len(events))
+	for _, ev := range events {
+		text := value(ev)
+		a.bytes = binary.BigEndian.AppendUint32(a.bytes, uint32(len(text)))
+		a.bytes = append(a.bytes, text...)
 	}
 	a.end()
 }
 
-// times adds an array of timestamptz: microseconds since 2000.
-func (a *arguments) times(values []time.Time) {
-	a.array(pgtype.TimestamptzOID, len(values))
-	for _, value := range values {
+// times adds an array of timestamptz, when the events were published: microseconds since 2000.
+func (a *arguments) times(events []*event.Event) {
+	a.array(pgtype.TimestamptzOID, len(events))
+	for _, ev := range events {
 		a.bytes = binary.BigEndian.AppendUint32(a.bytes, 8)
-		a.bytes = binary.BigEndian.AppendUint64(a.bytes, uint64(value.UnixMicro()-millennium))
+		a.bytes = binary.BigEndian.AppendUint64(a.bytes, uint64(publishedAt(ev).UnixMicro()-millennium))
 	}
 	a.end()
 }

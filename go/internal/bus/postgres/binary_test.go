@@ -5,36 +5,41 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
 
 // TestArgumentsAreEncodedAsPgxEncodesThem byte by byte.
 func TestArgumentsAreEncodedAsPgxEncodesThem(t *testing.T) {
-	texts := []string{"", "orders.eu", "Ærøskøbing", strings.Repeat("x", 70_000)}
-	documents := []string{`{}`, ` {"a" : [1, "é"]}`}
-	times := []time.Time{time.UnixMilli(0), time.UnixMilli(946684800000), time.UnixMilli(1700000000123), time.UnixMilli(-1)}
+	events := []*event.Event{
+		{ID: "one", Channel: "orders.eu", Type: "x", CorrelationID: "", Data: []byte(`{}`), Timestamp: 0},
+		{ID: "two", Channel: "Ærøskøbing", Type: "", CorrelationID: "c", Data: []byte(` {"a" : [1, "é"]}`), Timestamp: 946684800},
+		{ID: strings.Repeat("x", 70_000), Channel: "a", Type: "y", CorrelationID: "c", Data: []byte(`[]`), Timestamp: 1700000000.123},
+		{ID: "", Channel: "", Type: "", CorrelationID: "", Data: nil, Timestamp: -1},
+	}
 	var a arguments
-	a.texts(pgtype.TextOID, texts)
+	encode(&a, events)
 	a.text("orders.eu")
-	a.texts(pgtype.JSONOID, documents)
-	a.times(times)
 	a.text("")
 	got := a.values()
+	all := columnsOf(events)
 	known := pgtype.NewMap()
 	for i, one := range []struct {
 		oid   uint32
 		value any
 	}{
-		{pgtype.TextArrayOID, texts},
+		{pgtype.TextArrayOID, all.ids},
+		{pgtype.TextArrayOID, all.channels},
+		{pgtype.TextArrayOID, all.kinds},
+		{pgtype.JSONArrayOID, all.data},
+		{pgtype.TextArrayOID, all.correlations},
+		{pgtype.TimestamptzArrayOID, all.times},
 		{pgtype.TextOID, "orders.eu"},
-		{pgtype.JSONArrayOID, documents},
-		{pgtype.TimestamptzArrayOID, times},
 		{pgtype.TextOID, ""},
 	} {
 		want, err := known.Encode(one.oid, pgtype.BinaryFormatCode, one.value, nil)

@@ -5,10 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
 
 // Events with new ids are published by a role that may insert with statements of its own, in
@@ -30,35 +34,37 @@ FROM fraiseql_subscriptions.settings, fraiseql_subscriptions.outbox WHERE id = A
 )
 
 // insertNew puts events into the outbox, none of which is there.
-func (s *Server) insertNew(ctx context.Context, conn *pgx.Conn, all columns, asks bool) (done batch, err error) {
-	done.seqs = make([]int64, 0, len(all.ids))
-	events, whom := newArguments(), newArguments()
-	defer events.recycle()
+func (s *Server) insertNew(ctx context.Context, conn *pgx.Conn, events []*event.Event, asks bool) (done batch, err error) {
+	done.seqs = make([]int64, 0, len(events))
+	rows, whom := newArguments(), newArguments()
+	defer rows.recycle()
 	defer whom.recycle()
-	all.encode(events)
-	statements := round{{announce, nil, nil}, {insert, events, func(seq int64) { done.seqs = append(done.seqs, seq) }}}
+	encode(rows, events)
+	statements := round{{announce, nil, nil}, {insert, rows, func(seq int64) { done.seqs = append(done.seqs, seq) }}}
 	if asks {
 		statements = append(statements, query{askFinal, nil, func(final int64) { done.final = uint64(final) }})
 	}
-	if last := all.lastOfEach(); len(last) == 1 {
-		whom.text(all.channels[0])
+	if last := lastOfEach(events); len(last) == 1 {
+		whom.text(last[0].Channel)
 		statements = append(statements, query{notifyOne, whom, nil})
 	} else {
-		whom.texts(pgtype.TextOID, last)
+		column(whom, pgtype.TextOID, last, idOf)
 		statements = append(statements, query{notifyLast, whom, nil})
 	}
 	err = statements.run(ctx, conn)
 	return done, err
 }
 
-// encode adds the events as insert takes them.
-func (c *columns) encode(all *arguments) {
-	all.texts(pgtype.TextOID, c.ids)
-	all.texts(pgtype.TextOID, c.channels)
-	all.texts(pgtype.TextOID, c.kinds)
-	all.texts(pgtype.JSONOID, c.data)
-	all.texts(pgtype.TextOID, c.correlations)
-	all.times(c.times)
+func idOf(ev *event.Event) string { return ev.ID }
+
+// encode adds events as insert takes them.
+func encode(rows *arguments, events []*event.Event) {
+	column(rows, pgtype.TextOID, events, idOf)
+	column(rows, pgtype.TextOID, events, func(ev *event.Event) string { return ev.Channel })
+	column(rows, pgtype.TextOID, events, func(ev *event.Event) string { return ev.Type })
+	column(rows, pgtype.JSONOID, events, func(ev *event.Event) []byte { return ev.Data })
+	column(rows, pgtype.TextOID, events, func(ev *event.Event) string { return ev.CorrelationID })
+	rows.times(events)
 }
 
 // round is statements that go to the server together and are one transaction. Their results, if
@@ -120,22 +126,15 @@ func (q *query) results(pipeline *pgconn.Pipeline) error {
 	return err
 }
 
-// lastOfEach are the ids of the last event of each channel.
-func (c *columns) lastOfEach() []string {
-	only := true
-	for _, one := range c.channels {
-		only = only && one == c.channels[0]
+// lastOfEach are the last events of each channel.
+func lastOfEach(events []*event.Event) []*event.Event {
+	newest := events[len(events)-1]
+	if !slices.ContainsFunc(events, func(ev *event.Event) bool { return ev.Channel != newest.Channel }) {
+		return []*event.Event{newest}
 	}
-	if only {
-		return c.ids[len(c.ids)-1:]
+	last := make(map[string]*event.Event)
+	for _, ev := range events {
+		last[ev.Channel] = ev
 	}
-	last := make(map[string]string)
-	for i, one := range c.channels {
-		last[one] = c.ids[i]
-	}
-	ids := make([]string, 0, len(last))
-	for _, id := range last {
-		ids = append(ids, id)
-	}
-	return ids
+	return slices.Collect(maps.Values(last))
 }

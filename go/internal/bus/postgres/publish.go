@@ -217,50 +217,55 @@ type batch struct {
 	final    uint64 // what was final then, if that was asked
 }
 
-// columns are events as the database takes them.
+// columns are events as publish_batch takes them.
 type columns struct {
 	ids, channels, kinds, data, correlations []string
 	times                                    []time.Time
 }
 
-func columnsOf(requests []*remote.Request) (all columns) {
-	count := 0
-	for _, r := range requests {
-		count += len(r.Events)
-	}
-	texts := make([]string, 5*count)
-	column := func(i int) []string { return texts[i*count : i*count : (i+1)*count] }
-	all = columns{column(0), column(1), column(2), column(3), column(4), make([]time.Time, 0, count)}
-	for _, r := range requests {
-		for _, ev := range r.Events {
-			all.ids = append(all.ids, ev.ID)
-			all.channels = append(all.channels, ev.Channel)
-			all.kinds = append(all.kinds, ev.Type)
-			all.data = append(all.data, string(ev.Data))
-			all.correlations = append(all.correlations, ev.CorrelationID)
-			all.times = append(all.times, time.UnixMilli(int64(ev.Timestamp*1000+0.5)))
-		}
+func columnsOf(events []*event.Event) (all columns) {
+	for _, ev := range events {
+		all.ids = append(all.ids, ev.ID)
+		all.channels = append(all.channels, ev.Channel)
+		all.kinds = append(all.kinds, ev.Type)
+		all.data = append(all.data, string(ev.Data))
+		all.correlations = append(all.correlations, ev.CorrelationID)
+		all.times = append(all.times, publishedAt(ev))
 	}
 	return all
 }
 
+func publishedAt(ev *event.Event) time.Time { return time.UnixMilli(int64(ev.Timestamp*1000 + 0.5)) }
+
+func eventsOf(requests []*remote.Request) []*event.Event {
+	if len(requests) == 1 {
+		return requests[0].Events
+	}
+	var events []*event.Event
+	for _, r := range requests {
+		events = append(events, r.Events...)
+	}
+	return events
+}
+
 func (s *Server) send(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience time.Duration, asks bool) (done batch, err error) {
-	all := columnsOf(requests)
+	events := eventsOf(requests)
 	known := slices.ContainsFunc(requests, mayBeKnown)
 	// A pooler's statements are not prepared, and one is quicker than several.
 	if found := session(conn); found.inserts && !found.pooled && !known {
-		done, err = s.insertNew(ctx, conn, all, asks)
+		done, err = s.insertNew(ctx, conn, events, asks)
 	} else {
 		var limit *string
 		if patience != noTimeout {
 			text := strconv.FormatInt(patience.Milliseconds(), 10)
 			limit = &text
 		}
+		all := columnsOf(events)
 		err = conn.QueryRow(ctx, publishBatch, mode(conn), all.ids, all.channels, all.kinds, all.data, all.correlations, all.times, !known, limit, asks).Scan(&done.seqs, &done.repeated, &done.final)
 	}
 	done.asked = asks
-	if err == nil && len(done.seqs) != len(all.ids) {
-		err = fmt.Errorf("%d events were published, and %d numbers came back", len(all.ids), len(done.seqs))
+	if err == nil && len(done.seqs) != len(events) {
+		err = fmt.Errorf("%d events were published, and %d numbers came back", len(events), len(done.seqs))
 	}
 	return done, err
 }
