@@ -1,12 +1,13 @@
 package bridge
 
 import (
+	"cmp"
 	"os"
 	"runtime"
 )
 
 // Cores is how many cores Go has found, or is to use: of its processors there may be one more.
-func Cores() int { return process.cores }
+func Cores() int { return cmp.Or(process.cores, runtime.GOMAXPROCS(0)) }
 
 // addProcessor gives Go one processor more than it has found cores. A thread that has returned
 // into Python, or waits in the kernel, keeps its processor until Go's monitor takes it back. While
