@@ -20,15 +20,16 @@ const (
 // New is a document that is about to parse a text of so many bytes. A short one's
 // tape lies beside it, in one allocation.
 func New(textBytes int) *Document {
+	wanted := initialNodes(textBytes)
 	if recycles.Load() {
 		if d, some := spare.Get().(*Document); some {
-			if wanted := initialNodes(textBytes); cap(d.nodes) < wanted {
+			if cap(d.nodes) < wanted {
 				d.nodes = make([]node, 0, wanted)
 			}
 			return d
 		}
 	}
-	if initialNodes(textBytes) > smallNodes {
+	if wanted > smallNodes {
 		return new(Document)
 	}
 	small := new(struct {

@@ -12,12 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socketPair is both ends of a TCP connection. Either may be closed again.
-func socketPair() (one, other *socket, stop func(), err error) {
-	return socketPairAt("tcp", "127.0.0.1:0")
-}
-
-func socketPairAt(network, address string) (one, other *socket, stop func(), err error) {
+// sockets are both ends of a connection. Either may be closed again.
+func sockets(network, address string) (one, other *socket, stop func(), err error) {
 	listener, err := net.Listen(network, address)
 	if err != nil {
 		return nil, nil, nil, err
@@ -40,20 +36,27 @@ func socketPairAt(network, address string) (one, other *socket, stop func(), err
 	}, err
 }
 
+// connected are both ends of a TCP connection, until the test ends.
+func connected(t *testing.T) (one, other *socket) {
+	t.Helper()
+	one, other, stop, err := sockets("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	return one, other
+}
+
 func TestASocketIsANetConn(t *testing.T) {
 	for network, address := range map[string]string{"tcp": "127.0.0.1:0", "unix": t.TempDir() + "/socket"} {
 		t.Run(network, func(t *testing.T) {
-			nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) { return socketPairAt(network, address) })
+			nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) { return sockets(network, address) })
 		})
 	}
 }
 
 func TestASocketTellsThatItsPeerResetIt(t *testing.T) {
-	one, other, stop, err := socketPair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop()
+	one, other := connected(t)
 	// Closing resets.
 	if err := unix.SetsockoptLinger(other.descriptor, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
 		t.Fatal(err)
@@ -68,11 +71,7 @@ func TestASocketTellsThatItsPeerResetIt(t *testing.T) {
 
 // TestAClosedSocketLeavesNothing: also when somebody reads it meanwhile, the descriptor goes.
 func TestAClosedSocketLeavesNothing(t *testing.T) {
-	one, _, stop, err := socketPair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop()
+	one, _ := connected(t)
 	ended := make(chan error)
 	go func() {
 		_, err := one.Read(make([]byte, 1))
@@ -97,11 +96,7 @@ func TestAClosedSocketLeavesNothing(t *testing.T) {
 
 // TestAnyDeadlineIsKept: also those that are beyond what nanoseconds since 1970 can tell.
 func TestAnyDeadlineIsKept(t *testing.T) {
-	one, other, stop, err := socketPair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop()
+	one, other := connected(t)
 	if _, err := other.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}

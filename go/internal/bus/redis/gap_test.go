@@ -53,17 +53,23 @@ func TestEventsTrimmedBeforeTheyWereReadAreCounted(t *testing.T) {
 	eventually(t, "the next event, and nothing else", func() bool { return len(reader.Delivered())+missed(reader) == total+1 })
 }
 
+// publishMany publishes events on the channel a, one after the other; their tickets.
+func (n *node) publishMany(t *testing.T, thread *bus.Thread, kind string, count int) (tickets []uint64) {
+	t.Helper()
+	for range count {
+		receipts, err := n.bus.PublishWithExecutor(thread, []*event.Event{bustest.NewEvent(t, kind, "a", "")}, bus.WaitDispatched)
+		must(t, err)
+		tickets = append(tickets, receipts[0].Ticket)
+	}
+	return tickets
+}
+
 func TestWhoWaitsForAnEventThatIsTrimmedUnreadIsTold(t *testing.T) {
 	own := startOwn(t)
 	n := openNode(t, Options{URL: own.URL(), MaxLen: 10}, "a")
 	thread := new(bus.Thread)
-	var tickets []uint64
 	const total = 5000
-	for range total {
-		receipts, err := n.bus.PublishWithExecutor(thread, []*event.Event{bustest.NewEvent(t, "x", "a", "")}, bus.WaitDispatched)
-		must(t, err)
-		tickets = append(tickets, receipts[0].Ticket)
-	}
+	tickets := n.publishMany(t, thread, "x", total)
 	for _, one := range tickets {
 		if !n.bus.Await(thread, one, patience) {
 			t.Fatalf("%d missed, %d delivered, and one is still waited for", missed(n), len(n.Delivered()))
@@ -108,13 +114,8 @@ func TestWhoWaitsForAnEventBehindAGapIsNotToldBefore(t *testing.T) {
 		must(t, err)
 	}
 	thread := new(bus.Thread)
-	var tickets []uint64
 	const total = 300
-	for range total {
-		receipts, err := n.bus.PublishWithExecutor(thread, []*event.Event{bustest.NewEvent(t, "mine", "a", "")}, bus.WaitDispatched)
-		must(t, err)
-		tickets = append(tickets, receipts[0].Ticket)
-	}
+	tickets := n.publishMany(t, thread, "mine", total)
 	eventually(t, "all to be accepted", func() bool { return n.bus.Stats().Published == 1+total })
 	proxy.Refuse(false)
 	for i, one := range tickets {
