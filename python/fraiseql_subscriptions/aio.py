@@ -157,7 +157,8 @@ class Hub:
                 if feed is not None:
                     with feed.consumer.lock:
                         left = _final(feed.consumer.empty(feed))
-                        feed.buffer.extend(left)  # of the new buffer
+                        if left:
+                            feed.consumer.put_back(feed, left)
 
     def finish(self) -> None:
         """The executor closes: streams end after what is queued now."""

@@ -29,7 +29,7 @@ from .errors import EngineClosed, SubscriptionNotFound, dispatch_timeout, from_n
 from .process import is_forked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import ModuleType
 
     from .aio import Stream
@@ -244,6 +244,14 @@ class LoopConsumer:
             self._settle()
             taken, feed.buffer = feed.buffer, deque()
         return taken
+
+    def put_back(self, feed: Feed, messages: Iterable[bytes]) -> None:
+        """Give back some of what `empty` took. Any thread.
+
+        The reader is told: it may have looked meanwhile, and waits.
+        """
+        feed.buffer.extend(messages)
+        self._wake_on_loop(feed)
 
     def _notice(self, ticket: int) -> None:
         """The event behind a ticket has been dispatched."""

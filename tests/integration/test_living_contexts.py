@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+from emptying import empty_while_read
 
 from fraiseql_subscriptions import (
     AuthorizationError,
@@ -417,3 +418,22 @@ async def test_a_final_message_that_a_stream_has_taken_is_kept() -> None:
         assert ids([await anext(stream)]) == [0]
         executor.update_context("c", SecurityContext(tenant_id=2))
         assert [json.loads(one)["type"] async for one in stream] == ["complete"]
+
+
+def test_a_reader_that_looks_while_its_stream_is_emptied_gets_the_final_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        async with (
+            SubscriptionExecutor() as executor,
+            executor.subscribe(QUERY, tenant_id=1) as stream,
+        ):
+            reader = asyncio.ensure_future(anext(stream))
+            await asyncio.sleep(0)  # it waits
+            met = empty_while_read(monkeypatch, executor, stream.id)
+            assert executor.invalidate({}) == 1
+            message = await asyncio.wait_for(reader, 20)
+            assert json.loads(message)["type"] == "complete"
+            met()
+
+    asyncio.run(main())

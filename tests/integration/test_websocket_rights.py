@@ -13,6 +13,7 @@ from collections import deque
 from typing import Any
 
 import pytest
+from emptying import empty_while_read
 from websocket_server import closed, dial, greet, hear, listening, say, subscribed, until
 from websockets.asyncio.client import ClientConnection
 
@@ -277,6 +278,21 @@ async def test_who_has_expired_is_told_so_when_it_subscribes_again() -> None:
             assert message["payload"][0]["extensions"] == {"code": "EXPIRED"}
             assert await refused(socket) == "EXPIRED"
             assert executor.get_metrics()["refused"] == {"EXPIRED": 1}
+
+
+async def test_a_client_is_told_of_the_end_also_while_its_subscription_is_emptied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with SubscriptionExecutor() as executor:
+        app = serve(executor)
+        async with listening(app) as url, dial(url) as socket:
+            await greet(socket)
+            await subscribed(socket, THING)
+            (subscription,) = engine_ids(app)
+            met = empty_while_read(monkeypatch, executor, subscription)
+            assert executor.invalidate({}) == 1
+            assert (await hear(socket)) == {"id": "1", "type": "complete"}
+            met()
 
 
 async def test_a_closed_connection_leaves_nothing_of_who_it_was() -> None:
