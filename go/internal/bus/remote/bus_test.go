@@ -137,6 +137,33 @@ func TestAnAnswerThatStaysLostIsAnUnknownOutcome(t *testing.T) {
 	}
 }
 
+// full is a server that says why it accepts nothing, once, and then says nothing.
+type full struct {
+	*logServer
+	told atomic.Bool
+}
+
+var errFull = errors.New("the disk is full")
+
+func (s *full) Publish(ctx context.Context, requests []*Request) {
+	err := errFull
+	if s.told.Swap(true) {
+		<-ctx.Done()
+		err = errors.New("no answer")
+	}
+	for _, r := range requests {
+		r.Err = err
+	}
+}
+
+func TestAServersReasonIsToldAlsoWhereTheLastAttemptIsCutOff(t *testing.T) {
+	b := open(t, bustest.NewDispatcher(t), &full{logServer: newLogServer()}, 100*time.Millisecond)
+	_, err := publish(t, b, bustest.NewEvent(t, "plain", "a", ""), bus.WaitAccepted)
+	if fault.CodeOf(err) != fault.BusUnavailable || !errors.Is(err, errFull) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // deaf is a server of which nothing can be read.
 type deaf struct{ *logServer }
 

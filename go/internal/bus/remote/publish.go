@@ -189,7 +189,7 @@ func (b *Bus) send(ctx context.Context, batch []*request, patience time.Duration
 	defer cancel()
 	b.publish(ctx, requests)
 
-	now := time.Now()
+	now, cut := time.Now(), ctx.Err() != nil
 	accepted := 0
 	for _, one := range batch {
 		if one.Err == nil {
@@ -202,7 +202,7 @@ func (b *Bus) send(ctx context.Context, batch []*request, patience time.Duration
 	for _, one := range batch {
 		if one.Err == nil || one.returned() {
 			told = append(told, b.outbox.accept(one)...)
-		} else if err := b.verdict(one, now); err != nil {
+		} else if err := b.verdict(one, now, cut); err != nil {
 			told = append(told, b.outbox.refuse(one, err)...)
 		} else {
 			away = away || !errors.Is(one.Err, ErrBusy)
@@ -268,15 +268,15 @@ func (b *Bus) ask(batch []*request) {
 }
 
 // verdict is the error with which a request that was not accepted ends, nil when it is
-// to be tried again.
-func (b *Bus) verdict(r *request, now time.Time) error {
+// to be tried again. cut: a deadline ended the attempt, which says less than the one before.
+func (b *Bus) verdict(r *request, now time.Time, cut bool) error {
 	var final *fault.Error
 	if errors.As(r.Err, &final) {
 		return final
 	}
 	r.Doubtful = r.Doubtful || errors.Is(r.Err, ErrDoubtful)
 	r.ordered = r.ordered || r.Doubtful
-	if r.failure == nil || !errors.Is(r.Err, errNeverSent) {
+	if r.failure == nil || !cut && !errors.Is(r.Err, errNeverSent) {
 		r.failure = r.Err
 	}
 	switch {
