@@ -12,7 +12,10 @@ const (
 	// tape by need, since it may be one long string.
 	bytesPerNode    = 8
 	maxInitialNodes = 1024
-	smallNodes      = 40 // room for a text of 256 bytes; with the document, a size class of the allocator
+	// Tapes with room for a text of 103 and of 263 bytes; with the document, size classes of the
+	// allocator.
+	tinyNodes  = 20
+	smallNodes = 40
 
 	noParent = math.MaxUint32
 )
@@ -29,15 +32,24 @@ func New(textBytes int) *Document {
 			return d
 		}
 	}
-	if wanted > smallNodes {
+	switch {
+	case wanted <= tinyNodes:
+		tiny := new(struct {
+			Document
+			tape [tinyNodes]node
+		})
+		tiny.nodes = tiny.tape[:0]
+		return &tiny.Document
+	case wanted <= smallNodes:
+		small := new(struct {
+			Document
+			tape [smallNodes]node
+		})
+		small.nodes = small.tape[:0]
+		return &small.Document
+	default:
 		return new(Document)
 	}
-	small := new(struct {
-		Document
-		tape [smallNodes]node
-	})
-	small.nodes = small.tape[:0]
-	return &small.Document
 }
 
 // spare are documents that were recycled. Looking for one where there never is any takes as long as
