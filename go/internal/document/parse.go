@@ -12,9 +12,9 @@ const (
 	// tape by need, since it may be one long string.
 	bytesPerNode    = 8
 	maxInitialNodes = 1024
-	// Tapes with room for a text of 103 and of 263 bytes; with the document, size classes of the
+	// Tapes with room for a text of 135 and of 263 bytes; with the document, size classes of the
 	// allocator.
-	tinyNodes  = 20
+	tinyNodes  = 24
 	smallNodes = 40
 
 	noParent = math.MaxUint32
