@@ -80,7 +80,9 @@ class Feed:
         It raises IndexError when another thread has seen to it.
         """
         with self.consumer.lock, contextlib.suppress(IndexError):
-            self.buffer.append(pop()["text"].encode())
+            message = pop()["text"].encode()
+            if not self.ended:  # nothing follows what the application has just discarded
+                self.buffer.append(message)
         return self.arrive()
 
     def wake(self) -> None:

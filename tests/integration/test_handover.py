@@ -1,0 +1,98 @@
+"""From the engine to a reader, while another thread ends what is read: each race, once."""
+
+# ruff: noqa: A001, A002  (`id` is a name of the public API)
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from websocket_server import dial, greet, hear, listening, subscribed
+
+from fraiseql_subscriptions import SubscriptionExecutor
+from fraiseql_subscriptions.aio import Hub
+from fraiseql_subscriptions.asgi import GraphQLSubscriptions
+from fraiseql_subscriptions.loop import Feed, LoopConsumer
+from fraiseql_subscriptions.operation import EngineOperation
+from fraiseql_subscriptions.pump import Pump
+
+PATIENCE = 20
+THING = "subscription { thing { id } }"
+
+
+def serve(executor: SubscriptionExecutor) -> GraphQLSubscriptions:
+    executor.field("thing", channels="things")
+    return GraphQLSubscriptions(executor)
+
+
+def feed_of(app: GraphQLSubscriptions) -> Feed:
+    (connection,) = app._connections
+    (operation,) = connection._running.values()
+    assert isinstance(operation, EngineOperation)
+    return operation._feed
+
+
+def elsewhere(call: Callable[..., object], *arguments: Any) -> threading.Thread:
+    """Call it on another thread."""
+    thread = threading.Thread(target=call, args=arguments)
+    thread.start()
+    return thread
+
+
+@pytest.mark.asyncio
+async def test_a_client_is_told_of_an_end_that_its_reader_learned_from_the_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The engine has ended it, and the thread that asked for that has not told the reader yet.
+    looked = threading.Event()
+    refill, end = LoopConsumer.refill, Hub.end
+
+    def asking(consumer: LoopConsumer, feed: Feed) -> int:
+        got = refill(consumer, feed)
+        if feed.ended:
+            looked.set()
+        return got
+
+    def ending(hub: Hub, id: str) -> None:
+        if not looked.is_set():
+            feed.consumer.loop.call_soon_threadsafe(feed.wake)
+            assert looked.wait(PATIENCE)
+        end(hub, id)
+
+    async with SubscriptionExecutor() as executor:
+        app = serve(executor)
+        async with listening(app) as url, dial(url) as socket:
+            await greet(socket)
+            await subscribed(socket, THING)
+            feed = feed_of(app)
+            monkeypatch.setattr(LoopConsumer, "refill", asking)
+            monkeypatch.setattr(Hub, "end", ending)
+            thread = elsewhere(executor.complete_subscription, feed.id)
+            assert (await hear(socket)) == {"id": "1", "type": "complete"}
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+@pytest.mark.asyncio
+async def test_a_message_that_is_handed_on_while_the_application_ends_it_is_discarded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    take = Feed.take
+
+    def taking(feed: Feed, pop: Any) -> bool:
+        thread = elsewhere(executor.complete_subscription, feed.id)
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+        return take(feed, pop)
+
+    async with SubscriptionExecutor() as executor:
+        app = serve(executor)
+        async with listening(app) as url, dial(url) as socket:
+            await greet(socket)
+            await subscribed(socket, THING)
+            monkeypatch.setattr(Pump, "hand", lambda *_: False)  # it is sending
+            monkeypatch.setattr(Feed, "take", taking)
+            executor.publish_event("t", "things", {"id": 1})
+            assert (await hear(socket)) == {"id": "1", "type": "complete"}
