@@ -69,7 +69,7 @@ class Hub:
     def claim(self, id: str, stream: Stream) -> Feed:
         """The feed of a subscription, for `stream` alone.
 
-        Raises SubscriptionNotFound, and RuntimeError when another stream reads it.
+        Raises SubscriptionNotFound, EngineClosed, and RuntimeError when another stream reads it.
         """
         consumer = self.consumer()
         with self._lock:
@@ -87,7 +87,7 @@ class Hub:
                     raise from_native(error) from None
                 feed = Feed(id, consumer)
                 feed.buffer.extend(self._leftovers.pop(id, ()))
-                consumer.feeds[id] = feed
+                consumer.add(feed)
             feed.owner = weakref.ref(stream)
             return feed
 
@@ -101,7 +101,7 @@ class Hub:
                 self._native.attach(self._handle, feed.id, feed.consumer.number, feed.how)
             except RuntimeError as error:
                 raise from_native(error) from None
-            feed.consumer.feeds[feed.id] = feed
+            feed.consumer.add(feed)
 
     def release(self, feed: Feed) -> None:
         """The stream that read `feed` is gone: the subscription is the plain side's again."""
@@ -162,7 +162,9 @@ class Hub:
 
     def finish(self) -> None:
         """The executor closes: streams end after what is queued now."""
-        for consumer in list(self._consumers.values()):
+        with self._lock:  # one that is being opened is there then, or refused by the engine
+            consumers = list(self._consumers.values())
+        for consumer in consumers:
             consumer.finish()
 
     def close(self) -> None:

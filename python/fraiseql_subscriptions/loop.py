@@ -102,6 +102,7 @@ class LoopConsumer:
 
     __slots__ = (
         "_descriptor",
+        "_finished",
         "_handle",
         "_names",
         "_native",
@@ -135,6 +136,8 @@ class LoopConsumer:
         #: from another thread, and order must survive.
         #: Re-entrant: the garbage collector may end a subscription in the middle of it.
         self.lock = threading.RLock()
+        #: Whether the executor closes: no feed that comes now would be told of its end.
+        self._finished = False
         self._descriptor = -1
         self.number: int = native.open_consumer(handle)
         try:
@@ -334,6 +337,13 @@ class LoopConsumer:
         """The feeds of now, for other threads too."""
         return list(self.feeds.values())
 
+    def add(self, feed: Feed) -> None:
+        """Fill `feed` from now on. On the loop's thread. EngineClosed: the executor closes."""
+        with self.lock:
+            if self._finished:
+                raise EngineClosed("the executor is being closed; make a new SubscriptionExecutor")
+            self.feeds[feed.id] = feed
+
     def refill(self, feed: Feed) -> int:
         """Ask the engine for more of one subscription; how many came. On the loop's thread.
 
@@ -376,13 +386,16 @@ class LoopConsumer:
     def finish(self) -> None:
         """The executor closes: every stream ends after what is queued now. Any thread."""
         with self.lock:
+            self._finished = True
             self._settle()
-            while any([self._take_over(feed) for feed in self.all()]):  # noqa: C419  (fair)
+            feeds = self.all()
+            while any([self._take_over(feed) for feed in feeds]):  # noqa: C419  (fair)
                 pass
-        for feed in self.all():
-            feed.ended = True
+            for feed in feeds:
+                feed.ended = True
+            self.feeds.clear()
+        for feed in feeds:
             self._wake_on_loop(feed)
-        self.feeds.clear()
 
     def _take_over(self, feed: Feed) -> bool:
         """Move a round of what is queued to the feed; whether there may be more."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from websocket_server import dial, greet, hear, listening, subscribed
 
-from fraiseql_subscriptions import SubscriptionExecutor
+from fraiseql_subscriptions import EngineClosed, SubscriptionExecutor
 from fraiseql_subscriptions.aio import Hub
 from fraiseql_subscriptions.asgi import GraphQLSubscriptions
 from fraiseql_subscriptions.loop import Feed, LoopConsumer
@@ -96,3 +97,30 @@ async def test_a_message_that_is_handed_on_while_the_application_ends_it_is_disc
             monkeypatch.setattr(Feed, "take", taking)
             executor.publish_event("t", "things", {"id": 1})
             assert (await hear(socket)) == {"id": "1", "type": "complete"}
+
+
+@pytest.mark.asyncio
+async def test_a_stream_that_comes_while_the_executor_closes_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The streams that there are have been told of their end, and the engine still works.
+    told, tried = threading.Event(), threading.Event()
+    finish = Hub.finish
+
+    def finishing(hub: Hub) -> None:
+        finish(hub)
+        told.set()
+        assert tried.wait(PATIENCE)
+
+    executor = SubscriptionExecutor()
+    first, second = (executor.register_subscription("c", n, THING) for n in range(2))
+    stream = executor.stream(first)
+    monkeypatch.setattr(Hub, "finish", finishing)
+    thread = elsewhere(executor.close)
+    assert await asyncio.to_thread(told.wait, PATIENCE)
+    assert [message async for message in stream] == []
+    with pytest.raises(EngineClosed):
+        executor.stream(second)
+    tried.set()
+    await asyncio.to_thread(thread.join, PATIENCE)
+    assert not thread.is_alive()
