@@ -250,11 +250,8 @@ class SubscriptionExecutor(Listening):
             positive("max", max)
         out: list[bytes] = []
         if self._leftovers and id in self._leftovers:
-            left = self._leftovers[id]
-            out = [left.popleft() for _ in range(min(max, len(left)))]
-            if left:
-                return out
-            del self._leftovers[id]
+            assert self._hub is not None
+            out = self._hub.take_left(id, max)
             if len(out) == max:
                 return out
             max -= len(out)
@@ -276,19 +273,22 @@ class SubscriptionExecutor(Listening):
         if type(max) is not int or max < 1:
             positive("max", max)
         out: list[tuple[str, bytes]] = []
-        if self._leftovers:
-            self._drain_leftovers(out, max)
-            max -= len(out)
-            if not max:
-                return out
-        try:
-            self._native.drain(handle, 0, id(out), id(out), id(out), max)
-        except RuntimeError as error:
-            raise from_native(error) from None
+        assert self._hub is not None
+        with self._hub.lock:  # what a stream had taken comes before what the engine has
+            if self._leftovers:
+                self._drain_leftovers(out, max)
+                max -= len(out)
+                if not max:
+                    return out
+            try:
+                self._native.drain(handle, 0, id(out), id(out), id(out), max)
+            except RuntimeError as error:
+                raise from_native(error) from None
         return out
 
     def _drain_leftovers(self, out: list[tuple[str, bytes]], maximum: int) -> None:
-        for key in list(self._leftovers):
+        assert self._hub is not None
+        for key in self._hub.left():
             with contextlib.suppress(SubscriptionsError):  # ended meanwhile
                 out.extend((key, one) for one in self.next_events(key, maximum - len(out)))
             if len(out) == maximum:
@@ -304,6 +304,8 @@ class SubscriptionExecutor(Listening):
             descriptor: int = self._native.consumer_fd(handle, 0)
         except RuntimeError as error:
             raise from_native(error) from None
+        assert self._hub is not None
+        self._hub.signal()
         return descriptor
 
     # --- asyncio -----------------------------------------------------------------------

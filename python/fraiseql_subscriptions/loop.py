@@ -20,7 +20,6 @@ import contextlib
 import os
 import threading
 import time
-import weakref
 from asyncio.events import _get_running_loop
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -64,7 +63,7 @@ class Feed:
         self.buffer: deque[bytes] = deque()
         self.waiter: asyncio.Future[None] | None = None
         self.ended = False
-        self.owner: weakref.ref[Stream] | None = None
+        self.owner: Callable[[], Stream | None] | None = None
 
     def arrive(self) -> bool:
         """A drain brought something. Whether to keep back more until the reader asks for it.
@@ -372,16 +371,20 @@ class LoopConsumer:
             self.feeds.pop(feed.id, None)
         self._wake_on_loop(feed)
 
-    def give_up(self, feed: Feed) -> deque[bytes]:
-        """Return a subscription to the plain side; what was taken and not read. Any thread."""
+    def give_up(self, feed: Feed, leftovers: dict[str, deque[bytes]]) -> None:
+        """Return a subscription to the plain side, and what was taken and not read. Any thread.
+
+        The feed goes last: who ends the subscription meanwhile finds that, or what is left over.
+        """
         with self.lock:
-            self._settle()
+            taken = self.empty(feed)
+            if taken:
+                leftovers[feed.id] = taken
             if self.feeds.get(feed.id) is feed:
                 del self.feeds[feed.id]
                 with contextlib.suppress(RuntimeError):  # ended meanwhile
                     self._native.attach(self._handle, feed.id, 0, 0)
             feed.ended = True
-            return self.empty(feed)
 
     def finish(self) -> None:
         """The executor closes: every stream ends after what is queued now. Any thread."""

@@ -1,6 +1,6 @@
 """From the engine to a reader, while another thread ends what is read: each race, once."""
 
-# ruff: noqa: A001, A002  (`id` is a name of the public API)
+# ruff: noqa: A002  (`id` is a name of the public API)
 
 from __future__ import annotations
 

@@ -28,6 +28,13 @@ func (x *Executor) Remains() string {
 	return ""
 }
 
+// Locked runs f while the tables of registration are locked.
+func (x *Executor) Locked(f func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	f()
+}
+
 // Audience is whom dispatch finds for an event, how many cohorts it looks at for
 // that, and how many subscriptions it counts as kept away.
 func (x *Executor) Audience(ev *event.Event) (found map[*Subscription]int, visited, kept int) {
