@@ -144,8 +144,8 @@ class Hub:
     def left(self) -> list[str]:
         """The subscriptions of which streams have left something over."""
         with self.lock:
-            for id in list(self._leftovers):
-                self._tidy(id)
+            for one in list(self._leftovers):
+                self._tidy(one)
             return list(self._leftovers)
 
     def take_left(self, id: str, maximum: int) -> list[bytes]:
