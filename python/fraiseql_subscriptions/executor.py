@@ -31,7 +31,7 @@ from .errors import SubscriptionNotFound, SubscriptionsError, from_native
 from .listening import Listening
 from .process import forked_error
 from .process import state as process_state
-from .signature import PROJECTS, Projected
+from .signature import PROJECTS, STREAMED, Projected, Streamed
 
 if TYPE_CHECKING:
     from .config import QueuePolicy
@@ -76,7 +76,7 @@ class SubscriptionExecutor(Listening):
         channels: str | Iterable[str] = ("*",),
         event_types: str | Iterable[str] | None = None,
         filter: Mapping[str, Any] | None = None,
-        resolver: Resolver | Projected | None = None,
+        resolver: Resolver | Streamed | None = None,
         context: SecurityContext | None = None,
         queue: QueuePolicy | None = None,
         since: str | None = None,
@@ -107,16 +107,15 @@ class SubscriptionExecutor(Listening):
             refuse_unsafe("query", query)
         if user_id is not None or tenant_id is not None or context is not None:
             context = context_of(user_id, tenant_id, context)
-        number = flags = policy = 0
-        if isinstance(resolver, Projected):
-            policy = resolver.policy
-            if resolver.call is not None:
-                number, flags = self._callbacks.acquire(
-                    resolver.call, share=share, security=context
-                )
-                flags |= PROJECTS
-        elif resolver is not None:
+        number = flags = policy = projects = streamed = 0
+        if isinstance(resolver, Streamed):
+            streamed = STREAMED
+            if isinstance(resolver, Projected):
+                policy, projects = resolver.policy, PROJECTS
+            resolver = resolver.call
+        if resolver is not None:
             number, flags = self._callbacks.acquire(resolver, share=share, security=context)
+            flags |= projects
         try:
             id: str = self._native.register_subscription(
                 handle,
@@ -138,7 +137,7 @@ class SubscriptionExecutor(Listening):
                     policy=policy,
                 ),
                 "" if since is None else text_argument("since", since),
-                self._loop_flag(),
+                self._loop_flag() | streamed,
             )
         except BaseException as error:
             if number:
@@ -357,7 +356,7 @@ class SubscriptionExecutor(Listening):
                 channels=channels,
                 event_types=event_types,
                 filter=filter,
-                resolver=resolver,
+                resolver=Streamed(resolver),
                 context=context,
                 queue=queue,
                 since=since,

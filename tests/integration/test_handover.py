@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from websocket_server import dial, greet, hear, listening, subscribed
+from websocket_server import ask, dial, greet, hear, listening, subscribed
 
 from fraiseql_subscriptions import EngineClosed, SubscriptionExecutor
 from fraiseql_subscriptions.aio import Hub
@@ -124,3 +124,41 @@ async def test_a_stream_that_comes_while_the_executor_closes_does_not_wait_for_e
     tried.set()
     await asyncio.to_thread(thread.join, PATIENCE)
     assert not thread.is_alive()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("reader", ["subscribe", "listen", "client"])
+async def test_the_plain_side_takes_nothing_from_a_reader_that_is_about_to_come(
+    reader: str, executor: SubscriptionExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, adopt = Hub.claim, Hub.adopt
+    drained = []
+
+    def publish_and_drain() -> None:
+        executor.publish_event("t", "things", {"id": 1})
+        drained.extend(executor.drain())
+
+    def claiming(hub: Hub, id: str, stream: Any) -> Feed:
+        publish_and_drain()
+        return claim(hub, id, stream)
+
+    def adopting(hub: Hub, feed: Feed) -> None:
+        publish_and_drain()
+        adopt(hub, feed)
+
+    monkeypatch.setattr(Hub, "claim", claiming)
+    monkeypatch.setattr(Hub, "adopt", adopting)
+    executor.fileno()
+    if reader == "subscribe":
+        async with executor.subscribe(THING) as stream:
+            await asyncio.wait_for(anext(stream), PATIENCE)
+    elif reader == "listen":
+        listener = executor.listen("things")
+        assert (await asyncio.wait_for(anext(listener), PATIENCE)).data == {"id": 1}
+        listener.close()
+    else:
+        async with listening(serve(executor)) as url, dial(url) as socket:
+            await greet(socket)
+            await ask(socket, THING)
+            assert (await hear(socket))["payload"] == {"data": {"thing": {"id": 1}}}
+    assert drained == []

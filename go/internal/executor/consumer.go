@@ -91,7 +91,7 @@ func (x *Executor) openPlainSide(t *bus.Thread) (*consumer, error) {
 	t.Lock(&x.mu)
 	x.plain = c // registrations from here on sit down there by themselves
 	for _, s := range x.subscriptions {
-		if s.link.List() == nil {
+		if s.link.List() == nil && !s.awaited {
 			s.attach(c)
 		}
 	}
@@ -151,6 +151,7 @@ func (x *Executor) Attach(t *bus.Thread, id string, number int, eager, texts boo
 	if err != nil {
 		return err
 	}
+	s.awaited = false
 	s.eager.Store(eager)
 	s.texts.Store(texts)
 	s.attach(c)

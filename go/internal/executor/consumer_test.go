@@ -75,3 +75,29 @@ func TestASignalMakesAnOpenConsumersDescriptorReadableUntilTheNextDrain(t *testi
 		t.Error("readable after the drain")
 	}
 }
+
+func TestThePlainSideGetsNothingOfASubscriptionThatALoopIsAboutToTake(t *testing.T) {
+	x := open(t, newResolvers())
+	number, err := x.OpenConsumer(&bus.Thread{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := register(t, x, executor.Registration{Subscription: "before", Streamed: true})
+	publishMany(t, x, 1)
+	if got := drained(t, x, 0); got != 0 { // this opens it
+		t.Errorf("the plain side drained %d, want 0", got)
+	}
+	after := register(t, x, executor.Registration{Subscription: "after", Streamed: true})
+	publishMany(t, x, 1)
+	if got := drained(t, x, 0); got != 0 {
+		t.Errorf("then the plain side drained %d, want 0", got)
+	}
+	for _, s := range []*executor.Subscription{before, after} {
+		if err := x.Attach(&bus.Thread{}, s.ID(), number, false, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := drained(t, x, number); got != 3 {
+		t.Errorf("the loop drained %d, want 3", got)
+	}
+}
