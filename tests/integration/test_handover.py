@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from websocket_server import ask, dial, greet, hear, listening, subscribed
+from http_client import asking
+from websocket_server import ask, closed, dial, greet, hear, listening, subscribed
 
 from fraiseql_subscriptions import EngineClosed, SubscriptionExecutor
 from fraiseql_subscriptions.aio import Hub
@@ -162,3 +164,50 @@ async def test_the_plain_side_takes_nothing_from_a_reader_that_is_about_to_come(
             await ask(socket, THING)
             assert (await hear(socket))["payload"] == {"data": {"thing": {"id": 1}}}
     assert drained == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("transport", ["websocket", "event stream"])
+async def test_a_server_that_goes_away_tells_clients_their_end_whatever_others_publish(
+    transport: str, executor: SubscriptionExecutor
+) -> None:
+    executor.field("thing", channels="things")
+    app = GraphQLSubscriptions(executor, shutdown_grace=2)
+
+    async def busy(scope: Any, receive: Any, send: Any) -> None:
+        """There is always one more to send."""
+
+        async def sending(message: Any) -> None:
+            await send(message)
+            executor.publish_event("t", "things", {"id": 1})
+            for _ in range(3):  # the loop brings it
+                await asyncio.sleep(0)
+
+        await app(scope, receive, sending)
+
+    async with contextlib.AsyncExitStack() as stack:
+        url = await stack.enter_async_context(listening(busy, lifespan="off"))
+        if transport == "websocket":
+            socket = await stack.enter_async_context(dial(url))
+            await greet(socket)
+            await subscribed(socket, THING)
+
+            async def one() -> str:
+                return str((await hear(socket))["type"])
+        else:
+            port = int(url.rpartition(":")[2].strip("/"))
+            asked = asking(port, body={"query": THING}, accept="text/event-stream")
+            stream = await stack.enter_async_context(asked)
+
+            async def one() -> str:
+                return (await stream.event())[0]
+
+        executor.publish_event("t", "things", {"id": 0})
+        assert await one() == "next"
+        draining = asyncio.create_task(app.drain())
+        while (last := await one()) == "next":
+            pass
+        assert last == "complete"
+        if transport == "websocket":
+            assert await closed(socket) == (1001, "The server is shutting down")
+        await asyncio.wait_for(draining, PATIENCE)
