@@ -101,3 +101,17 @@ func TestThePlainSideGetsNothingOfASubscriptionThatALoopIsAboutToTake(t *testing
 		t.Errorf("the loop drained %d, want 3", got)
 	}
 }
+
+func TestAReaderIsToldOfWhatIsBehindAPlaceThatIsWithdrawn(t *testing.T) {
+	_, s, drain := loop(t, false)
+	withdraw := s.QueueBehindPlace()
+	if got := drain(); got != 0 {
+		t.Fatalf("drained %d before the answer, want 0", got)
+	}
+	if !withdraw() {
+		t.Fatal("the place has left by itself")
+	}
+	if got := drain(); got != 1 {
+		t.Errorf("drained %d, want 1", got)
+	}
+}
