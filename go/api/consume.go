@@ -91,6 +91,17 @@ func ConsumerFd(handle, consumer int) (descriptor int, err error) {
 	return e.Descriptor(t, consumer)
 }
 
+// Signal makes a consumer's descriptor readable, if it is open.
+func Signal(handle, consumer int) (_ int, err error) {
+	defer guard(handle, &err)
+	e, t, err := open(handle)
+	if err != nil {
+		return 0, err
+	}
+	e.Executor.Signal(t, consumer)
+	return 0, nil
+}
+
 // Hold keeps back what is queued for eager subscriptions, whose ids stand on a line each,
 // until NextEvents finds them empty.
 func Hold(handle int, ids string) (_ int, err error) {

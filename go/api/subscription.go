@@ -5,8 +5,12 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
 )
 
+// flagStreamed: an event loop's consumer is about to be given the subscription.
+const flagStreamed = 2
+
 // RegisterSubscription makes a subscription live and returns its id. variables and
-// options are JSON objects or "", since is a position or "". flags is 0 or flagLoop.
+// options are JSON objects or "", since is a position or "". flags are flagLoop and
+// flagStreamed.
 func RegisterSubscription(handle int, connectionID, subscriptionID, query, operationName, variables, options, since string, flags int) (id string, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)
@@ -19,6 +23,7 @@ func RegisterSubscription(handle int, connectionID, subscriptionID, query, opera
 	s, err := e.Executor.RegisterSubscription(t, executor.Registration{
 		Connection: connectionID, Subscription: subscriptionID,
 		Query: query, Operation: operationName, Variables: variables, Options: options, Since: since,
+		Streamed: flags&flagStreamed != 0,
 	})
 	if err != nil {
 		return "", err

@@ -34,13 +34,15 @@ _HOW_TO_SUBSCRIBE: Final = (
 class Hub:
     """The loop consumers of one executor. Any thread may call it."""
 
-    __slots__ = ("_consumers", "_handle", "_leftovers", "_lock", "_native")
+    __slots__ = ("_consumers", "_handle", "_leftovers", "_native", "lock")
 
     def __init__(self, native: ModuleType, handle: int, leftovers: dict[str, deque[bytes]]) -> None:
         self._native = native
         self._handle = handle
         self._consumers: dict[asyncio.AbstractEventLoop, LoopConsumer] = {}
-        self._lock = threading.RLock()
+        #: Held while subscriptions pass between streams and the plain side, with what streams had
+        #: taken: before a consumer's lock, never inside.
+        self.lock = threading.RLock()
         self._leftovers = leftovers
 
     def consumer(self) -> LoopConsumer:
@@ -49,9 +51,13 @@ class Hub:
         consumer = self._consumers.get(loop)
         if consumer is not None:
             return consumer
-        with self._lock:
+        with self.lock:
             for other in [other for other in self._consumers if other.is_closed()]:
-                self._consumers.pop(other).close()
+                gone = self._consumers.pop(other)
+                for feed in gone.all():
+                    if feed.owner is not None:  # a stream's
+                        self._put_back(feed)
+                gone.close()
             try:
                 consumer = LoopConsumer(self._native, self._handle, loop)
             except RuntimeError as error:
@@ -69,10 +75,10 @@ class Hub:
     def claim(self, id: str, stream: Stream) -> Feed:
         """The feed of a subscription, for `stream` alone.
 
-        Raises SubscriptionNotFound, and RuntimeError when another stream reads it.
+        Raises SubscriptionNotFound, EngineClosed, and RuntimeError when another stream reads it.
         """
         consumer = self.consumer()
-        with self._lock:
+        with self.lock:
             feed = self._find(id)
             if feed is not None and feed.owner is not None and feed.owner() is not None:
                 raise RuntimeError(
@@ -86,8 +92,8 @@ class Hub:
                 except RuntimeError as error:
                     raise from_native(error) from None
                 feed = Feed(id, consumer)
-                feed.buffer.extend(self._leftovers.pop(id, ()))
-                consumer.feeds[id] = feed
+                consumer.add(feed)
+            feed.buffer.extend(self._leftovers.pop(id, ()))
             feed.owner = weakref.ref(stream)
             return feed
 
@@ -96,25 +102,61 @@ class Hub:
 
         They come without being asked for, as long as the feed's `arrive` leaves none.
         """
-        with self._lock:
+        with self.lock:
             try:
                 self._native.attach(self._handle, feed.id, feed.consumer.number, feed.how)
             except RuntimeError as error:
                 raise from_native(error) from None
-            feed.consumer.feeds[feed.id] = feed
+            feed.consumer.add(feed)
+
+    def note(self, feed: Feed) -> None:
+        """Its stream was dropped: who asks for what is left over before `release` looks here."""
+        feed.owner = _nobody
+        self._leftovers.setdefault(feed.id, deque())
 
     def release(self, feed: Feed) -> None:
         """The stream that read `feed` is gone: the subscription is the plain side's again."""
         if is_forked():
             return
-        with self._lock:
+        with self.lock:
             if not feed.ended and (feed.owner is None or feed.owner() is None):
                 self._put_back(feed)
+            self._tidy(feed.id)
 
     def _put_back(self, feed: Feed) -> None:
-        left = feed.consumer.give_up(feed)
-        if left:
-            self._leftovers[feed.id] = left
+        feed.consumer.give_up(feed, self._leftovers)
+        self.signal()
+
+    def _tidy(self, id: str) -> None:
+        """Put back what a dropped stream has taken; nothing is left over of others, perhaps."""
+        feed = self._find(id)
+        if feed is not None and feed.owner is not None and feed.owner() is None:
+            self._put_back(feed)
+        if not self._leftovers.get(id):
+            self._leftovers.pop(id, None)
+
+    def signal(self) -> None:
+        """Tell of what is left over by the plain side's descriptor, if that is open."""
+        if self._leftovers:
+            with contextlib.suppress(RuntimeError):  # the executor was closed
+                self._native.signal(self._handle, 0)
+
+    def left(self) -> list[str]:
+        """The subscriptions of which streams have left something over."""
+        with self.lock:
+            for one in list(self._leftovers):
+                self._tidy(one)
+            return list(self._leftovers)
+
+    def take_left(self, id: str, maximum: int) -> list[bytes]:
+        """At most so many messages of what a stream had taken of a subscription."""
+        with self.lock:
+            self._tidy(id)
+            left = self._leftovers.get(id, deque())
+            out = [left.popleft() for _ in range(min(maximum, len(left)))]
+            if not left:
+                self._leftovers.pop(id, None)
+            return out
 
     def _find(self, id: str) -> Feed | None:
         for consumer in list(self._consumers.values()):
@@ -124,11 +166,14 @@ class Hub:
         return None
 
     def end(self, id: str) -> None:
-        """The application completed this subscription."""
-        self._leftovers.pop(id, None)
+        """The application completed this subscription.
+
+        Without the lock: the garbage collector may do this while a consumer's is held.
+        """
         feed = self._find(id)
         if feed is not None:
             feed.consumer.end(feed)
+        self._leftovers.pop(id, None)  # behind a feed that was being given up
 
     @contextlib.contextmanager
     def emptying(self) -> Iterator[list[str]]:
@@ -138,7 +183,7 @@ class Hub:
         """
         ids: list[str] = []
         with contextlib.ExitStack() as held:
-            held.enter_context(self._lock)
+            held.enter_context(self.lock)
             for consumer in sorted(self._consumers.values(), key=lambda one: one.number):
                 held.enter_context(consumer.lock)
             try:
@@ -148,11 +193,13 @@ class Hub:
 
     def empty(self, ids: list[str]) -> None:
         """Drop what was taken of these subscriptions and not given out, but final messages."""
-        with self._lock:
+        with self.lock:
             for one in ids:
-                left = _final(self._leftovers.pop(one, None))
-                if left:
-                    self._leftovers[one] = deque(left)
+                kept = self._leftovers.get(one)
+                if kept:
+                    left = _final(kept)
+                    kept.clear()
+                    kept.extend(left)
                 feed = self._find(one)
                 if feed is not None:
                     with feed.consumer.lock:
@@ -162,16 +209,22 @@ class Hub:
 
     def finish(self) -> None:
         """The executor closes: streams end after what is queued now."""
-        for consumer in list(self._consumers.values()):
+        with self.lock:  # one that is being opened is there then, or refused by the engine
+            consumers = list(self._consumers.values())
+        for consumer in consumers:
             consumer.finish()
 
     def close(self) -> None:
         """Let go of every loop."""
-        with self._lock:
+        with self.lock:
             consumers = list(self._consumers.values())
             self._consumers.clear()
         for consumer in consumers:
             consumer.close()
+
+
+def _nobody() -> None:
+    """The owner of a feed whose stream was dropped. A weak reference may still find that."""
 
 
 def _final(messages: deque[bytes] | None) -> tuple[bytes, ...]:
@@ -198,7 +251,7 @@ class Stream:
     and its messages to the executor's `next_event` or another stream.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_executor", "_feed", "_hub", "id", "recovered")
+    __slots__ = ("__weakref__", "_closed", "_executor", "_feed", "_hub", "_own", "id", "recovered")
 
     def __init__(self, executor: object, hub: Hub, id: str) -> None:
         self._closed = True  # until claimed
@@ -207,6 +260,7 @@ class Stream:
         self._executor = executor  # kept alive, and open, while somebody reads
         self._hub = hub
         self._feed = hub.claim(id, self)
+        self._own = self._feed.owner
         #: False when the subscription asked to resume and history did not reach back far enough.
         self.recovered = hub.recovered(id)
         self._closed = False
@@ -270,9 +324,12 @@ class Stream:
         self._feed.wake()
 
     def __del__(self) -> None:
-        # Any thread, any moment: only schedules. The loop's thread does the rest.
+        # Any thread, any moment: only schedules. The loop's thread does the rest, or who asks for
+        # what is left over before.
         if self._closed or self._feed.ended or is_forked():
             return
+        if self._feed.owner is self._own:  # no other stream's meanwhile
+            self._hub.note(self._feed)
         with contextlib.suppress(RuntimeError):  # the loop is closed, and its consumer with it
             self._feed.consumer.loop.call_soon_threadsafe(self._hub.release, self._feed)
 

@@ -30,6 +30,8 @@ __all__ = ["Client"]
 
 #: Seconds that one client may keep the event loop to itself.
 _TURN: Final = 0.002
+#: The part of a shutdown's grace in which a client is sent what is left, before its end.
+_LEAVE: Final = 0.8
 
 _logger = logging.getLogger("fraiseql_subscriptions")
 
@@ -156,6 +158,14 @@ class Client(ABC):
         """The server goes away: send what is queued, then complete and end."""
         self._draining = True
         self._look()
+
+    def _leaving(self) -> float:
+        """The server goes away: until when to send what is left.
+
+        Events that others go on publishing must not take the time for the end.
+        """
+        self._draining = False
+        return self._loop.time() + _LEAVE * self._app.grace
 
     def _report_end(self, operation: Operation) -> None:
         """Tell the machine that one has ended, unless its client ended it."""

@@ -31,7 +31,7 @@ from .errors import SubscriptionNotFound, SubscriptionsError, from_native
 from .listening import Listening
 from .process import forked_error
 from .process import state as process_state
-from .signature import PROJECTS, Projected
+from .signature import PROJECTS, STREAMED, Projected, Streamed
 
 if TYPE_CHECKING:
     from .config import QueuePolicy
@@ -76,7 +76,7 @@ class SubscriptionExecutor(Listening):
         channels: str | Iterable[str] = ("*",),
         event_types: str | Iterable[str] | None = None,
         filter: Mapping[str, Any] | None = None,
-        resolver: Resolver | Projected | None = None,
+        resolver: Resolver | Streamed | None = None,
         context: SecurityContext | None = None,
         queue: QueuePolicy | None = None,
         since: str | None = None,
@@ -107,16 +107,15 @@ class SubscriptionExecutor(Listening):
             refuse_unsafe("query", query)
         if user_id is not None or tenant_id is not None or context is not None:
             context = context_of(user_id, tenant_id, context)
-        number = flags = policy = 0
-        if isinstance(resolver, Projected):
-            policy = resolver.policy
-            if resolver.call is not None:
-                number, flags = self._callbacks.acquire(
-                    resolver.call, share=share, security=context
-                )
-                flags |= PROJECTS
-        elif resolver is not None:
+        number = flags = policy = projects = streamed = 0
+        if isinstance(resolver, Streamed):
+            streamed = STREAMED
+            if isinstance(resolver, Projected):
+                policy, projects = resolver.policy, PROJECTS
+            resolver = resolver.call
+        if resolver is not None:
             number, flags = self._callbacks.acquire(resolver, share=share, security=context)
+            flags |= projects
         try:
             id: str = self._native.register_subscription(
                 handle,
@@ -138,7 +137,7 @@ class SubscriptionExecutor(Listening):
                     policy=policy,
                 ),
                 "" if since is None else text_argument("since", since),
-                self._loop_flag(),
+                self._loop_flag() | streamed,
             )
         except BaseException as error:
             if number:
@@ -250,11 +249,8 @@ class SubscriptionExecutor(Listening):
             positive("max", max)
         out: list[bytes] = []
         if self._leftovers and id in self._leftovers:
-            left = self._leftovers[id]
-            out = [left.popleft() for _ in range(min(max, len(left)))]
-            if left:
-                return out
-            del self._leftovers[id]
+            assert self._hub is not None
+            out = self._hub.take_left(id, max)
             if len(out) == max:
                 return out
             max -= len(out)
@@ -276,19 +272,22 @@ class SubscriptionExecutor(Listening):
         if type(max) is not int or max < 1:
             positive("max", max)
         out: list[tuple[str, bytes]] = []
-        if self._leftovers:
-            self._drain_leftovers(out, max)
-            max -= len(out)
-            if not max:
-                return out
-        try:
-            self._native.drain(handle, 0, id(out), id(out), id(out), max)
-        except RuntimeError as error:
-            raise from_native(error) from None
+        assert self._hub is not None
+        with self._hub.lock:  # what a stream had taken comes before what the engine has
+            if self._leftovers:
+                self._drain_leftovers(out, max)
+                max -= len(out)
+                if not max:
+                    return out
+            try:
+                self._native.drain(handle, 0, id(out), id(out), id(out), max)
+            except RuntimeError as error:
+                raise from_native(error) from None
         return out
 
     def _drain_leftovers(self, out: list[tuple[str, bytes]], maximum: int) -> None:
-        for key in list(self._leftovers):
+        assert self._hub is not None
+        for key in self._hub.left():
             with contextlib.suppress(SubscriptionsError):  # ended meanwhile
                 out.extend((key, one) for one in self.next_events(key, maximum - len(out)))
             if len(out) == maximum:
@@ -304,6 +303,8 @@ class SubscriptionExecutor(Listening):
             descriptor: int = self._native.consumer_fd(handle, 0)
         except RuntimeError as error:
             raise from_native(error) from None
+        assert self._hub is not None
+        self._hub.signal()
         return descriptor
 
     # --- asyncio -----------------------------------------------------------------------
@@ -355,7 +356,7 @@ class SubscriptionExecutor(Listening):
                 channels=channels,
                 event_types=event_types,
                 filter=filter,
-                resolver=resolver,
+                resolver=Streamed(resolver),
                 context=context,
                 queue=queue,
                 since=since,

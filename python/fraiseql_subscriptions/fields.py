@@ -14,7 +14,7 @@ from .definition import FieldDefinition
 from .encode import decode_exact, encode, encode_object
 from .errors import from_native
 from .security import SecurityPolicy
-from .signature import EVENTS, TAKES_INFO, Projected, shape_of
+from .signature import EVENTS, STREAMED, TAKES_INFO, Projected, shape_of
 
 if TYPE_CHECKING:
     from .config import QueuePolicy
@@ -256,7 +256,7 @@ class Fields(Authority):
                     channels, event_types, filter, context, queue, True, True, 0, flags, part
                 ),
                 "" if since is None else text_argument("since", since),
-                self._loop_flag(),
+                self._loop_flag() | STREAMED,
             )
         except RuntimeError as error:
             raise from_native(error) from None

@@ -20,7 +20,6 @@ import contextlib
 import os
 import threading
 import time
-import weakref
 from asyncio.events import _get_running_loop
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -64,7 +63,7 @@ class Feed:
         self.buffer: deque[bytes] = deque()
         self.waiter: asyncio.Future[None] | None = None
         self.ended = False
-        self.owner: weakref.ref[Stream] | None = None
+        self.owner: Callable[[], Stream | None] | None = None
 
     def arrive(self) -> bool:
         """A drain brought something. Whether to keep back more until the reader asks for it.
@@ -80,7 +79,9 @@ class Feed:
         It raises IndexError when another thread has seen to it.
         """
         with self.consumer.lock, contextlib.suppress(IndexError):
-            self.buffer.append(pop()["text"].encode())
+            message = pop()["text"].encode()
+            if not self.ended:  # nothing follows what the application has just discarded
+                self.buffer.append(message)
         return self.arrive()
 
     def wake(self) -> None:
@@ -100,6 +101,7 @@ class LoopConsumer:
 
     __slots__ = (
         "_descriptor",
+        "_finished",
         "_handle",
         "_names",
         "_native",
@@ -133,6 +135,8 @@ class LoopConsumer:
         #: from another thread, and order must survive.
         #: Re-entrant: the garbage collector may end a subscription in the middle of it.
         self.lock = threading.RLock()
+        #: Whether the executor closes: no feed that comes now would be told of its end.
+        self._finished = False
         self._descriptor = -1
         self.number: int = native.open_consumer(handle)
         try:
@@ -332,6 +336,13 @@ class LoopConsumer:
         """The feeds of now, for other threads too."""
         return list(self.feeds.values())
 
+    def add(self, feed: Feed) -> None:
+        """Fill `feed` from now on. On the loop's thread. EngineClosed: the executor closes."""
+        with self.lock:
+            if self._finished:
+                raise EngineClosed("the executor is being closed; make a new SubscriptionExecutor")
+            self.feeds[feed.id] = feed
+
     def refill(self, feed: Feed) -> int:
         """Ask the engine for more of one subscription; how many came. On the loop's thread.
 
@@ -360,27 +371,34 @@ class LoopConsumer:
             self.feeds.pop(feed.id, None)
         self._wake_on_loop(feed)
 
-    def give_up(self, feed: Feed) -> deque[bytes]:
-        """Return a subscription to the plain side; what was taken and not read. Any thread."""
+    def give_up(self, feed: Feed, leftovers: dict[str, deque[bytes]]) -> None:
+        """Return a subscription to the plain side, and what was taken and not read. Any thread.
+
+        The feed goes last: who ends the subscription meanwhile finds that, or what is left over.
+        """
         with self.lock:
-            self._settle()
+            taken = self.empty(feed)
+            if taken:
+                leftovers[feed.id] = taken
             if self.feeds.get(feed.id) is feed:
                 del self.feeds[feed.id]
                 with contextlib.suppress(RuntimeError):  # ended meanwhile
                     self._native.attach(self._handle, feed.id, 0, 0)
             feed.ended = True
-            return self.empty(feed)
 
     def finish(self) -> None:
         """The executor closes: every stream ends after what is queued now. Any thread."""
         with self.lock:
+            self._finished = True
             self._settle()
-            while any([self._take_over(feed) for feed in self.all()]):  # noqa: C419  (fair)
+            feeds = self.all()
+            while any([self._take_over(feed) for feed in feeds]):  # noqa: C419  (fair)
                 pass
-        for feed in self.all():
-            feed.ended = True
+            for feed in feeds:
+                feed.ended = True
+            self.feeds.clear()
+        for feed in feeds:
             self._wake_on_loop(feed)
-        self.feeds.clear()
 
     def _take_over(self, feed: Feed) -> bool:
         """Move a round of what is queued to the feed; whether there may be more."""

@@ -197,10 +197,15 @@ class FeedOperation(Operation):
 
     def _look(self) -> None:
         """Nothing waits here: ask the engine."""
-        if self._feed.ended:
-            self.complete()  # the application ended it
-        elif not self._feed.consumer.arriving and self._feed.consumer.refill(self._feed):
+        feed = self._feed
+        if not feed.ended and not feed.consumer.arriving:
+            feed.consumer.refill(feed)
+        if feed.buffer:
             self.wake()  # behind the others that are ready
+        elif feed.ended:
+            # The application ended it. Nobody tells of that where the engine was asked before
+            # the application's thread could.
+            self.complete()
 
     def _is_next(self, message: bytes) -> bool:
         """Whether this is a response; the final message ends the operation instead."""

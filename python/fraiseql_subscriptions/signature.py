@@ -13,10 +13,12 @@ __all__ = [
     "ASYNC",
     "EVENTS",
     "PROJECTS",
+    "STREAMED",
     "TAKES_INFO",
     "TAKES_VARIABLES",
     "Projected",
     "Shape",
+    "Streamed",
     "shape_of",
 ]
 
@@ -26,6 +28,8 @@ TAKES_INFO: Final = 2
 ASYNC: Final = 4
 PROJECTS: Final = 8
 EVENTS: Final = 16
+#: A flag of the registration: a stream, or a client's transport, is about to read it.
+STREAMED: Final = 2
 
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 #: Optional parameters count only under these names; `def r(data, cache={})` takes the data alone.
@@ -36,15 +40,27 @@ _OPTIONAL_NAMES: Final = (None, "variables", "info")
 _of_functions: WeakKeyDictionary[FunctionType, Shape] = WeakKeyDictionary()
 
 
-class Projected:
+class Streamed:
+    """How what a stream is about to read is answered: by its resolver, if it has one.
+
+    The plain side gets nothing of it meanwhile.
+    """
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Callable[..., Any] | None) -> None:
+        self.call = call
+
+
+class Projected(Streamed):
     """How a field is answered: by its resolver, if it has one, which gives the root field's value
     and not the whole data. `policy` is the engine's number of the one that guards it.
     """
 
-    __slots__ = ("call", "policy")
+    __slots__ = ("policy",)
 
     def __init__(self, call: Callable[..., Any] | None, policy: int) -> None:
-        self.call = call
+        super().__init__(call)
         self.policy = policy
 
 

@@ -265,7 +265,8 @@ class HTTPClient(Client):
         while True:
             self._turn = self._loop.time()
             while await self._flush():
-                operation = None if self._waits() else self._operations.ready()
+                held = self._draining or self._waits()
+                operation = None if held else self._operations.ready()
                 if operation is None:
                     break
                 await self._serve(operation)
@@ -273,10 +274,10 @@ class HTTPClient(Client):
             if self._over and (self._send is not None or not self._begun):
                 return
             if self._draining:
-                self._draining = False
+                until = self._leaving()
                 await self._operations.drain()
                 for operation in list(self._running.values()):
-                    await self._empty(operation)
+                    await self._empty(operation, until)
                 self._tell("shutdown")
             else:
                 await Pump.idle()
@@ -339,12 +340,12 @@ class HTTPClient(Client):
         if written:
             await self._write(written[0])
 
-    async def _empty(self, operation: Operation) -> None:
-        """Send all that one operation has."""
+    async def _empty(self, operation: Operation, until: float) -> None:
+        """Send all that one operation has, while there is time."""
         if self._waits():
             return
         await self._serve(operation)
-        while operation.waits and not self._over:
+        while operation.waits and not self._over and self._loop.time() < until:
             await self._serve(operation)
 
 

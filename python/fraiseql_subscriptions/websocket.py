@@ -177,12 +177,14 @@ class Connection(Client):
 
     async def _write(self) -> None:
         frames, ready, send = self._frames, self._operations.ready, self._send
-        leaves = False
+        until: float | None = None  # when the server goes away, whatever there is still to send
         served = 0  # operations since there was nothing to send
         while True:
             if frames and await self._write_frames():
                 return
-            operation = ready()
+            if self._draining:
+                until = await self._leave()
+            operation = ready() if until is None or self._loop.time() < until else None
             if operation is not None:
                 if served == 1:  # most clients have one, and need no clock
                     self._turn = self._loop.time()
@@ -196,18 +198,20 @@ class Connection(Client):
                     await send({"type": "websocket.send", "text": text})
                 if operation.ended:
                     self._report_end(operation)
-            elif self._draining:
-                self._draining = False
-                await self._operations.drain()
-                for running in self._running.values():
-                    running.wake()  # it has more, perhaps
-                leaves = True
-            elif leaves:
-                leaves = False
+            elif until is not None:
+                until = None
                 self._tell("shutdown")
             else:
                 served = 0
                 await Pump.idle()
+
+    async def _leave(self) -> float:
+        """Begin to send what is left; until when."""
+        until = self._leaving()
+        await self._operations.drain()
+        for running in self._running.values():
+            running.wake()  # it has more, perhaps
+        return until
 
     async def _write_frames(self) -> bool:
         """Send the protocol's own frames; whether the socket was closed."""

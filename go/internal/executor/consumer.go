@@ -91,7 +91,7 @@ func (x *Executor) openPlainSide(t *bus.Thread) (*consumer, error) {
 	t.Lock(&x.mu)
 	x.plain = c // registrations from here on sit down there by themselves
 	for _, s := range x.subscriptions {
-		if s.link.List() == nil {
+		if s.link.List() == nil && !s.awaited {
 			s.attach(c)
 		}
 	}
@@ -122,6 +122,17 @@ func (x *Executor) Descriptor(t *bus.Thread, number int) (int, error) {
 	return c.notifier.FD(), nil
 }
 
+// Signal makes a consumer's descriptor readable, if it is open: its reader has something
+// that the executor does not know of.
+func (x *Executor) Signal(t *bus.Thread, number int) {
+	t.Lock(&x.consumersMu)
+	c := x.consumers[number]
+	x.consumersMu.Unlock()
+	if c != nil {
+		c.notifier.Signal()
+	}
+}
+
 // Attach gives the responses of a subscription to a consumer. For an event loop that says
 // eager, each drain hands out more of it, until Hold; as text, if it says texts.
 func (x *Executor) Attach(t *bus.Thread, id string, number int, eager, texts bool) error {
@@ -133,10 +144,14 @@ func (x *Executor) Attach(t *bus.Thread, id string, number int, eager, texts boo
 	}
 	t.Lock(&x.mu)
 	defer x.mu.Unlock()
+	if number == plainSide {
+		c = x.plain // it may have been made since, and have passed this one over
+	}
 	s, err := x.find(id)
 	if err != nil {
 		return err
 	}
+	s.awaited = false
 	s.eager.Store(eager)
 	s.texts.Store(texts)
 	s.attach(c)

@@ -7,6 +7,7 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/limit"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/queue"
 )
 
 // Remains says what is left in the tables of an executor without subscriptions.
@@ -26,6 +27,23 @@ func (x *Executor) Remains() string {
 		}
 	}
 	return ""
+}
+
+// Locked runs f while the tables of registration are locked.
+func (x *Executor) Locked(f func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	f()
+}
+
+// QueueBehindPlace gives s a place that waits for its answer, and a response behind it;
+// withdraw takes the place out.
+func (s *Subscription) QueueBehindPlace() (withdraw func() bool) {
+	inbox := s.inbox.Load()
+	inbox.Push(&s.policy().Policy, queue.Pending())
+	inbox.Push(&s.policy().Policy, queue.Ready([]byte("{}")))
+	s.notify()
+	return func() bool { return s.withdraw(inbox, 1) }
 }
 
 // Audience is whom dispatch finds for an event, how many cohorts it looks at for

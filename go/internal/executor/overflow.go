@@ -45,6 +45,10 @@ func (s *Subscription) withdraw(inbox *queue.Queue, place uint64) bool {
 		return false
 	}
 	s.withdrawn.Add(1)
+	// It may have been a place at the head by now: its reader has found nothing, and waits.
+	if inbox.HasReady() {
+		s.notify()
+	}
 	return true
 }
 

@@ -20,6 +20,8 @@ type Registration struct {
 	Query, Operation, Variables string
 	Options                     string
 	Since                       string
+	// Streamed: Attach follows. Until then no consumer hands anything of it out.
+	Streamed bool
 }
 
 // longText is the size in bytes from which parsing gives up the GIL.
@@ -112,7 +114,9 @@ func (x *Executor) list(t *bus.Thread, r Registration, compiled compiled, client
 	s.first.after.Store(after)
 	s.first.inbox = &s.own
 	x.enter(&s.first, s, c)
-	s.attach(x.plain)
+	if s.awaited = r.Streamed; !s.awaited {
+		s.attach(x.plain)
+	}
 	if s.policy().Overflow == queue.Block {
 		x.waiting.subscriptions.Add(1)
 	}

@@ -45,6 +45,7 @@ type Subscription struct {
 	clientID   string
 
 	// Under Executor.mu.
+	awaited        bool           // its consumer is about to take it
 	first          member         // the membership it was registered with
 	current        *member        // where new events reach it; nil once it has ended, read or not
 	account        *limit.Account // what the limits count it under

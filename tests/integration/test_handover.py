@@ -1,0 +1,213 @@
+"""From the engine to a reader, while another thread ends what is read: each race, once."""
+
+# ruff: noqa: A002  (`id` is a name of the public API)
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from http_client import asking
+from websocket_server import ask, closed, dial, greet, hear, listening, subscribed
+
+from fraiseql_subscriptions import EngineClosed, SubscriptionExecutor
+from fraiseql_subscriptions.aio import Hub
+from fraiseql_subscriptions.asgi import GraphQLSubscriptions
+from fraiseql_subscriptions.loop import Feed, LoopConsumer
+from fraiseql_subscriptions.operation import EngineOperation
+from fraiseql_subscriptions.pump import Pump
+
+PATIENCE = 20
+THING = "subscription { thing { id } }"
+
+
+def serve(executor: SubscriptionExecutor) -> GraphQLSubscriptions:
+    executor.field("thing", channels="things")
+    return GraphQLSubscriptions(executor)
+
+
+def feed_of(app: GraphQLSubscriptions) -> Feed:
+    (connection,) = app._connections
+    (operation,) = connection._running.values()
+    assert isinstance(operation, EngineOperation)
+    return operation._feed
+
+
+def elsewhere(call: Callable[..., object], *arguments: Any) -> threading.Thread:
+    """Call it on another thread."""
+    thread = threading.Thread(target=call, args=arguments)
+    thread.start()
+    return thread
+
+
+@pytest.mark.asyncio
+async def test_a_client_is_told_of_an_end_that_its_reader_learned_from_the_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The engine has ended it, and the thread that asked for that has not told the reader yet.
+    looked = threading.Event()
+    refill, end = LoopConsumer.refill, Hub.end
+
+    def asking(consumer: LoopConsumer, feed: Feed) -> int:
+        got = refill(consumer, feed)
+        if feed.ended:
+            looked.set()
+        return got
+
+    def ending(hub: Hub, id: str) -> None:
+        if not looked.is_set():
+            feed.consumer.loop.call_soon_threadsafe(feed.wake)
+            assert looked.wait(PATIENCE)
+        end(hub, id)
+
+    async with SubscriptionExecutor() as executor:
+        app = serve(executor)
+        async with listening(app) as url, dial(url) as socket:
+            await greet(socket)
+            await subscribed(socket, THING)
+            feed = feed_of(app)
+            monkeypatch.setattr(LoopConsumer, "refill", asking)
+            monkeypatch.setattr(Hub, "end", ending)
+            thread = elsewhere(executor.complete_subscription, feed.id)
+            assert (await hear(socket)) == {"id": "1", "type": "complete"}
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+@pytest.mark.asyncio
+async def test_a_message_that_is_handed_on_while_the_application_ends_it_is_discarded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    take = Feed.take
+
+    def taking(feed: Feed, pop: Any) -> bool:
+        thread = elsewhere(executor.complete_subscription, feed.id)
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+        return take(feed, pop)
+
+    async with SubscriptionExecutor() as executor:
+        app = serve(executor)
+        async with listening(app) as url, dial(url) as socket:
+            await greet(socket)
+            await subscribed(socket, THING)
+            monkeypatch.setattr(Pump, "hand", lambda *_: False)  # it is sending
+            monkeypatch.setattr(Feed, "take", taking)
+            executor.publish_event("t", "things", {"id": 1})
+            assert (await hear(socket)) == {"id": "1", "type": "complete"}
+
+
+@pytest.mark.asyncio
+async def test_a_stream_that_comes_while_the_executor_closes_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The streams that there are have been told of their end, and the engine still works.
+    told, tried = threading.Event(), threading.Event()
+    finish = Hub.finish
+
+    def finishing(hub: Hub) -> None:
+        finish(hub)
+        told.set()
+        assert tried.wait(PATIENCE)
+
+    executor = SubscriptionExecutor()
+    first, second = (executor.register_subscription("c", n, THING) for n in range(2))
+    stream = executor.stream(first)
+    monkeypatch.setattr(Hub, "finish", finishing)
+    thread = elsewhere(executor.close)
+    assert await asyncio.to_thread(told.wait, PATIENCE)
+    assert [message async for message in stream] == []
+    with pytest.raises(EngineClosed):
+        executor.stream(second)
+    tried.set()
+    await asyncio.to_thread(thread.join, PATIENCE)
+    assert not thread.is_alive()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("reader", ["subscribe", "listen", "client"])
+async def test_the_plain_side_takes_nothing_from_a_reader_that_is_about_to_come(
+    reader: str, executor: SubscriptionExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, adopt = Hub.claim, Hub.adopt
+    drained = []
+
+    def publish_and_drain() -> None:
+        executor.publish_event("t", "things", {"id": 1})
+        drained.extend(executor.drain())
+
+    def claiming(hub: Hub, id: str, stream: Any) -> Feed:
+        publish_and_drain()
+        return claim(hub, id, stream)
+
+    def adopting(hub: Hub, feed: Feed) -> None:
+        publish_and_drain()
+        adopt(hub, feed)
+
+    monkeypatch.setattr(Hub, "claim", claiming)
+    monkeypatch.setattr(Hub, "adopt", adopting)
+    executor.fileno()
+    if reader == "subscribe":
+        async with executor.subscribe(THING) as stream:
+            await asyncio.wait_for(anext(stream), PATIENCE)
+    elif reader == "listen":
+        listener = executor.listen("things")
+        assert (await asyncio.wait_for(anext(listener), PATIENCE)).data == {"id": 1}
+        listener.close()
+    else:
+        async with listening(serve(executor)) as url, dial(url) as socket:
+            await greet(socket)
+            await ask(socket, THING)
+            assert (await hear(socket))["payload"] == {"data": {"thing": {"id": 1}}}
+    assert drained == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("transport", ["websocket", "event stream"])
+async def test_a_server_that_goes_away_tells_clients_their_end_whatever_others_publish(
+    transport: str, executor: SubscriptionExecutor
+) -> None:
+    executor.field("thing", channels="things")
+    app = GraphQLSubscriptions(executor, shutdown_grace=2)
+
+    async def busy(scope: Any, receive: Any, send: Any) -> None:
+        """There is always one more to send."""
+
+        async def sending(message: Any) -> None:
+            await send(message)
+            executor.publish_event("t", "things", {"id": 1})
+            for _ in range(3):  # the loop brings it
+                await asyncio.sleep(0)
+
+        await app(scope, receive, sending)
+
+    async with contextlib.AsyncExitStack() as stack:
+        url = await stack.enter_async_context(listening(busy, lifespan="off"))
+        if transport == "websocket":
+            socket = await stack.enter_async_context(dial(url))
+            await greet(socket)
+            await subscribed(socket, THING)
+
+            async def one() -> str:
+                return str((await hear(socket))["type"])
+        else:
+            port = int(url.rpartition(":")[2].strip("/"))
+            asked = asking(port, body={"query": THING}, accept="text/event-stream")
+            stream = await stack.enter_async_context(asked)
+
+            async def one() -> str:
+                return (await stream.event())[0]
+
+        executor.publish_event("t", "things", {"id": 0})
+        assert await one() == "next"
+        draining = asyncio.create_task(app.drain())
+        while (last := await one()) == "next":
+            pass
+        assert last == "complete"
+        if transport == "websocket":
+            assert await closed(socket) == (1001, "The server is shutting down")
+        await asyncio.wait_for(draining, PATIENCE)
