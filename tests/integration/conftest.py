@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import textwrap
@@ -17,10 +16,6 @@ from typing import Any
 import pytest
 
 from fraiseql_subscriptions import SubscriptionExecutor
-
-# Job runners and background shells ignore Ctrl-C for what they start; the tests send it.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Seconds after which a wait is a failure.
 PATIENCE = 30.0
