@@ -100,24 +100,32 @@ func TestIDsAreUniqueAndAscend(t *testing.T) {
 	}
 }
 
-func TestRandomnessFillsAnyLength(t *testing.T) {
-	for length := range 40 {
-		varies := make([]bool, length)
-		first := make([]byte, length)
-		_, _ = randomness{}.Read(first)
-		for range 8 {
-			next := make([]byte, length)
-			if n, err := (randomness{}).Read(next); n != length || err != nil {
-				t.Fatalf("Read of %d: %d, %v", length, n, err)
-			}
-			for i := range next {
-				varies[i] = varies[i] || next[i] != first[i]
-			}
+// TestIDsAreUUIDsAsAnotherProgramReadsThem looks at their time, and that each bit of the rest varies.
+func TestIDsAreUUIDsAsAnotherProgramReadsThem(t *testing.T) {
+	var ones, zeros [16]byte
+	for range 1000 {
+		before := time.Now().UnixMilli()
+		id, milliseconds := newID()
+		parsed, err := uuid.Parse(id)
+		if err != nil || parsed.Version() != 7 || parsed.Variant() != uuid.RFC4122 || parsed.String() != id {
+			t.Fatalf("%q is no UUIDv7: %v", id, err)
 		}
-		for i, changed := range varies {
-			if !changed {
-				t.Errorf("byte %d of %d is always %#x", i, length, first[i])
-			}
+		// A millisecond more: ids made quickly run ahead of the clock.
+		if seconds, nanoseconds := parsed.Time().UnixTime(); seconds*1000+nanoseconds/1e6 != milliseconds || milliseconds < before || milliseconds > time.Now().UnixMilli()+1 {
+			t.Fatalf("%s: %d ms, made at %d", id, milliseconds, before)
+		}
+		for i, b := range parsed {
+			ones[i] |= b
+			zeros[i] |= ^b
+		}
+	}
+	for i := 8; i < 16; i++ {
+		want := byte(0xff)
+		if i == 8 {
+			want = 0x3f // the variant's bits never vary
+		}
+		if got := ones[i] & zeros[i]; got != want {
+			t.Errorf("of byte %d these bits vary: %08b", i, got)
 		}
 	}
 }

@@ -67,7 +67,7 @@ func TestABatchOfAnotherHistorySaysNothingOfTheNewOne(t *testing.T) {
 		s.enter(settings{epoch: now})
 		known.end(number)
 		r := &remote.Request{Events: request("one", "{}").Events}
-		s.accept(t.Context(), nil, []*remote.Request{r}, batch{seqs: []int64{2}, finality: known, asked: true, final: 1})
+		s.accept(t.Context(), nil, []*remote.Request{r}, batch{seqs: []int64{2}, finality: known, asked: true, final: 1, followed: true})
 		if got := r.Positions[0].String(); got != "before:2" {
 			t.Errorf("in the epoch %s it has the position %s", now, got)
 		}

@@ -162,7 +162,8 @@ func copyOf(ev *event.Event) *event.Event {
 	return &event.Event{ID: ev.ID, Type: ev.Type, Channel: ev.Channel, CorrelationID: ev.CorrelationID, Data: ev.Data, Timestamp: ev.Timestamp}
 }
 
-// noteOwn remembers events that were accepted, until they have been read. s.mu is held.
+// noteOwn remembers events that were accepted and may be waited for, until they have been read.
+// s.mu is held.
 func (s *Server) noteOwn(seq uint64, ev *event.Event) {
 	if s.place.epoch == s.epoch && seq <= s.place.seq {
 		return

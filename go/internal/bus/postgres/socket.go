@@ -22,9 +22,9 @@ import (
 // has taken one it looks every 20 µs for a while, which was 11 to 19% of a publishing process.
 const (
 	// attention is how long a socket waits in the kernel before it looks whether it still should.
-	attention = 6 * time.Millisecond
+	attention = 2 * time.Millisecond
 	// turn is after how long a reader lets Go schedule its goroutine anew, before it waits anyway.
-	turn = 4 * time.Millisecond
+	turn = 6 * time.Millisecond
 )
 
 // socket is a connection whose reader waits in the kernel, on its own thread. Of Go's sockets another
