@@ -66,8 +66,8 @@ func TestABatchOfAnotherHistorySaysNothingOfTheNewOne(t *testing.T) {
 		number, _ := known.begin()
 		s.enter(settings{epoch: now})
 		known.end(number)
-		r := &remote.Request{Events: request("one", "{}").Events}
-		s.accept(t.Context(), nil, []*remote.Request{r}, batch{seqs: []int64{2}, finality: known, asked: true, final: 1, followed: true})
+		r := &remote.Request{Events: request("one", "{}").Events, Follows: []bool{true}}
+		s.accept(t.Context(), nil, []*remote.Request{r}, batch{seqs: []int64{2}, finality: known, asked: true, final: 1})
 		if got := r.Positions[0].String(); got != "before:2" {
 			t.Errorf("in the epoch %s it has the position %s", now, got)
 		}

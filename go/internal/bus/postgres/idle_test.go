@@ -137,9 +137,14 @@ func TestOwnEventsThatArePassedOverAreHandedOn(t *testing.T) {
 	if got := read(mark); len(got) > 0 {
 		t.Errorf("handed on %v", got)
 	}
-	s.Publish(t.Context(), []*remote.Request{request("one", "{}"), request("two", "{}")})
-	publish(t, conn, "other")
 	s.Unfollow(bustest.Patterns(t, "a"))
+	// Their channel was followed when that was asked, and is not any more when they are accepted.
+	awaited := []*remote.Request{request("one", "{}"), request("two", "{}")}
+	for _, r := range awaited {
+		r.Follows = []bool{true}
+	}
+	s.Publish(t.Context(), awaited)
+	publish(t, conn, "other")
 	if got := read(markOf(s, 4)); !slices.Equal(got, []string{"one", "two"}) {
 		t.Errorf("handed on %v", got)
 	}

@@ -160,13 +160,12 @@ func fail(requests []*remote.Request, err error) {
 // publish accepts requests in one transaction, which is one statement. Where the
 // database refuses, it finds out for the sake of the others which one it was.
 func (s *Server) publish(ctx context.Context, conn *pgx.Conn, requests []*remote.Request, patience time.Duration) {
-	followed := s.followed.any()
 	s.mu.Lock()
 	known := s.finality
 	number, asks := known.begin()
 	s.mu.Unlock()
 	done, err := s.send(ctx, conn, requests, patience, asks)
-	done.finality, done.followed = known, followed
+	done.finality = known
 	s.mu.Lock()
 	known.end(number)
 	s.mu.Unlock()
@@ -214,7 +213,6 @@ type batch struct {
 	seqs     []int64
 	repeated []bool    // nil: none was
 	finality *finality // when it began
-	followed bool      // somebody followed channels then
 	asked    bool
 	final    uint64 // what was final then, if that was asked
 }
@@ -277,8 +275,6 @@ func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.
 	epoch, final := s.settle(ctx, conn, done)
 	seqs, repeated := done.seqs, done.repeated
 	newest := slices.Max(seqs)
-	// Where nobody follows channels, nobody waits until an event has been read.
-	awaited := done.followed || s.followed.any()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	same := s.epoch == epoch
@@ -301,7 +297,7 @@ func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.
 				had = received.Set{UpTo: final, Also: seq}
 			}
 			r.Positions[i] = had.Position(epoch.name)
-			if same && awaited && (known == nil || !known[i]) {
+			if same && r.Follows != nil && r.Follows[i] && (known == nil || !known[i]) { // it may be waited for
 				s.noteOwn(seq, ev)
 			}
 			if same && seq == uint64(newest) && seq > s.accepted.seq {

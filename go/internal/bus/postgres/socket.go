@@ -23,7 +23,8 @@ import (
 const (
 	// attention is how long a socket waits in the kernel before it looks whether it still should.
 	attention = 2 * time.Millisecond
-	// turn is after how long a reader lets Go schedule its goroutine anew, before it waits anyway.
+	// turn is after how long a reader lets Go schedule its goroutine anew, before it waits anyway. With
+	// attention, and the millisecond that poll adds to it, it is less than the monitor's 10.
 	turn = 6 * time.Millisecond
 )
 

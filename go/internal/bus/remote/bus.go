@@ -144,7 +144,7 @@ func (b *Bus) follow(ctx context.Context, patterns []channel.Pattern) error {
 		return nil
 	}
 	if err := b.pass(ctx, mark); err != nil {
-		b.server.Unfollow(patterns)
+		b.Unfollow(patterns)
 		return err
 	}
 	return nil

@@ -32,7 +32,6 @@ type outbox struct {
 type request struct {
 	Request
 	tickets []ticket // one an event
-	follows []bool   // says of each event, from the newest attempt on, whether it comes back
 	// ordered requests do not overtake each other: their publishers may have published others
 	// before without having waited, or their ids may be others', too.
 	ordered bool
@@ -216,7 +215,7 @@ func (o *outbox) accept(r *request) (told finishes) {
 			one.at = r.Positions[i]
 		}
 		// One that had been accepted before may have been read before, too.
-		if !r.follows[i] || one.astray || r.Repeated != nil && r.Repeated[i] || o.isSkipped(one) {
+		if !r.Follows[i] || one.astray || r.Repeated != nil && r.Repeated[i] || o.isSkipped(one) {
 			o.forgetReturning(one)
 			one.waits = false
 		}

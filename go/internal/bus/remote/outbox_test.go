@@ -16,7 +16,7 @@ func TestOnlyWhatWasNotReadIsGivenUpForAGap(t *testing.T) {
 	told := 0
 	add := func() *request {
 		r := o.add([]*event.Event{bustest.NewEvent(t, "x", "a", "")}, true, true, func(uint64) { told++ }, time.Time{})
-		r.follows, r.Positions = []bool{true}, make([]event.Position, 1)
+		r.Follows, r.Positions = []bool{true}, make([]event.Position, 1)
 		return r
 	}
 	read, unread, late := add(), add(), add()

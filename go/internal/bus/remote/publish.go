@@ -263,7 +263,7 @@ func (b *Bus) ask(batch []*request) {
 		for _, ev := range one.Events {
 			follows = append(follows, b.server.Follows(ev.Channel))
 		}
-		one.follows = follows[first:len(follows):len(follows)]
+		one.Follows = follows[first:len(follows):len(follows)]
 	}
 }
 

@@ -107,6 +107,8 @@ type Request struct {
 	// Doubtful says that an earlier attempt may have been accepted: the server must
 	// look for the events by their ids, and accept only what it does not have.
 	Doubtful bool
+	// Follows says of each event whether its channel was followed when this was asked: it comes back.
+	Follows []bool
 	// Note is the server's own: what it knew at the first attempt.
 	Note any
 	// Positions, one an event, and Err are the outcome. An event with a chosen id that
