@@ -92,8 +92,9 @@ class Hub:
                 except RuntimeError as error:
                     raise from_native(error) from None
                 feed = Feed(id, consumer)
+                feed.buffer.extend(self._leftovers.pop(id, ()))  # before anything newer
                 consumer.add(feed)
-            feed.buffer.extend(self._leftovers.pop(id, ()))
+            self._leftovers.pop(id, None)
             feed.owner = weakref.ref(stream)
             return feed
 

@@ -220,7 +220,17 @@ class Operations:
             since,
             "since" in extensions,
         )
-        return EngineOperation(self, id, tag, engine_id)
+        with self._begun(engine_id):
+            return EngineOperation(self, id, tag, engine_id)
+
+    @contextlib.contextmanager
+    def _begun(self, engine_id: str) -> Iterator[None]:
+        """What fails inside leaves nothing of the subscription."""
+        try:
+            yield
+        except BaseException:
+            self.executor.complete_subscription(engine_id)
+            raise
 
     @contextlib.contextmanager
     def _telling(self, id: str) -> Iterator[None]:
@@ -254,11 +264,8 @@ class Operations:
     def _start_generator(self, id: str, request: Request, tag: Any) -> Operation:
         assert self._schema is not None
         engine_id = self.executor._register_events(self.connection_id, id, request, self._context)
-        try:
+        with self._begun(engine_id):
             operation = GeneratorOperation(self, id, tag, request, self._schema, engine_id)
-        except BaseException:
-            self.executor.complete_subscription(engine_id)
-            raise
         self._run(operation)
         return operation
 

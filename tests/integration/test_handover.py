@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,11 +15,12 @@ import pytest
 from http_client import asking
 from websocket_server import ask, closed, dial, greet, hear, listening, subscribed
 
-from fraiseql_subscriptions import EngineClosed, SubscriptionExecutor
+from fraiseql_subscriptions import EngineClosed, SecurityContext, SubscriptionExecutor
 from fraiseql_subscriptions.aio import Hub
 from fraiseql_subscriptions.asgi import GraphQLSubscriptions
 from fraiseql_subscriptions.loop import Feed, LoopConsumer
-from fraiseql_subscriptions.operation import EngineOperation
+from fraiseql_subscriptions.operation import EngineOperation, Request
+from fraiseql_subscriptions.operations import Operations
 from fraiseql_subscriptions.pump import Pump
 
 PATIENCE = 20
@@ -211,3 +213,26 @@ async def test_a_server_that_goes_away_tells_clients_their_end_whatever_others_p
         if transport == "websocket":
             assert await closed(socket) == (1001, "The server is shutting down")
         await asyncio.wait_for(draining, PATIENCE)
+
+
+@pytest.mark.asyncio
+async def test_an_operation_that_cannot_be_read_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with SubscriptionExecutor() as executor:
+        executor.field("thing", channels="things")
+        executor._entry()  # as the application that serves clients does
+        operations = Operations(executor, "c", SecurityContext(), lambda: None)
+
+        def fail(hub: Hub) -> LoopConsumer:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Hub, "consumer", fail)
+            refused = operations.start("1", Request(THING))
+            assert refused.next() is None
+            assert b"INTERNAL_ERROR" in refused.errors
+        assert executor.get_metrics()["active"] == 0
+        begun = operations.start("1", Request(THING))
+        assert begun.next() is None
+        assert not begun.ended
