@@ -236,13 +236,7 @@ def demo(*arguments: str, code: str | None = None) -> subprocess.CompletedProces
         text=True,
         timeout=TIMEOUT,
         check=False,
-        env=environment(),
     )
-
-
-def environment() -> dict[str, str]:
-    """This one's, less asyncio's debug mode: it tells stderr what took 0.1 s here."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONASYNCIODEBUG"}
 
 
 def json_of(*arguments: str) -> dict[str, Any]:
@@ -381,7 +375,7 @@ sys.exit(main(["demo"]))
 def in_terminal(*command: str) -> tuple[int, str, str]:
     """Run a command with a terminal as its output; exit status, what the terminal got, stderr."""
     ours, theirs = pty.openpty()
-    variables = {**environment(), "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+    variables = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
     variables.pop("NO_COLOR", None)
     with subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, env=variables

@@ -58,13 +58,17 @@ class ServerProcess:
 def run_server(
     folder: Path, module: str, arguments: list[str], **environment: str
 ) -> Iterator[ServerProcess]:
-    """Serve the text of a module in `folder`; stopped and gone after the block."""
+    """Serve the text of a module in `folder`; stopped and gone after the block.
+
+    In development mode, asyncio's debug mode with it, where the tests run in it.
+    """
+    mode = ["-X", "dev"] if sys.flags.dev_mode else []
     (folder / "served.py").write_text(textwrap.dedent(module))
     log = folder / "log"
     port = free_port()
     with log.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", *(one.format(port=port) for one in arguments)],
+            [sys.executable, *mode, "-m", *(one.format(port=port) for one in arguments)],
             cwd=folder, stdout=file, stderr=file, start_new_session=True,
             env={**os.environ, **environment},
         )  # fmt: skip
