@@ -58,6 +58,8 @@ fi
 phase "Go fuzzing"
 ./scripts/fuzz.sh "${FUZZTIME:-150000x}"
 
+# Two at a time: most of these tests wait for a server or a deadline.
+suite=(-m pytest -q -n 2 --dist worksteal tests/unit tests/integration)
 ran=()
 while read -r version path; do
     phase "Python tests, CPython $version"
@@ -65,13 +67,13 @@ while read -r version path; do
     ./scripts/install_wheel.sh "$version" "$python" </dev/null
     cases=500 # what the random cases find depends on the engine more than on the interpreter
     [[ $version == "$newest" ]] && cases=5000
-    SECURITY_CASES=$cases "$python" -m pytest -q tests/unit tests/integration </dev/null
+    SECURITY_CASES=$cases "$python" "${suite[@]}" </dev/null
     ran+=("$("$python" -c 'import platform; print(platform.python_version())')")
 done <<<"$interpreters"
 
 # Not by PYTHONASYNCIODEBUG: programs whose stderr is compared would tell what took them 0.1 s.
 phase "Python tests again, CPython $newest in development mode, which is asyncio's debug mode, too"
-SECURITY_CASES=500 FAULT_SECONDS=60 "$python" -X dev -m pytest -q tests/unit tests/integration
+SECURITY_CASES=500 FAULT_SECONDS=60 "$python" -X dev "${suite[@]}"
 
 phase "packaging tests, CPython $newest"
 ./scripts/environment.sh "$newest" "$(tail -n 1 <<<"$interpreters" | cut -d' ' -f2-)" dev >/dev/null
