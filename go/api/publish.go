@@ -7,6 +7,7 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
 
 // Flags of a publish. The bits above are the number of the consumer that is told
@@ -40,26 +41,56 @@ func PublishEvent(handle int, eventType, channel string, dataAddress int, correl
 }
 
 // PublishEvents publishes the events of the list at eventsAddress, each a tuple
-// (event_type, channel, data bytes, correlation_id, event_id): all or none. It
+// (event_type, channel, anything) or (event_type, channel, anything, correlation_id, event_id), whose
+// data are the items of the JSON array that the bytes object at dataAddress is: all or none. It
 // returns their receipts, separated by newlines.
-func PublishEvents(handle, eventsAddress, flags int) (receipts string, err error) {
+func PublishEvents(handle, eventsAddress, dataAddress, flags int) (receipts string, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return "", err
 	}
-	list := bridge.ListAt(eventsAddress)
+	data, err := bridge.View(dataAddress)
+	if err != nil {
+		return "", err
+	}
+	events, err := readEvents(bridge.ListAt(eventsAddress), data)
+	if err != nil {
+		return "", err
+	}
+	return publish(e, t, events, flags)
+}
+
+// readEvents makes events of their names and of the JSON array of their data, which it copies.
+func readEvents(list bridge.List, data []byte) ([]*event.Event, error) {
 	events := make([]*event.Event, list.Len())
+	size := len(data) / max(len(events), 1)
 	var one bridge.Event
 	for i := range events {
 		if err := list.Event(i, &one); err != nil {
-			return "", err
+			return nil, err
 		}
-		if events[i], err = event.New(one.Type, one.Channel, one.Data, one.CorrelationID, one.ID); err != nil {
-			return "", err
+		separator := byte(',')
+		if i == 0 {
+			separator = '['
 		}
+		if len(data) == 0 || data[0] != separator {
+			return nil, notAsMany(len(events))
+		}
+		made, end, err := event.NewFirst(one.Type, one.Channel, data[1:], size, one.CorrelationID, one.ID)
+		if err != nil {
+			return nil, err
+		}
+		events[i], data = made, data[1+end:]
 	}
-	return publish(e, t, events, flags)
+	if string(data) != "]" {
+		return nil, notAsMany(len(events))
+	}
+	return events, nil
+}
+
+func notAsMany(events int) error {
+	return fault.New(fault.InvalidValue, "the data of %d events are not a JSON array of %d objects without spaces between them", events, events)
 }
 
 func publish(e *engine, t *bus.Thread, events []*event.Event, flags int) (string, error) {

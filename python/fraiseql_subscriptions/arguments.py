@@ -14,11 +14,10 @@ from .config import QueuePolicy
 from .encode import encode, encode_object
 from .security import SecurityContext
 from .signature import EVENTS
-from .types import Event, Identifier
+from .types import Identifier
 
 __all__ = [
     "context_of",
-    "event_tuple",
     "identifier",
     "instance",
     "milliseconds",
@@ -34,7 +33,6 @@ __all__ = [
 _T = TypeVar("_T")
 
 _MAX_IDENTIFIER: Final = 1024
-_EVENT_KEYS: Final = frozenset({"event_type", "channel", "data", "correlation_id", "event_id"})
 _DEFAULT_CHANNELS: Final = ("*",)
 #: The flag of a publish that waits for acceptance only; `publisher` has the others.
 _ACCEPTED: Final = 2
@@ -161,61 +159,6 @@ def _boolean(name: str, value: object) -> bool:
     if type(value) is not bool:
         raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
     return value
-
-
-def event_tuple(index: int, event: object) -> tuple[str, str, bytes, str, str]:
-    """One item of `publish_events` as the engine takes it; errors name its index."""
-    if type(event) is tuple and len(event) == 3:  # the usual one, and the fast way
-        event_type, channel, data = event
-        if type(event_type) is str and type(channel) is str and type(data) is dict:
-            names = event_type + channel
-            if event_type and channel and names.isascii() and "\0" not in names:
-                try:
-                    return event_type, channel, encode(data), "", ""
-                except (TypeError, ValueError) as error:
-                    raise type(error)(f"event {index}: {error}") from None
-    if isinstance(event, Event):
-        parts = (event.event_type, event.channel, event.data, event.correlation_id, event.event_id)
-    elif isinstance(event, dict):
-        unknown = event.keys() - _EVENT_KEYS
-        missing = {"event_type", "channel", "data"} - event.keys()
-        if unknown or missing:
-            wrong = (
-                f"has unknown keys {sorted(map(str, unknown))}"
-                if unknown
-                else f"lacks {sorted(missing)}"
-            )
-            raise ValueError(f"event {index} {wrong}; an event's keys are {sorted(_EVENT_KEYS)}")
-        parts = (
-            event["event_type"],
-            event["channel"],
-            event["data"],
-            event.get("correlation_id"),
-            event.get("event_id"),
-        )
-    elif isinstance(event, tuple):
-        if not 3 <= len(event) <= 5:
-            raise TypeError(
-                f"event {index} has {len(event)} items; an event's are event_type, channel, data, "
-                "and if wanted correlation_id, event_id"
-            )
-        parts = (*event, None, None)[:5]
-    else:
-        raise TypeError(
-            f"event {index} must be an Event, a dict or a tuple "
-            f"(event_type, channel, data, correlation_id, event_id), not {type(event).__name__}"
-        )
-    event_type, channel, data, correlation_id, event_id = parts
-    try:
-        return (
-            text_argument("event_type", event_type),
-            text_argument("channel", channel),
-            encode_object(data),
-            optional_identifier("correlation_id", correlation_id),
-            optional_identifier("event_id", event_id),
-        )
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"event {index}: {error}") from None
 
 
 def positive(name: str, value: object) -> None:

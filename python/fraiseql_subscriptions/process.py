@@ -34,6 +34,9 @@ class State:
         self.forked = memoryview(b"\0")
         #: Copies a decoded JSON value. The engine brings a faster one.
         self.copy_value: Callable[[Any], Any] = copy.deepcopy
+        #: The data of (event_type, channel, data) tuples of just the right types; None when one
+        #: is no such tuple, or the engine is not loaded.
+        self.plain_data: Callable[[list[Any]], list[dict[Any, Any]] | None] = lambda events: None
         self.native: ModuleType | None = None
         self.loading = False
         #: Held while the engine is loaded and while an executor opens. Re-entrant, since the
@@ -92,7 +95,7 @@ def _start() -> ModuleType:
         native.process_init(id(out))
     except RuntimeError as error:
         raise from_native(error) from None
-    state.forked, state.copy_value = out
+    state.forked, state.copy_value, state.plain_data = out
     atexit.register(_exit)
     return native
 

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from .arguments import (
-    event_tuple,
     identifier,
     optional_identifier,
     refuse_unsafe,
     text_argument,
     wait_flag,
 )
+from .batch import event_batch
 from .encode import encode_object
 from .errors import dispatch_timeout, from_native
 from .lifecycle import SLICE_MS, Engine
@@ -110,11 +110,11 @@ class Publisher(Engine):
         flags = wait_flag(wait)
         if _get_running_loop() is not None:
             flags |= _ON_LOOP
-        batch = [event_tuple(index, event) for index, event in enumerate(events)]
+        batch, data = event_batch(events)
         if not batch:
             return []
         try:
-            receipts: str = self._native.publish_events(handle, id(batch), flags)
+            receipts: str = self._native.publish_events(handle, id(batch), id(data), flags)
         except RuntimeError as error:
             raise self._callbacks.interrupt() or from_native(error) from None
         positions = receipts.split("\n")

@@ -57,6 +57,35 @@ def test_the_address_of_something_else_is_refused(handle: int) -> None:
         _native.publish_event(handle, "t", "c", id(text), "", "", 0)
 
 
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "INVALID_VALUE"),
+        (b"[]", "INVALID_VALUE"),
+        (b"[{}]", "INVALID_VALUE"),
+        (b"[{},{},{}]", "INVALID_VALUE"),
+        (b"[{},{}", "INVALID_VALUE"),
+        (b"[{},{}] ", "INVALID_VALUE"),
+        (b"[{} {}]", "INVALID_VALUE"),
+        (b"[{},1]", "INVALID_VALUE"),
+        (b"{},{}", "INVALID_VALUE"),
+        ("[{},{}]", "INVALID_TYPE"),
+    ],
+)
+def test_a_batch_is_published_with_as_many_data(handle: int, data: object, code: str) -> None:
+    from fraiseql_subscriptions import _native
+
+    events = [("t", "c", None), ("t", "c", None, "7", "")]
+    with pytest.raises(RuntimeError, match=f"^{code}: "):
+        _native.publish_events(handle, id(events), id(data), 0)
+    data = b"[{},{}]"
+    assert _native.publish_events(handle, id(events), id(data), 0).count("\n") == 1
+    for wrong in ([("t", "c")], [["t", "c", None]], [("t", 5, None)], [("t", "\ud800", None)]):
+        data = b"[{}]"
+        with pytest.raises(RuntimeError, match=r"^INVALID_TYPE: event 0 "):
+            _native.publish_events(handle, id(wrong), id(data), 0)
+
+
 def test_the_fork_flag_is_a_read_only_zero_here() -> None:
     process.load()
     assert process.state.forked.readonly

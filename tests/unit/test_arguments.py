@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from fraiseql_subscriptions import Event, QueuePolicy, SecurityContext
+from fraiseql_subscriptions import QueuePolicy, SecurityContext
 from fraiseql_subscriptions.arguments import (
     context_of,
-    event_tuple,
     identifier,
     milliseconds,
     registration_options,
@@ -128,55 +127,6 @@ def test_a_context_is_given_in_one_form() -> None:
         context_of(5, None, context)
     with pytest.raises(TypeError, match="context"):
         context_of(None, None, {"user_id": 5})  # type: ignore[arg-type]
-
-
-def test_an_event_is_an_object_a_tuple_or_a_dict() -> None:
-    expected = ("t", "c", b'{"a":1}', "7", "")
-    assert event_tuple(0, Event("t", "c", {"a": 1}, 7)) == expected
-    assert event_tuple(0, ("t", "c", {"a": 1}, 7)) == expected
-    assert (
-        event_tuple(0, {"event_type": "t", "channel": "c", "data": {"a": 1}, "correlation_id": 7})
-        == expected
-    )
-    assert event_tuple(0, ("t", "c", {"a": 1})) == ("t", "c", b'{"a":1}', "", "")
-    assert event_tuple(0, ("t", "c", {"a": 1}, None, "e")) == ("t", "c", b'{"a":1}', "", "e")
-
-
-@pytest.mark.parametrize(
-    ("event", "error"),
-    [
-        (("t", "c"), TypeError),
-        (("t", "c", {}, None, None, None), TypeError),
-        ("text", TypeError),
-        (None, TypeError),
-        ({"event_type": "t", "channel": "c"}, ValueError),
-        ({"event_type": "t", "channel": "c", "data": {}, "other": 1}, ValueError),
-        (("", "c", {}), ValueError),
-        (("t", "c\0", {}), ValueError),
-        (("t", "c", []), TypeError),
-        (("t", "c", {"a": float("inf")}), ValueError),
-        ((5, "c", {}), TypeError),
-    ],
-)
-def test_a_wrong_event_is_refused_with_its_index(event: Any, error: type[Exception]) -> None:
-    with pytest.raises(error, match="event 3"):
-        event_tuple(3, event)
-
-
-@pytest.mark.parametrize(
-    ("event", "message"),
-    [
-        (("t", "c"), "event 3 has 2 items; an event's are event_type, channel, data"),
-        ({"event_type": "t", "channel": "c"}, r"event 3 lacks \['data'\]"),
-        (
-            {"event_type": "t", "channel": "c", "data": {}, "type": 1},
-            r"event 3 has unknown keys \['type'\]",
-        ),
-    ],
-)
-def test_a_wrong_event_is_told_what_is_wrong_with_it(event: Any, message: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=message):
-        event_tuple(3, event)
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0, 0), (5, 5000), (0.0001, 1), (1.5, 1500)])

@@ -260,8 +260,7 @@ void fsq_tell(PyObject *reference, const char *method, int number, const char *m
 	current_thread = outer;
 }
 
-/* Append a reference that is given away to list. */
-static int give(PyObject *list, PyObject *item)
+int fsq_give(PyObject *list, PyObject *item)
 {
 	if (item == NULL)
 		return -1;
@@ -292,7 +291,7 @@ static PyObject *message(const char *texts, fsq_entry *entry)
 int64_t fsq_append_bytes(PyObject *list, const char *texts, fsq_entry *entries, int64_t count)
 {
 	for (int64_t i = 0; i < count; i++)
-		if (give(list, message(texts, &entries[i])) < 0) {
+		if (fsq_give(list, message(texts, &entries[i])) < 0) {
 			PyErr_Clear();
 			return i;
 		}
@@ -330,7 +329,7 @@ static int give_text(PyObject *names, PyObject *strings, PyObject *name, const c
 		Py_INCREF(*again);
 	else
 		*again = entry->form == FSQ_ASCII ? ascii_message(texts, entry) : message(texts, entry);
-	if (give(strings, *again) < 0)
+	if (fsq_give(strings, *again) < 0)
 		return -1;
 	return PyList_Append(names, name);
 }
@@ -349,7 +348,7 @@ int64_t fsq_append_pairs(PyObject *list, PyObject *names, PyObject *strings, con
 				break;
 			memcpy(PyUnicode_DATA(name), texts + entry->name_at, entry->name_length);
 		}
-		int status = entry->form == FSQ_BYTES ? give(list, pair(name, message(texts, entry)))
+		int status = entry->form == FSQ_BYTES ? fsq_give(list, pair(name, message(texts, entry)))
 		                                      : give_text(names, strings, name, texts, entry, &again);
 		if (status < 0)
 			break;
@@ -380,7 +379,7 @@ int64_t fsq_decode(PyObject *strings)
 
 int fsq_append_ticket(PyObject *list, int64_t ticket)
 {
-	int status = give(list, Py_BuildValue("(LO)", (long long)ticket, Py_None));
+	int status = fsq_give(list, Py_BuildValue("(LO)", (long long)ticket, Py_None));
 	if (status < 0)
 		PyErr_Clear();
 	return status;
@@ -388,7 +387,7 @@ int fsq_append_ticket(PyObject *list, int64_t ticket)
 
 int fsq_append_text(PyObject *list, const char *text, int64_t length)
 {
-	int status = give(list, PyUnicode_DecodeUTF8(text, length, "strict"));
+	int status = fsq_give(list, PyUnicode_DecodeUTF8(text, length, "strict"));
 	if (status < 0)
 		PyErr_Clear();
 	return status;
@@ -396,68 +395,11 @@ int fsq_append_text(PyObject *list, const char *text, int64_t length)
 
 int fsq_append_body(PyObject *list, const char *text, int64_t length)
 {
-	int status = give(list, PyBytes_FromStringAndSize(text, length));
+	int status = fsq_give(list, PyBytes_FromStringAndSize(text, length));
 	if (status < 0)
 		PyErr_Clear();
 	return status;
 }
-
-int fsq_event_at(PyObject *list, int64_t index, fsq_event *event)
-{
-	PyObject *item = PyList_GET_ITEM(list, index);
-	if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) != 5)
-		return -1;
-	for (int i = 0; i < 5; i++) {
-		PyObject *part = PyTuple_GET_ITEM(item, i);
-		if (PyBytes_Check(part)) {
-			event->text[i] = PyBytes_AS_STRING(part);
-			event->length[i] = PyBytes_GET_SIZE(part);
-			continue;
-		}
-		Py_ssize_t length = 0;
-		event->text[i] = PyUnicode_Check(part) ? PyUnicode_AsUTF8AndSize(part, &length) : NULL;
-		event->length[i] = length;
-		if (event->text[i] == NULL) {
-			PyErr_Clear();
-			return -1;
-		}
-	}
-	return 0;
-}
-
-/* A copy of a value that came from a JSON decoder: its own dicts and lists, however deep
- * (the decoder bounds that), and the same texts and numbers, which nobody can change. */
-static PyObject *copy_value(PyObject *unused, PyObject *value)
-{
-	if (PyDict_CheckExact(value)) {
-		PyObject *made = PyDict_Copy(value), *key, *part;
-		for (Py_ssize_t at = 0; made != NULL && PyDict_Next(made, &at, &key, &part);) {
-			if (!PyDict_CheckExact(part) && !PyList_CheckExact(part))
-				continue;
-			PyObject *copy = copy_value(unused, part);
-			/* Of a key that is there: the iteration goes on. */
-			if (copy == NULL || PyDict_SetItem(made, key, copy) < 0)
-				Py_CLEAR(made);
-			Py_XDECREF(copy);
-		}
-		return made;
-	}
-	if (PyList_CheckExact(value)) {
-		PyObject *made = PyList_GetSlice(value, 0, PyList_GET_SIZE(value));
-		for (Py_ssize_t i = 0; made != NULL && i < PyList_GET_SIZE(made); i++) {
-			PyObject *part = PyList_GET_ITEM(made, i);
-			if (!PyDict_CheckExact(part) && !PyList_CheckExact(part))
-				continue;
-			PyObject *copy = copy_value(unused, part);
-			if (copy == NULL || PyList_SetItem(made, i, copy) < 0)
-				Py_CLEAR(made);
-		}
-		return made;
-	}
-	return Py_NewRef(value);
-}
-
-static PyMethodDef copy_method = {"copy_value", copy_value, METH_O, "A copy of a decoded JSON value."};
 
 static void mark_forked(void) { forked = 1; }
 
@@ -469,8 +411,8 @@ int fsq_process_init(PyObject *list)
 	if (!installed && pthread_atfork(NULL, NULL, mark_forked) != 0)
 		return -1;
 	installed = 1;
-	if (give(list, PyMemoryView_FromMemory((char *)&forked, 1, PyBUF_READ)) < 0 ||
-	    give(list, PyCFunction_New(&copy_method, NULL)) < 0) {
+	if (fsq_give(list, PyMemoryView_FromMemory((char *)&forked, 1, PyBUF_READ)) < 0 ||
+	    fsq_give_functions(list) < 0) {
 		PyErr_Clear();
 		return -1;
 	}

@@ -26,10 +26,10 @@ typedef struct {
 	uintptr_t value;
 } fsq_result;
 
-/* One (type, channel, data, correlation_id, event_id) tuple; all borrowed. */
+/* The event_type, channel, correlation_id and event_id of an event; all borrowed. */
 typedef struct {
-	const char *text[5];
-	int64_t length[5];
+	const char *text[4];
+	int64_t length[4];
 } fsq_event;
 
 /* PyEval_RestoreThread, but where that would end the thread, because the
@@ -80,16 +80,23 @@ int64_t fsq_append_pairs(PyObject *list, PyObject *names, PyObject *strings, con
  * many of them are, and leaves no Python error set. */
 int64_t fsq_decode(PyObject *strings);
 
+/* Append a reference that is given away, NULL with a Python error set; the functions that Python
+ * calls. Return 0, or -1 with a Python error set. */
+int fsq_give(PyObject *list, PyObject *item);
+int fsq_give_functions(PyObject *list);
+
 /* Append (integer, None); a str of UTF-8 text; a bytes object. Return 0 or -1. */
 int fsq_append_ticket(PyObject *list, int64_t ticket);
 int fsq_append_text(PyObject *list, const char *text, int64_t length);
 int fsq_append_body(PyObject *list, const char *text, int64_t length);
 
-/* Read item `index` of a list of event tuples. Returns 0, or -1 when it is none. */
+/* Read item `index` of a list of tuples (event_type, channel, data), or with correlation_id and
+ * event_id, "" for none, behind them. What is at data is not looked at. Returns 0, or -1 when it is
+ * none, and leaves no Python error set. */
 int fsq_event_at(PyObject *list, int64_t index, fsq_event *event);
 
 /* Append to list a read-only memoryview of the byte that is 1 in a forked child, have
- * it set there, and append the function that copies a decoded JSON value. Returns 0, 1
+ * it set there, and append copy_value and plain_data. Returns 0, 1
  * in a subinterpreter, -1 on failure. */
 int fsq_process_init(PyObject *list);
 int fsq_forked(void);

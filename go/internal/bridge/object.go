@@ -6,7 +6,6 @@ package bridge
 import "C"
 
 import (
-	"bytes"
 	"fmt"
 	"unsafe"
 
@@ -19,9 +18,12 @@ func object(address int) *C.PyObject {
 	return *(**C.PyObject)(unsafe.Pointer(&address))
 }
 
+// View is what the bytes object at address holds, for as long as the object is kept.
+func View(address int) ([]byte, error) { return view(object(address)) }
+
 // Bytes is a copy of the bytes object at address.
 func Bytes(address int) ([]byte, error) {
-	viewed, err := view(object(address))
+	viewed, err := View(address)
 	if err != nil {
 		return nil, err
 	}
@@ -54,31 +56,22 @@ func (l List) View(i int) ([]byte, error) {
 	return view(C.PyList_GetItem(l.object, C.Py_ssize_t(i)))
 }
 
-// Event is an event as it crosses from Python. Data is a copy.
-type Event struct {
-	Type, Channel, CorrelationID, ID string
-	Data                             []byte
-}
+// Event is an event as it crosses from Python, less its data.
+type Event struct{ Type, Channel, CorrelationID, ID string }
 
 // Event reads item i into e. What e holds already is kept where it is the same: the
 // events of a batch are of few types and channels.
 func (l List) Event(i int, e *Event) error {
 	var native C.fsq_event
 	if C.fsq_event_at(l.object, C.int64_t(i), &native) != 0 {
-		return fault.New(fault.InvalidType, "event %d is not a tuple (event_type, channel, data, correlation_id, event_id)", i)
+		return fault.New(fault.InvalidType, "event %d is not a tuple (event_type, channel, data) or (event_type, channel, data, correlation_id, event_id)", i)
 	}
-	part := func(i int) []byte {
-		return unsafe.Slice((*byte)(unsafe.Pointer(native.text[i])), int(native.length[i]))
-	}
-	for i, text := range [...]*string{0: &e.Type, 1: &e.Channel, 3: &e.CorrelationID, 4: &e.ID} {
-		if text == nil {
-			continue
-		}
-		if given := part(i); *text != string(given) {
+	for i, text := range [...]*string{&e.Type, &e.Channel, &e.CorrelationID, &e.ID} {
+		given := unsafe.Slice((*byte)(unsafe.Pointer(native.text[i])), int(native.length[i]))
+		if *text != string(given) {
 			*text = string(given)
 		}
 	}
-	e.Data = bytes.Clone(part(2))
 	return nil
 }
 
@@ -146,8 +139,7 @@ func (l List) AppendBody(body []byte) error {
 }
 
 // ProcessInit appends to l a read-only memoryview of the byte that is 1 in a
-// forked child, and the function that copies a decoded JSON value. Subinterpreters
-// are refused.
+// forked child, and the functions copy_value and plain_data. Subinterpreters are refused.
 func (l List) ProcessInit() error {
 	switch C.fsq_process_init(l.object) {
 	case 0:
