@@ -137,6 +137,28 @@ func TestAnAnswerThatStaysLostIsAnUnknownOutcome(t *testing.T) {
 	}
 }
 
+// late is a server whose first answer is lost, and whose channels are followed only then.
+type late struct {
+	deaf
+	answered atomic.Bool
+}
+
+func (s *late) Publish(ctx context.Context, requests []*Request) {
+	s.logServer.Publish(ctx, requests)
+	s.answered.Store(true)
+}
+
+func (s *late) Follows(string) bool { return s.answered.Load() }
+
+func TestWhatMayHaveBeenAcceptedUnfollowedIsNotWaitedFor(t *testing.T) {
+	server := &late{deaf: deaf{newLogServer()}}
+	server.swallow = 1
+	b := open(t, bustest.NewDispatcher(t), server, patience)
+	if at, err := publish(t, b, bustest.NewEvent(t, "plain", "a", ""), bus.WaitDispatched); err != nil || at.Offset != 1 {
+		t.Errorf("at %v, error %v", at, err)
+	}
+}
+
 // full is a server that says why it accepts nothing, once, and then says nothing.
 type full struct {
 	*logServer
@@ -332,7 +354,7 @@ func TestAnEventIsRecognisedOnceWhileItIsToComeBack(t *testing.T) {
 	o.open(1)
 	plain, chosen, again := bustest.NewEvent(t, "plain", "a", ""), bustest.NewEvent(t, "plain", "a", "mine"), bustest.NewEvent(t, "plain", "a", "mine")
 	for _, ev := range []*event.Event{plain, chosen, again} {
-		o.add([]*event.Event{ev}, true, true, nil, time.Now())
+		o.expect(&o.add([]*event.Event{ev}, true, true, nil, time.Now()).tickets[0])
 	}
 	for i, want := range []*event.Event{plain, nil} {
 		if got := o.recognise([]byte(plain.ID)); got != want {
@@ -346,7 +368,7 @@ func TestAnEventIsRecognisedOnceWhileItIsToComeBack(t *testing.T) {
 	}
 	o.dispatched("mine", event.Position{})
 	third := bustest.NewEvent(t, "plain", "a", "mine")
-	o.add([]*event.Event{third}, true, true, nil, time.Now())
+	o.expect(&o.add([]*event.Event{third}, true, true, nil, time.Now()).tickets[0])
 	o.dispatched("mine", event.Position{})
 	if got := o.recognise([]byte("mine")); got != nil {
 		t.Errorf("what has come back is recognised: %v", got)

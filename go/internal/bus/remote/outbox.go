@@ -17,13 +17,14 @@ type outbox struct {
 	accepted   uint64 // events, since the bus was opened
 	lastTicket uint64
 	tickets    map[uint64]*ticket
-	returning  map[string]*ticket // by the event's id: not yet dispatched here
+	returning  map[string]*ticket // by the event's id: followed when it was sent, not yet dispatched here
 	queue      []*request         // to be accepted, oldest first
 	underWay   [][]*request       // in the hands of publishers,
 	publishers int                // of which there may be so many
 	calm       int                // batches since there were more requests at once
 	forsaken   int                // of them and of the queue: events whose publisher has ceased to wait
 	wake       chan struct{}
+	ended      error // nothing more will be accepted, or come back
 	// gaps are Item.Skipped, for what is accepted and has gone before its answer is read.
 	gaps []func(channel string, at event.Position) bool
 }
@@ -49,6 +50,7 @@ type ticket struct {
 	// waits says that acceptance alone is not what its publisher waits for.
 	waits      bool
 	counted    bool // among what was accepted
+	returns    bool // it is to come back, or was
 	recognised bool // by the server, in what it read
 	read       bool // and so it will be dispatched
 	accepted   bool
@@ -92,12 +94,7 @@ func (o *outbox) add(events []*event.Event, waits, ordered bool, finish func(uin
 		one := &r.tickets[i]
 		o.lastTicket++
 		one.number, one.event, one.waits, one.finish = o.lastTicket, ev, waits, finish
-		if ev.ChosenID { // otherwise nobody has it
-			one.next = o.returning[ev.ID]
-			r.ordered = true
-		}
-		o.returning[ev.ID] = one
-		o.tickets[one.number] = one
+		r.ordered = r.ordered || ev.ChosenID // otherwise nobody has it
 	}
 	o.queue = append(o.queue, r)
 	count := len(o.queue)
@@ -108,6 +105,27 @@ func (o *outbox) add(events []*event.Event, waits, ordered bool, finish func(uin
 		o.calm = 0
 	}
 	return r
+}
+
+// give lets the outcome of a ticket be asked for.
+func (o *outbox) give(one *ticket) {
+	o.tickets[one.number] = one
+	if o.ended != nil && !one.isDone {
+		one.err = o.ended
+		o.settle(nil, one)
+	}
+}
+
+// expect notes that an event which is to be sent comes back.
+func (o *outbox) expect(one *ticket) {
+	if one.returns {
+		return
+	}
+	one.returns = true
+	if one.event.ChosenID {
+		one.next = o.returning[one.event.ID]
+	}
+	o.returning[one.event.ID] = one
 }
 
 // take is what a publisher may send now: what waits, and need not be behind anything that
@@ -358,7 +376,7 @@ func (o *outbox) expected(asked func(one *ticket) bool) (found []*ticket) {
 
 // fail ends everything.
 func (o *outbox) fail(err error) (told finishes) {
-	o.queue = nil
+	o.queue, o.ended = nil, err
 	for _, one := range o.tickets {
 		if !one.isDone {
 			one.err = err
@@ -387,6 +405,9 @@ func (o *outbox) settle(told finishes, one *ticket) finishes {
 
 // forgetReturning takes one out of those that are to come back.
 func (o *outbox) forgetReturning(gone *ticket) {
+	if !gone.returns {
+		return
+	}
 	first := o.returning[gone.event.ID]
 	if first == gone {
 		if first = gone.next; first == nil {

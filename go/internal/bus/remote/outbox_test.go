@@ -17,6 +17,7 @@ func TestOnlyWhatWasNotReadIsGivenUpForAGap(t *testing.T) {
 	add := func() *request {
 		r := o.add([]*event.Event{bustest.NewEvent(t, "x", "a", "")}, true, true, func(uint64) { told++ }, time.Time{})
 		r.Follows, r.Positions = []bool{true}, make([]event.Position, 1)
+		o.expect(&r.tickets[0])
 		return r
 	}
 	read, unread, late := add(), add(), add()

@@ -65,6 +65,11 @@ func (b *Bus) enter(t *bus.Thread, events []*event.Event, wait bus.Wait) (r *req
 	if len(batch) == 0 {
 		b.outbox.rouse()
 	}
+	if !r.atOnce {
+		for i := range r.tickets {
+			b.outbox.give(&r.tickets[i])
+		}
+	}
 	return r, batch, nil
 }
 
@@ -78,9 +83,11 @@ func (b *Bus) receipts(t *bus.Thread, r *request) []bus.Receipt {
 		one := &r.tickets[i]
 		if r.atOnce && one.isDone && one.err == nil {
 			receipts[i].Position = one.at
-			delete(b.outbox.tickets, one.number)
-		} else {
-			receipts[i].Ticket = one.number
+			continue
+		}
+		receipts[i].Ticket = one.number
+		if r.atOnce {
+			b.outbox.give(one)
 		}
 	}
 	return receipts
@@ -251,19 +258,23 @@ func (b *Bus) publish(ctx context.Context, requests []*Request) {
 	b.server.Publish(ctx, requests)
 }
 
-// ask notes which events come back.
+// ask notes which events come back. An event that may have been accepted when nobody followed its
+// channel is not waited for.
 func (b *Bus) ask(batch []*request) {
-	count := 0
+	channel, followed := "", false
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for _, one := range batch {
-		count += len(one.Events)
-	}
-	follows := make([]bool, 0, count)
-	for _, one := range batch {
-		first := len(follows)
-		for _, ev := range one.Events {
-			follows = append(follows, b.server.Follows(ev.Channel))
+		one.Follows = make([]bool, len(one.Events))
+		for i, ev := range one.Events {
+			if ev.Channel != channel {
+				channel, followed = ev.Channel, b.server.Follows(ev.Channel)
+			}
+			if followed && (!one.Doubtful || one.tickets[i].returns) {
+				one.Follows[i] = true
+				b.outbox.expect(&one.tickets[i])
+			}
 		}
-		one.Follows = follows[first:len(follows):len(follows)]
 	}
 }
 
