@@ -83,6 +83,7 @@ func (r round) run(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	pipeline := conn.PgConn().StartPipeline(ctx)
+	conn.PgConn().Frontend().Send(r.room())
 	for _, one := range r {
 		pipeline.SendQueryStatement(prepared[one.statement.name], one.arguments.values(), binaryFormat, binaryFormat)
 	}
@@ -101,6 +102,30 @@ func (r round) run(ctx context.Context, conn *pgx.Conn) error {
 	}
 	return err
 }
+
+// room lets pgx's buffer grow once to what the round needs.
+func (r round) room() room {
+	const ofAStatement = 128 // its messages, less the arguments
+	bytes := room(len(r) * ofAStatement)
+	for _, one := range r {
+		if one.arguments != nil {
+			bytes += room(len(one.arguments.bytes))
+		}
+	}
+	return bytes
+}
+
+// room is no message: so many bytes, which those that follow will have.
+type room int
+
+// Frontend implements pgproto3.FrontendMessage.
+func (room) Frontend() {}
+
+// Decode implements pgproto3.Message.
+func (room) Decode([]byte) error { return errors.ErrUnsupported }
+
+// Encode implements pgproto3.Message.
+func (r room) Encode(dst []byte) ([]byte, error) { return slices.Grow(dst, int(r)), nil }
 
 // results reads the next results of a pipeline.
 func (q *query) results(pipeline *pgconn.Pipeline) error {

@@ -23,9 +23,10 @@ import (
 const (
 	// attention is how long a socket waits in the kernel before it looks whether it still should.
 	attention = 2 * time.Millisecond
-	// turn is after how long a reader lets Go schedule its goroutine anew, before it waits anyway. With
-	// attention, and the millisecond that poll adds to it, it is less than the monitor's 10.
-	turn = 6 * time.Millisecond
+	// turn is after how long a reader lets Go schedule its goroutine anew, at a wait, which takes two
+	// wake-ups of threads. With the millisecond that poll may add, and what a publisher does between
+	// waits, it is less than the monitor's 10.
+	turn = 8 * time.Millisecond
 )
 
 // socket is a connection whose reader waits in the kernel, on its own thread. Of Go's sockets another
@@ -132,12 +133,14 @@ func (s *socket) wait(events int16, until *deadline) error {
 		if err := s.ended(until); err != nil {
 			return err
 		}
-		now := time.Since(s.begun)
-		if last := s.scheduled.Load(); now-time.Duration(last) > turn {
-			s.scheduled.Store(int64(now))
+		now, turned := time.Since(s.begun), time.Duration(s.scheduled.Load())
+		if now-turned >= turn {
 			runtime.Gosched()
+			now = time.Since(s.begun)
+			s.scheduled.Store(int64(now))
+			turned = now
 		}
-		patience := attention
+		patience := min(attention, turned+turn-now)
 		if at := until.Load(); at != 0 {
 			patience = min(patience, time.Duration(at)-now)
 		}
