@@ -1,6 +1,8 @@
 package bridge
 
 /*
+#cgo noescape fsq_event_at
+#cgo nocallback fsq_event_at
 #include "bridge.h"
 */
 import "C"

@@ -45,22 +45,32 @@ func (f *finality) end(batch uint64) {
 
 // commit notes numbers that were committed.
 func (f *finality) commit(seqs []int64) {
-	for _, seq := range slices.Sorted(slices.Values(seqs)) {
-		f.add(uint64(seq))
+	if !slices.IsSorted(seqs) {
+		seqs = slices.Sorted(slices.Values(seqs))
+	}
+	for len(seqs) > 0 {
+		n := 1
+		for n < len(seqs) && seqs[n] <= seqs[n-1]+1 {
+			n++
+		}
+		f.add(span{uint64(seqs[0]), uint64(seqs[n-1])})
+		seqs = seqs[n:]
 	}
 	if len(f.ahead) > mostSpans {
 		f.ahead = slices.Clone(f.ahead[:mostSpans]) // of what is beyond, the horizon tells
 	}
 }
 
-func (f *finality) add(n uint64) {
-	i, known := slices.BinarySearchFunc(f.ahead, n, func(one span, n uint64) int { return cmp.Compare(one.from, n) })
+func (f *finality) add(new span) {
+	i, known := slices.BinarySearchFunc(f.ahead, new.from, func(one span, n uint64) int { return cmp.Compare(one.from, n) })
 	switch {
-	case known || n <= f.upTo:
-	case i > 0 && n <= f.ahead[i-1].to+1:
-		f.ahead[i-1].to = max(f.ahead[i-1].to, n)
+	case new.to <= f.upTo:
+	case known:
+		f.ahead[i].to = max(f.ahead[i].to, new.to)
+	case i > 0 && new.from <= f.ahead[i-1].to+1:
+		f.ahead[i-1].to = max(f.ahead[i-1].to, new.to)
 	default:
-		f.ahead = slices.Insert(f.ahead, i, span{n, n})
+		f.ahead = slices.Insert(f.ahead, i, new)
 	}
 }
 
