@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"strconv"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bridge"
@@ -41,56 +42,30 @@ func PublishEvent(handle int, eventType, channel string, dataAddress int, correl
 }
 
 // PublishEvents publishes the events of the list at eventsAddress, each a tuple
-// (event_type, channel, anything) or (event_type, channel, anything, correlation_id, event_id), whose
-// data are the items of the JSON array that the bytes object at dataAddress is: all or none. It
-// returns their receipts, separated by newlines.
+// (event_type, channel, anything) or (event_type, channel, anything, correlation_id, event_id), with
+// the JSON data that the list at dataAddress has, a bytes object each: all or none. It returns their
+// receipts, separated by newlines.
 func PublishEvents(handle, eventsAddress, dataAddress, flags int) (receipts string, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return "", err
 	}
-	data, err := bridge.View(dataAddress)
-	if err != nil {
-		return "", err
+	list, data := bridge.ListAt(eventsAddress), bridge.ListAt(dataAddress)
+	if list.Len() != data.Len() {
+		return "", fault.New(fault.InvalidValue, "there are %d events and the data of %d; give as many", list.Len(), data.Len())
 	}
-	events, err := readEvents(bridge.ListAt(eventsAddress), data)
-	if err != nil {
-		return "", err
-	}
-	return publish(e, t, events, flags)
-}
-
-// readEvents makes events of their names and of the JSON array of their data, which it copies.
-func readEvents(list bridge.List, data []byte) ([]*event.Event, error) {
 	events := make([]*event.Event, list.Len())
-	size := len(data) / max(len(events), 1)
 	var one bridge.Event
 	for i := range events {
-		if err := list.Event(i, &one); err != nil {
-			return nil, err
+		if err := list.Event(i, data, &one); err != nil {
+			return "", err
 		}
-		separator := byte(',')
-		if i == 0 {
-			separator = '['
+		if events[i], err = event.New(one.Type, one.Channel, bytes.Clone(one.Data), one.CorrelationID, one.ID); err != nil {
+			return "", err
 		}
-		if len(data) == 0 || data[0] != separator {
-			return nil, notAsMany(len(events))
-		}
-		made, end, err := event.NewFirst(one.Type, one.Channel, data[1:], size, one.CorrelationID, one.ID)
-		if err != nil {
-			return nil, err
-		}
-		events[i], data = made, data[1+end:]
 	}
-	if string(data) != "]" {
-		return nil, notAsMany(len(events))
-	}
-	return events, nil
-}
-
-func notAsMany(events int) error {
-	return fault.New(fault.InvalidValue, "the data of %d events are not a JSON array of %d objects without spaces between them", events, events)
+	return publish(e, t, events, flags)
 }
 
 func publish(e *engine, t *bus.Thread, events []*event.Event, flags int) (string, error) {

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 
 from fraiseql_subscriptions import (
@@ -278,6 +279,23 @@ def test_a_maximum_is_at_least_one(
         executor.next_events(id, value)
     with pytest.raises(error, match="max"):
         executor.drain(value)
+
+
+def test_json_that_is_given_as_it_is_stays_one_events_own(executor: SubscriptionExecutor) -> None:
+    def published(*texts: bytes) -> list[str]:
+        return executor.publish_events([("t", "c", orjson.Fragment(text)) for text in texts])
+
+    assert len(published(b'{"a":1}\n', b'{"b":2}')) == 2
+    with pytest.raises(ValueError, match="data cannot be read"):
+        published(b'{"a":1},{"forged":1},{"z":"', b"{}", b'{"}')
+    with pytest.raises(ValueError, match="data cannot be read"):
+        executor.publish_events(
+            [
+                ("t", "c", {"a": orjson.Fragment(b'1},{"forged":1},{"z":"')}),
+                ("t", "c", {}),
+                ("t", "c", {'":"': orjson.Fragment(b"1")}),
+            ]
+        )
 
 
 def test_every_call_after_close_says_so(

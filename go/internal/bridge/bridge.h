@@ -26,10 +26,12 @@ typedef struct {
 	uintptr_t value;
 } fsq_result;
 
-/* The event_type, channel, correlation_id and event_id of an event; all borrowed. */
+/* The event_type, channel, correlation_id and event_id of an event, and its data; all borrowed. */
 typedef struct {
 	const char *text[4];
 	int64_t length[4];
+	const char *data;
+	int64_t data_length;
 } fsq_event;
 
 /* PyEval_RestoreThread, but where that would end the thread, because the
@@ -90,10 +92,10 @@ int fsq_append_ticket(PyObject *list, int64_t ticket);
 int fsq_append_text(PyObject *list, const char *text, int64_t length);
 int fsq_append_body(PyObject *list, const char *text, int64_t length);
 
-/* Read item `index` of a list of tuples (event_type, channel, data), or with correlation_id and
- * event_id, "" for none, behind them. What is at data is not looked at. Returns 0, or -1 when it is
- * none, and leaves no Python error set. */
-int fsq_event_at(PyObject *list, int64_t index, fsq_event *event);
+/* Read an item of a list of tuples (event_type, channel, data), or with correlation_id and event_id,
+ * "" for none, behind them; what is at data is not looked at, but in a list of bytes objects as
+ * long. Returns 0, or -1 when it is none, and leaves no Python error set. */
+int fsq_event_at(PyObject *events, PyObject *data, int64_t index, fsq_event *event);
 
 /* Append to list a read-only memoryview of the byte that is 1 in a forked child, have
  * it set there, and append copy_value and plain_data. Returns 0, 1

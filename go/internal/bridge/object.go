@@ -2,7 +2,6 @@ package bridge
 
 /*
 #cgo noescape fsq_event_at
-#cgo nocallback fsq_event_at
 #include "bridge.h"
 */
 import "C"
@@ -20,12 +19,9 @@ func object(address int) *C.PyObject {
 	return *(**C.PyObject)(unsafe.Pointer(&address))
 }
 
-// View is what the bytes object at address holds, for as long as the object is kept.
-func View(address int) ([]byte, error) { return view(object(address)) }
-
 // Bytes is a copy of the bytes object at address.
 func Bytes(address int) ([]byte, error) {
-	viewed, err := View(address)
+	viewed, err := view(object(address))
 	if err != nil {
 		return nil, err
 	}
@@ -58,23 +54,30 @@ func (l List) View(i int) ([]byte, error) {
 	return view(C.PyList_GetItem(l.object, C.Py_ssize_t(i)))
 }
 
-// Event is an event as it crosses from Python, less its data.
-type Event struct{ Type, Channel, CorrelationID, ID string }
+// Event is an event as it crosses from Python. Data is for as long as the list keeps it.
+type Event struct {
+	Type, Channel, CorrelationID, ID string
+	Data                             []byte
+}
 
-// Event reads item i into e. What e holds already is kept where it is the same: the
-// events of a batch are of few types and channels.
-func (l List) Event(i int, e *Event) error {
+// Event reads item i into e, its data from another list. What e holds already is kept where it is the
+// same: the events of a batch are of few types and channels.
+func (l List) Event(i int, data List, e *Event) error {
 	var native C.fsq_event
-	if C.fsq_event_at(l.object, C.int64_t(i), &native) != 0 {
-		return fault.New(fault.InvalidType, "event %d is not a tuple (event_type, channel, data) or (event_type, channel, data, correlation_id, event_id)", i)
+	if C.fsq_event_at(l.object, data.object, C.int64_t(i), &native) != 0 {
+		return fault.New(fault.InvalidType, "event %d is not a tuple (event_type, channel, data) or (event_type, channel, data, correlation_id, event_id) with a bytes object of its data", i)
 	}
 	for i, text := range [...]*string{&e.Type, &e.Channel, &e.CorrelationID, &e.ID} {
-		given := unsafe.Slice((*byte)(unsafe.Pointer(native.text[i])), int(native.length[i]))
-		if *text != string(given) {
+		if given := borrowed(native.text[i], native.length[i]); *text != string(given) {
 			*text = string(given)
 		}
 	}
+	e.Data = borrowed(native.data, native.data_length)
 	return nil
+}
+
+func borrowed(text *C.char, length C.int64_t) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(text)), int(length))
 }
 
 // The entries of a batch cross to C as they are.

@@ -78,17 +78,17 @@ int fsq_give_functions(PyObject *list)
 	return 0;
 }
 
-int fsq_event_at(PyObject *list, int64_t index, fsq_event *event)
+int fsq_event_at(PyObject *events, PyObject *data, int64_t index, fsq_event *event)
 {
-	PyObject *item = PyList_GET_ITEM(list, index);
-	if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) != 3 && PyTuple_GET_SIZE(item) != 5)
+	PyObject *item = PyList_GET_ITEM(events, index), *text = PyList_GET_ITEM(data, index);
+	if (!PyTuple_Check(item) || !PyBytes_Check(text))
 		return -1;
+	Py_ssize_t count = PyTuple_GET_SIZE(item);
+	if (count != 3 && count != 5)
+		return -1;
+	*event = (fsq_event){.text = {"", "", "", ""}, .data = PyBytes_AS_STRING(text), .data_length = PyBytes_GET_SIZE(text)};
 	static const int places[] = {0, 1, 3, 4};
-	for (int i = 0; i < 4; i++) {
-		event->text[i] = "";
-		event->length[i] = 0;
-		if (places[i] >= PyTuple_GET_SIZE(item))
-			continue;
+	for (int i = 0; i < 4 && places[i] < count; i++) {
 		PyObject *part = PyTuple_GET_ITEM(item, places[i]);
 		Py_ssize_t length = 0;
 		event->text[i] = PyUnicode_Check(part) ? PyUnicode_AsUTF8AndSize(part, &length) : NULL;

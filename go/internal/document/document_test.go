@@ -292,15 +292,6 @@ func TestNarrowMakesAnInnerValueTheRoot(t *testing.T) {
 	d.Narrow(outer.Get("none"))
 }
 
-func TestParseFirstRefusesWhatParseRefuses(t *testing.T) {
-	for _, text := range []string{"", ",1", `{"a":1`, `{"a":1,}`, "nul,1", strings.Repeat("[", MaxDepth+1)} {
-		d := New(len(text))
-		if end, err := d.ParseFirst([]byte(text)); err == nil || d.Root().Kind() != Missing {
-			t.Errorf("%.20q: the first value ends at %d, and is %s", text, end, d.Root().Raw())
-		}
-	}
-}
-
 func TestReadingAndParsingAgainAllocateNothing(t *testing.T) {
 	var d Document
 	text := []byte(event200)

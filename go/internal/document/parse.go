@@ -1,7 +1,6 @@
 package document
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"sync"
@@ -49,7 +48,7 @@ func New(textBytes int) *Document {
 		small.nodes = small.tape[:0]
 		return &small.Document
 	default:
-		return &Document{nodes: make([]node, 0, wanted)}
+		return new(Document)
 	}
 }
 
@@ -63,7 +62,7 @@ var (
 // Recycle gives the document's memory to a later New. Nobody may use it, or a Value of it, any more.
 func (d *Document) Recycle() {
 	if cap(d.nodes) <= maxInitialNodes {
-		d.clear()
+		d.text, d.nodes, d.bigNumber = nil, d.nodes[:0], false
 		spare.Put(d)
 		if !recycles.Load() {
 			recycles.Store(true)
@@ -82,42 +81,24 @@ func (d *Document) Parse(text []byte) error { return d.ParseWithin(text, MaxDept
 // ParseWithin is Parse with a depth limit of the caller's, for a text that
 // wraps a document in an envelope of its own.
 func (d *Document) ParseWithin(text []byte, maxDepth int) error {
+	d.text, d.root, d.bigNumber = text, 0, false
 	if d.nodes == nil {
 		d.nodes = make([]node, 0, initialNodes(len(text)))
 	}
-	end, err := d.start(text, maxDepth)
-	if end = skipSpace(text, end); err == nil && end != len(text) {
-		d.clear()
-		err = unexpected(text, end, "the end of the text")
+	d.nodes = d.nodes[:0]
+	if err := d.parse(text, maxDepth); err != nil {
+		d.text, d.nodes, d.bigNumber = nil, d.nodes[:0], false
+		return err
 	}
-	return err
+	return nil
 }
 
-// ParseFirst is Parse for the value that text begins with; what follows it is at end. The document
-// keeps a copy of its own of the value.
-func (d *Document) ParseFirst(text []byte) (end int, err error) {
-	if end, err = d.start(text, MaxDepth); err == nil {
-		d.text = bytes.Clone(text[:end])
-	}
-	return end, err
-}
-
-func (d *Document) start(text []byte, maxDepth int) (end int, err error) {
-	d.text, d.root, d.bigNumber, d.nodes = text, 0, false, d.nodes[:0]
-	if end, err = d.parse(text, maxDepth); err != nil {
-		d.clear()
-	}
-	return end, err
-}
-
-func (d *Document) clear() { d.text, d.nodes, d.bigNumber = nil, d.nodes[:0], false }
-
-// parse is one loop over the values that text begins with. While a container is open, its
+// parse is one loop over the values of text. While a container is open, its
 // next field holds the index of the container around it: that is the whole
 // stack, so that depth costs neither recursion nor memory.
-func (d *Document) parse(text []byte, maxDepth int) (end int, err error) {
+func (d *Document) parse(text []byte, maxDepth int) error {
 	if uint64(len(text)) >= math.MaxUint32 {
-		return 0, &ParseError{Offset: math.MaxUint32, Detail: "the text goes on", reason: ErrSize}
+		return &ParseError{Offset: math.MaxUint32, Detail: "the text goes on", reason: ErrSize}
 	}
 	nodes := d.nodes
 	parent, inObject, depth := uint32(noParent), false, 0
@@ -126,20 +107,20 @@ func (d *Document) parse(text []byte, maxDepth int) (end int, err error) {
 values:
 	for {
 		if i >= len(text) {
-			return i, unexpected(text, i, "a value")
+			return unexpected(text, i, "a value")
 		}
 		here := uint32(len(nodes))
 		switch c := text[i]; c {
 		case '"':
 			end, mark, detail := scanString(text, i+1)
 			if detail != "" {
-				return i, &ParseError{Offset: end, Detail: detail, reason: ErrSyntax}
+				return &ParseError{Offset: end, Detail: detail, reason: ErrSyntax}
 			}
 			nodes = append(nodes, node{uint32(i), uint32(end), here + 1, String, mark})
 			i = end
 		case '{', '[':
 			if depth++; depth > maxDepth {
-				return i, &ParseError{Offset: i, Detail: fmt.Sprintf("more than %d levels", maxDepth), reason: ErrDepth}
+				return &ParseError{Offset: i, Detail: fmt.Sprintf("more than %d levels", maxDepth), reason: ErrDepth}
 			}
 			opened := node{start: uint32(i), next: parent, kind: Object}
 			if inObject = c == '{'; !inObject {
@@ -152,33 +133,34 @@ values:
 				break
 			}
 			if inObject {
+				var err error
 				if nodes, i, err = parseKey(text, i, nodes); err != nil {
-					return i, err
+					return err
 				}
 			}
 			continue values
 		case 't':
 			if !literal(text, i, "true") {
-				return i, unexpected(text, i, "a value")
+				return unexpected(text, i, "a value")
 			}
 			nodes = append(nodes, node{uint32(i), uint32(i + 4), here + 1, True, 0})
 			i += 4
 		case 'f':
 			if !literal(text, i, "false") {
-				return i, unexpected(text, i, "a value")
+				return unexpected(text, i, "a value")
 			}
 			nodes = append(nodes, node{uint32(i), uint32(i + 5), here + 1, False, 0})
 			i += 5
 		case 'n':
 			if !literal(text, i, "null") {
-				return i, unexpected(text, i, "a value")
+				return unexpected(text, i, "a value")
 			}
 			nodes = append(nodes, node{uint32(i), uint32(i + 4), here + 1, Null, 0})
 			i += 4
 		default:
 			end, mark, ok := scanNumber(text, i)
 			if !ok {
-				return end, unexpected(text, end, "a value")
+				return unexpected(text, end, "a value")
 			}
 			if mark&integral != 0 && end-i > 18 && (end-i > 19 || c != '-') {
 				d.bigNumber = true
@@ -192,14 +174,15 @@ values:
 		for parent != noParent {
 			i = skipSpace(text, i)
 			if i >= len(text) {
-				return i, unexpected(text, i, "a comma or the closing bracket")
+				return unexpected(text, i, "a comma or the closing bracket")
 			}
 			switch c := text[i]; {
 			case c == ',':
 				i = skipSpace(text, i+1)
 				if inObject {
+					var err error
 					if nodes, i, err = parseKey(text, i, nodes); err != nil {
-						return i, err
+						return err
 					}
 				}
 				continue values
@@ -211,11 +194,14 @@ values:
 				inObject = parent != noParent && nodes[parent].kind == Object
 				depth--
 			default:
-				return i, unexpected(text, i, "a comma or the closing bracket")
+				return unexpected(text, i, "a comma or the closing bracket")
 			}
 		}
+		if i = skipSpace(text, i); i != len(text) {
+			return unexpected(text, i, "the end of the text")
+		}
 		d.nodes = nodes
-		return i, nil
+		return nil
 	}
 }
 

@@ -42,28 +42,8 @@ type Event struct {
 func New(eventType, channel string, data []byte, correlationID, id string) (*Event, error) {
 	d := document.New(len(data))
 	if err := d.Parse(data); err != nil {
-		return nil, unreadable(err)
+		return nil, fault.New(fault.InvalidValue, "an event's data cannot be read (%w); give one JSON object", err)
 	}
-	return begin(eventType, channel, d, correlationID, id)
-}
-
-// NewFirst is New for the first of several data, of about size bytes, that follow each other in text;
-// what is behind it is at end. The event keeps a copy.
-func NewFirst(eventType, channel string, text []byte, size int, correlationID, id string) (e *Event, end int, err error) {
-	d := document.New(size)
-	if end, err = d.ParseFirst(text); err != nil {
-		return nil, end, unreadable(err)
-	}
-	e, err = begin(eventType, channel, d, correlationID, id)
-	return e, end, err
-}
-
-func unreadable(err error) error {
-	return fault.New(fault.InvalidValue, "an event's data cannot be read (%w); give one JSON object", err)
-}
-
-// begin is what New and NewFirst share.
-func begin(eventType, channel string, d *document.Document, correlationID, id string) (*Event, error) {
 	e, err := assemble(eventType, channel, d)
 	if err != nil {
 		return nil, err

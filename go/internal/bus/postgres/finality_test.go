@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
@@ -52,6 +53,33 @@ func TestNumbersBecomeFinalWithoutAsking(t *testing.T) {
 	f.reach(30 * mostSpans)
 	if len(f.ahead) != 0 || f.upTo != 30*mostSpans {
 		t.Errorf("%d spans are left behind %d", len(f.ahead), f.upTo)
+	}
+}
+
+// TestFinalityIsWhatAModelSays commits numbers in any order, some of them twice.
+func TestFinalityIsWhatAModelSays(t *testing.T) {
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		var f finality
+		committed, upTo := map[uint64]bool{}, uint64(0)
+		for range 30 {
+			var seqs []int64
+			for range 1 + r.IntN(6) {
+				first := int64(1 + r.IntN(40))
+				for n := range int64(1 + r.IntN(3)) {
+					seqs = append(seqs, first+n)
+					committed[uint64(first+n)] = true
+				}
+			}
+			f.commit(seqs)
+			horizon := uint64(max(r.IntN(20)-10, 0))
+			f.reach(horizon)
+			for upTo = max(upTo, horizon); committed[upTo+1]; upTo++ {
+			}
+			if f.upTo != upTo {
+				t.Fatalf("seed %d: final up to %d, want %d; ahead are %v", seed, f.upTo, upTo, f.ahead)
+			}
+		}
 	}
 }
 

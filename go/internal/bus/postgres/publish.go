@@ -41,8 +41,6 @@ func (s *Server) Publishers() int { return s.options.Connections }
 
 // Publish implements remote.Server.
 func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
-	ctx, done := s.call(ctx)
-	defer done()
 	var sound []*remote.Request
 	for _, r := range requests {
 		if err := check(r.Events); err != nil {

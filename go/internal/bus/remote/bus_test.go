@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -234,7 +235,7 @@ func TestNobodyWaitsForAChannelThatIsLetGoOf(t *testing.T) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.outbox.isEmpty() {
-		t.Errorf("left: %+v", b.outbox)
+		t.Errorf("left: %+v", &b.outbox)
 	}
 }
 
@@ -281,7 +282,7 @@ func TestAForsakenTicketLeavesNothing(t *testing.T) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.outbox.isEmpty() || len(b.outbox.tickets) > 0 || b.lanes.pending > 0 || len(b.lanes.byChannel) > 0 {
-		t.Errorf("left: %+v %+v", b.outbox, b.lanes)
+		t.Errorf("left: %+v %+v", &b.outbox, b.lanes)
 	}
 }
 
@@ -289,6 +290,35 @@ func TestAForsakenTicketLeavesNothing(t *testing.T) {
 type buggy struct{ *logServer }
 
 func (buggy) Publish(context.Context, []*Request) { panic("bug") }
+
+// TestWhoIsToldMayBeForsakenMeanwhile has the second of three events given up while the first one's
+// publisher is being told.
+func TestWhoIsToldMayBeForsakenMeanwhile(t *testing.T) {
+	b := open(t, bustest.NewDispatcher(t), newLogServer(), patience)
+	telling, goOn, told := make(chan uint64), make(chan struct{}), make(chan uint64, 3)
+	var once sync.Once
+	thread := &bus.Thread{Loop: true, Finish: func(ticket uint64) {
+		once.Do(func() {
+			telling <- ticket
+			<-goOn
+		})
+		told <- ticket
+	}}
+	events := make([]*event.Event, 3)
+	for i := range events {
+		events[i] = bustest.NewEvent(t, "plain", "a", "")
+	}
+	receipts, err := b.PublishWithExecutor(thread, events, bus.WaitAccepted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bustest.Receive(t, telling, "the first to be told")
+	b.Forsake(receipts[1].Ticket)
+	close(goOn)
+	for range receipts {
+		bustest.Receive(t, told, "all that were to be told")
+	}
+}
 
 func TestAPanicIsAnErrorForThosePublishing(t *testing.T) {
 	told := make(chan any, 1)

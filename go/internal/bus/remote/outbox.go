@@ -3,6 +3,7 @@ package remote
 import (
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
@@ -24,7 +25,8 @@ type outbox struct {
 	calm       int                // batches since there were more requests at once
 	forsaken   int                // of them and of the queue: events whose publisher has ceased to wait
 	wake       chan struct{}
-	ended      error // nothing more will be accepted, or come back
+	ended      error         // nothing more will be accepted, or come back
+	lettings   atomic.Uint64 // how often letGo was called
 	// gaps are Item.Skipped, for what is accepted and has gone before its answer is read.
 	gaps []func(channel string, at event.Position) bool
 }
@@ -67,12 +69,17 @@ type ticket struct {
 	next   *ticket // of the same event id
 }
 
-// finishes are those to be told, once no lock is held.
-type finishes []*ticket
+// finishes are those to be told, once no lock is held: also who gives up waiting meanwhile.
+type finishes []finish
+
+type finish struct {
+	tell   func(ticket uint64)
+	ticket uint64
+}
 
 func (f finishes) tell() {
 	for _, one := range f {
-		one.finish(one.number)
+		one.tell(one.ticket)
 	}
 }
 
@@ -315,6 +322,7 @@ func (o *outbox) count(one *ticket) {
 
 // letGo gives up on those whose channel is not followed any more.
 func (o *outbox) letGo(follows func(channel string) bool) (told finishes) {
+	o.lettings.Add(1)
 	for _, first := range o.returning {
 		if follows(first.event.Channel) {
 			continue
@@ -398,7 +406,7 @@ func (o *outbox) settle(told finishes, one *ticket) finishes {
 		close(one.done)
 	}
 	if one.finish != nil {
-		told = append(told, one)
+		told = append(told, finish{one.finish, one.number})
 	}
 	return told
 }

@@ -261,20 +261,37 @@ func (b *Bus) publish(ctx context.Context, requests []*Request) {
 // ask notes which events come back. An event that may have been accepted when nobody followed its
 // channel is not waited for.
 func (b *Bus) ask(batch []*request) {
-	channel, followed := "", false
-	b.mu.Lock()
+	for {
+		lettings := b.outbox.lettings.Load()
+		for _, one := range batch {
+			b.askFor(one)
+		}
+		b.mu.Lock()
+		// A channel that was let go of meanwhile is not waited for: who let go has not found it here.
+		if lettings == b.outbox.lettings.Load() {
+			break
+		}
+		b.mu.Unlock()
+	}
 	defer b.mu.Unlock()
 	for _, one := range batch {
-		one.Follows = make([]bool, len(one.Events))
-		for i, ev := range one.Events {
-			if ev.Channel != channel {
-				channel, followed = ev.Channel, b.server.Follows(ev.Channel)
-			}
-			if followed && (!one.Doubtful || one.tickets[i].returns) {
-				one.Follows[i] = true
+		for i, comes := range one.Follows {
+			if comes {
 				b.outbox.expect(&one.tickets[i])
 			}
 		}
+	}
+}
+
+// askFor asks the server, which may take a while: b.mu is not held.
+func (b *Bus) askFor(r *request) {
+	channel, followed := "", false
+	r.Follows = make([]bool, len(r.Events))
+	for i, ev := range r.Events {
+		if ev.Channel != channel {
+			channel, followed = ev.Channel, b.server.Follows(ev.Channel)
+		}
+		r.Follows[i] = followed && (!r.Doubtful || r.tickets[i].returns)
 	}
 }
 

@@ -60,8 +60,8 @@ type Server interface {
 	// State is what health() and get_metrics() tell of the server, in a map of its own:
 	// texts, and int, int64, uint64, float64 or bool, which become metrics. Never a password.
 	State() map[string]any
-	// Close ends every call that is under way, with an error, and closes the
-	// connections. Nothing is called afterwards but State.
+	// Close ends every call that is under way, with an error, and closes the connections; the contexts
+	// of each Publish have ended before. Nothing is called afterwards but State.
 	Close()
 }
 
