@@ -72,8 +72,8 @@ class Hub:
         except RuntimeError as error:
             raise from_native(error) from None
 
-    def claim(self, id: str, stream: Stream) -> Feed:
-        """The feed of a subscription, for `stream` alone.
+    def claim(self, id: str, owner: _Owner) -> Feed:
+        """The feed of a subscription, for one stream alone.
 
         Raises SubscriptionNotFound, EngineClosed, and RuntimeError when another stream reads it.
         """
@@ -95,7 +95,7 @@ class Hub:
                 feed.buffer.extend(self._leftovers.pop(id, ()))  # before anything newer
                 consumer.add(feed)
             self._leftovers.pop(id, None)
-            feed.owner = weakref.ref(stream)
+            feed.owner = owner
             return feed
 
     def adopt(self, feed: Feed) -> None:
@@ -110,10 +110,9 @@ class Hub:
                 raise from_native(error) from None
             feed.consumer.add(feed)
 
-    def note(self, feed: Feed) -> None:
-        """Its stream was dropped: who asks for what is left over before `release` looks here."""
-        feed.owner = _nobody
-        self._leftovers.setdefault(feed.id, deque())
+    def note(self, id: str) -> None:
+        """A stream of it is dropped: who asks for what is left over before `release` looks here."""
+        self._leftovers.setdefault(id, deque())
 
     def release(self, feed: Feed) -> None:
         """The stream that read `feed` is gone: the subscription is the plain side's again."""
@@ -183,14 +182,28 @@ class Hub:
         Nothing moves from the engine to a stream inside, so what follows is kept.
         """
         ids: list[str] = []
-        with contextlib.ExitStack() as held:
-            held.enter_context(self.lock)
-            for consumer in sorted(self._consumers.values(), key=lambda one: one.number):
-                held.enter_context(consumer.lock)
+        with self.lock, self._consumers_held():
             try:
                 yield ids
             finally:
                 self.empty(ids)
+
+    def _consumers_held(self) -> contextlib.ExitStack:
+        """Hold every consumer's lock, without waiting for one while another is held.
+
+        The garbage collector may end a subscription of another loop while a thread holds its own's.
+        """
+        locks = [consumer.lock for consumer in self._consumers.values()]
+        while True:
+            with contextlib.ExitStack() as held:
+                for lock in locks:
+                    if not lock.acquire(blocking=False):
+                        break
+                    held.callback(lock.release)
+                else:
+                    return held.pop_all()
+            with lock:
+                pass
 
     def empty(self, ids: list[str]) -> None:
         """Drop what was taken of these subscriptions and not given out, but final messages."""
@@ -224,8 +237,13 @@ class Hub:
             consumer.close()
 
 
-def _nobody() -> None:
-    """The owner of a feed whose stream was dropped. A weak reference may still find that."""
+class _Owner(weakref.ref["Stream"]):
+    """The stream that reads a feed: None also while that is being dropped."""
+
+    gone = False
+
+    def __call__(self) -> Stream | None:
+        return None if self.gone else super().__call__()
 
 
 def _final(messages: deque[bytes] | None) -> tuple[bytes, ...]:
@@ -252,7 +270,16 @@ class Stream:
     and its messages to the executor's `next_event` or another stream.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_executor", "_feed", "_hub", "_own", "id", "recovered")
+    __slots__ = (
+        "__weakref__",
+        "_closed",
+        "_executor",
+        "_feed",
+        "_hub",
+        "_owner",
+        "id",
+        "recovered",
+    )
 
     def __init__(self, executor: object, hub: Hub, id: str) -> None:
         self._closed = True  # until claimed
@@ -260,8 +287,8 @@ class Stream:
         self.id = id
         self._executor = executor  # kept alive, and open, while somebody reads
         self._hub = hub
-        self._feed = hub.claim(id, self)
-        self._own = self._feed.owner
+        self._owner = _Owner(self)
+        self._feed = hub.claim(id, self._owner)
         #: False when the subscription asked to resume and history did not reach back far enough.
         self.recovered = hub.recovered(id)
         self._closed = False
@@ -329,8 +356,8 @@ class Stream:
         # what is left over before.
         if self._closed or self._feed.ended or is_forked():
             return
-        if self._feed.owner is self._own:  # no other stream's meanwhile
-            self._hub.note(self._feed)
+        self._owner.gone = True
+        self._hub.note(self.id)
         with contextlib.suppress(RuntimeError):  # the loop is closed, and its consumer with it
             self._feed.consumer.loop.call_soon_threadsafe(self._hub.release, self._feed)
 

@@ -236,3 +236,60 @@ async def test_an_operation_that_cannot_be_read_leaves_nothing(
         begun = operations.start("1", Request(THING))
         assert begun.next() is None
         assert not begun.ended
+
+
+class Watched:
+    """A lock that tells when somebody wants it in vain."""
+
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
+        self.wanted = threading.Event()
+
+    def acquire(self, blocking: bool = True) -> bool:
+        if self._lock.acquire(blocking=False):
+            return True
+        self.wanted.set()
+        return blocking and bool(self._lock.acquire())
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()
+
+
+def test_one_loops_subscription_ends_while_anothers_lock_is_held_and_wanted(
+    executor: SubscriptionExecutor, in_thread: Callable[..., threading.Thread]
+) -> None:
+    """As the garbage collector may end it: on a thread that drains what another loop reads."""
+    ids: list[str] = []
+    ready, done = threading.Barrier(3, timeout=PATIENCE), threading.Event()
+
+    async def read() -> None:
+        async with executor.subscribe(THING, context=SecurityContext(1)) as stream:
+            ids.append(stream.id)
+            ready.wait()
+            await asyncio.to_thread(done.wait, PATIENCE)
+
+    for _ in range(2):
+        in_thread(asyncio.run, read())
+    ready.wait()
+    assert executor._hub is not None
+    consumers = sorted(executor._hub._consumers.values(), key=lambda one: one.number)
+    last: Any = consumers[-1]
+    watched = last.lock = Watched(last.lock)
+    (other,) = [one for one in ids if one not in last.feeds]
+
+    def drain() -> None:
+        with watched:
+            in_thread(lambda: executor.revoke(user_id=1))
+            assert watched.wanted.wait(PATIENCE)
+            executor.complete_subscription(other)
+
+    draining = in_thread(drain)
+    draining.join(PATIENCE)
+    done.set()
+    assert not draining.is_alive(), "both wait for each other"

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import select
 import sys
@@ -225,3 +226,30 @@ def test_streams_that_come_and_go_and_a_thread_that_drains_share_every_message(
     assert not errors
     assert sorted(by_loop + by_drain) == list(range(count))
     assert (by_loop, by_drain) == (sorted(by_loop), sorted(by_drain))
+
+
+@pytest.mark.asyncio
+async def test_who_reads_on_while_a_stream_is_collected_keeps_the_subscription(
+    executor: SubscriptionExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream: Any = await begun(executor)
+    id = stream.id
+    found: list[Stream] = []
+    note = Hub.note
+
+    def noting(hub: Hub, *arguments: Any) -> None:
+        if not found:  # as another thread, between two steps of the collected one's __del__
+            found.append(executor.stream(id))
+        note(hub, *arguments)
+
+    monkeypatch.setattr(Hub, "note", noting)
+    cycle = [stream]
+    cycle.append(cycle)
+    del stream, cycle
+    gc.collect()
+    [second] = found
+    await asyncio.sleep(0)  # what was scheduled
+    publish(executor, 3)
+    read = [number(await asyncio.wait_for(anext(second), PATIENCE)) for _ in range(3)]
+    assert read == [1, 2, 3]
+    assert drained(executor) == []
