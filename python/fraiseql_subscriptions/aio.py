@@ -193,17 +193,17 @@ class Hub:
 
         The garbage collector may end a subscription of another loop while a thread holds its own's.
         """
-        locks = [consumer.lock for consumer in self._consumers.values()]
+        busy = self.lock
         while True:
             with contextlib.ExitStack() as held:
-                for lock in locks:
-                    if not lock.acquire(blocking=False):
+                held.enter_context(busy)
+                for consumer in self._consumers.values():
+                    if not consumer.lock.acquire(blocking=False):
+                        busy = consumer.lock
                         break
-                    held.callback(lock.release)
+                    held.callback(consumer.lock.release)
                 else:
                     return held.pop_all()
-            with lock:
-                pass
 
     def empty(self, ids: list[str]) -> None:
         """Drop what was taken of these subscriptions and not given out, but final messages."""

@@ -42,6 +42,8 @@ Message: TypeAlias = dict[str, str]
 _DRAIN: Final = 1024
 #: Seconds that tasks publish without the loop running anything else, at most.
 _TURN: Final = 0.002
+#: Seconds that the end of a subscription waits for a drain.
+_PATIENCE: Final = 1.0
 #: Responses that a stream takes at most when it asks for more.
 REFILL: Final = 256
 
@@ -364,11 +366,22 @@ class LoopConsumer:
         return len(out)
 
     def end(self, feed: Feed) -> None:
-        """The application ended the subscription: what is queued is discarded. Any thread."""
-        with self.lock:
+        """The application ended the subscription: what is queued is discarded. Any thread.
+
+        The garbage collector may do this on a thread that holds another loop's lock, and there
+        likewise: neither waits for ever, and the loop does the rest.
+        """
+        if not self.lock.acquire(timeout=_PATIENCE):
+            feed.ended = True
+            with contextlib.suppress(RuntimeError):  # closed: nobody reads there
+                self.loop.call_soon_threadsafe(self.end, feed)
+            return
+        try:
             feed.ended = True
             feed.buffer.clear()
             self.feeds.pop(feed.id, None)
+        finally:
+            self.lock.release()
         self._wake_on_loop(feed)
 
     def give_up(self, feed: Feed, leftovers: dict[str, deque[bytes]]) -> None:

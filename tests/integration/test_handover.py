@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import errno
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -245,11 +245,11 @@ class Watched:
         self._lock = lock
         self.wanted = threading.Event()
 
-    def acquire(self, blocking: bool = True) -> bool:
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         if self._lock.acquire(blocking=False):
             return True
         self.wanted.set()
-        return blocking and bool(self._lock.acquire())
+        return blocking and bool(self._lock.acquire(timeout=timeout))
 
     def release(self) -> None:
         self._lock.release()
@@ -261,16 +261,15 @@ class Watched:
         self.release()
 
 
-def test_one_loops_subscription_ends_while_anothers_lock_is_held_and_wanted(
+@pytest.fixture
+def two_loops(
     executor: SubscriptionExecutor, in_thread: Callable[..., threading.Thread]
-) -> None:
-    """As the garbage collector may end it: on a thread that drains what another loop reads."""
-    ids: list[str] = []
+) -> Iterator[list[LoopConsumer]]:
+    """The consumers of two loops with a stream each, of user 1."""
     ready, done = threading.Barrier(3, timeout=PATIENCE), threading.Event()
 
     async def read() -> None:
-        async with executor.subscribe(THING, context=SecurityContext(1)) as stream:
-            ids.append(stream.id)
+        async with executor.subscribe(THING, context=SecurityContext(1)):
             ready.wait()
             await asyncio.to_thread(done.wait, PATIENCE)
 
@@ -278,10 +277,20 @@ def test_one_loops_subscription_ends_while_anothers_lock_is_held_and_wanted(
         in_thread(asyncio.run, read())
     ready.wait()
     assert executor._hub is not None
-    consumers = sorted(executor._hub._consumers.values(), key=lambda one: one.number)
-    last: Any = consumers[-1]
-    watched = last.lock = Watched(last.lock)
-    (other,) = [one for one in ids if one not in last.feeds]
+    yield sorted(executor._hub._consumers.values(), key=lambda one: one.number)
+    done.set()
+
+
+def test_one_loops_subscription_ends_while_anothers_lock_is_held_and_wanted(
+    executor: SubscriptionExecutor,
+    two_loops: list[LoopConsumer],
+    in_thread: Callable[..., threading.Thread],
+) -> None:
+    """As the garbage collector may end it: on a thread that drains what another loop reads."""
+    first, last = two_loops
+    watched: Any = Watched(last.lock)
+    last.lock = watched
+    (other,) = first.feeds
 
     def drain() -> None:
         with watched:
@@ -291,5 +300,24 @@ def test_one_loops_subscription_ends_while_anothers_lock_is_held_and_wanted(
 
     draining = in_thread(drain)
     draining.join(PATIENCE)
-    done.set()
     assert not draining.is_alive(), "both wait for each other"
+
+
+def test_two_loops_subscriptions_end_on_each_others_threads(
+    executor: SubscriptionExecutor,
+    two_loops: list[LoopConsumer],
+    in_thread: Callable[..., threading.Thread],
+) -> None:
+    """As the garbage collector may end both, while each of the threads drains."""
+    held = threading.Barrier(2, timeout=PATIENCE)
+
+    def drain(own: LoopConsumer, other: LoopConsumer) -> None:
+        (ended,) = other.feeds
+        with own.lock:
+            held.wait()
+            executor.complete_subscription(ended)
+
+    threads = [in_thread(drain, one, other) for one, other in (two_loops, two_loops[::-1])]
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), "both wait for each other"

@@ -1,7 +1,6 @@
 package bridge
 
 /*
-#cgo noescape fsq_event_at
 #include "bridge.h"
 */
 import "C"
@@ -58,13 +57,15 @@ func (l List) View(i int) ([]byte, error) {
 type Event struct {
 	Type, Channel, CorrelationID, ID string
 	Data                             []byte
+
+	native C.fsq_event // here, it is allocated once
 }
 
 // Event reads item i into e, its data from another list. What e holds already is kept where it is the
 // same: the events of a batch are of few types and channels.
 func (l List) Event(i int, data List, e *Event) error {
-	var native C.fsq_event
-	if C.fsq_event_at(l.object, data.object, C.int64_t(i), &native) != 0 {
+	native := &e.native
+	if C.fsq_event_at(l.object, data.object, C.int64_t(i), native) != 0 {
 		return fault.New(fault.InvalidType, "event %d is not a tuple (event_type, channel, data) or (event_type, channel, data, correlation_id, event_id) with a bytes object of its data", i)
 	}
 	for i, text := range [...]*string{&e.Type, &e.Channel, &e.CorrelationID, &e.ID} {

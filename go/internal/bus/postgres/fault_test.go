@@ -293,12 +293,14 @@ func TestClosingWaitsForNobodyWhoIsSilent(t *testing.T) {
 		_, err := s.Read(context.Background())
 		ended <- err
 	}()
+	publishing, cancel := context.WithCancel(context.Background())
 	go func() {
 		two := request("two", "{}")
-		s.Publish(context.Background(), []*remote.Request{two})
+		s.Publish(publishing, []*remote.Request{two})
 		ended <- two.Err
 	}()
 	began := time.Now()
+	cancel()
 	s.Close()
 	for range 2 {
 		if err := <-ended; err == nil {

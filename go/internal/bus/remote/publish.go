@@ -261,20 +261,18 @@ func (b *Bus) publish(ctx context.Context, requests []*Request) {
 // ask notes which events come back. An event that may have been accepted when nobody followed its
 // channel is not waited for.
 func (b *Bus) ask(batch []*request) {
-	for {
-		lettings := b.outbox.lettings.Load()
-		for _, one := range batch {
+	lettings := b.outbox.lettings.Load()
+	for _, one := range batch {
+		b.askFor(one)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	// Who has let go of a channel meanwhile has not found the batch here: it is asked for again.
+	again := lettings != b.outbox.lettings.Load()
+	for _, one := range batch {
+		if again {
 			b.askFor(one)
 		}
-		b.mu.Lock()
-		// A channel that was let go of meanwhile is not waited for: who let go has not found it here.
-		if lettings == b.outbox.lettings.Load() {
-			break
-		}
-		b.mu.Unlock()
-	}
-	defer b.mu.Unlock()
-	for _, one := range batch {
 		for i, comes := range one.Follows {
 			if comes {
 				b.outbox.expect(&one.tickets[i])
@@ -283,7 +281,7 @@ func (b *Bus) ask(batch []*request) {
 	}
 }
 
-// askFor asks the server, which may take a while: b.mu is not held.
+// askFor asks the server, which may take a while where many patterns are followed: b.mu is better not held.
 func (b *Bus) askFor(r *request) {
 	channel, followed := "", false
 	r.Follows = make([]bool, len(r.Events))
