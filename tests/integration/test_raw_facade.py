@@ -61,7 +61,7 @@ def test_the_address_of_something_else_is_refused(handle: int) -> None:
 def test_a_batch_is_published_with_as_many_data(handle: int) -> None:
     from fraiseql_subscriptions import _native
 
-    events = [("t", "c", None), ("t", "c", None, "7", "")]
+    events = [("made", "things", None), ("made", "others", None, "7", "")]
     data: list[Any] = [b"{}", b' {"a": 1}\n']
     assert _native.publish_events(handle, id(events), id(data), 0).count("\n") == 1
     for data in ([], [b"{}"], [b"{}"] * 3, [b"{}", b"{},{}"], [b"{}", b"1"], [b"{}", b""]):

@@ -58,13 +58,16 @@ type Event struct {
 	Type, Channel, CorrelationID, ID string
 	Data                             []byte
 
-	native C.fsq_event // here, it is allocated once
+	native *C.fsq_event // of its own, since C may see no memory with Go's pointers; nil at first
 }
 
 // Event reads item i into e, its data from another list. What e holds already is kept where it is the
 // same: the events of a batch are of few types and channels.
 func (l List) Event(i int, data List, e *Event) error {
-	native := &e.native
+	if e.native == nil {
+		e.native = new(C.fsq_event)
+	}
+	native := e.native
 	if C.fsq_event_at(l.object, data.object, C.int64_t(i), native) != 0 {
 		return fault.New(fault.InvalidType, "event %d is not a tuple (event_type, channel, data) or (event_type, channel, data, correlation_id, event_id) with a bytes object of its data", i)
 	}
