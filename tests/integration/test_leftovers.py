@@ -252,6 +252,6 @@ async def test_who_reads_on_while_a_stream_is_collected_keeps_the_subscription(
     publish(executor, 3)
     read = [number(await asyncio.wait_for(anext(second), PATIENCE)) for _ in range(3)]
     assert read == [1, 2, 3]
-    # Collected while `note` is put back, it would have CPython 3.10 call what was freed.
+    # Collected while `note` is put back, it would have CPython 3.10 and 3.11 call what was freed.
     second.close()
     assert drained(executor) == []
