@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any, Final
 
 from .arguments import optional_identifier, text_argument
-from .encode import encode_all, encode_object
+from .encode import encode, encode_object
 from .process import state
 from .types import Event
 
@@ -23,8 +24,9 @@ def event_batch(events: Iterable[object]) -> tuple[list[tuple[Any, ...]], list[b
     """
     batch: list[Any] = list(events)
     plain = state.plain_data(batch)
-    if plain is not None and (data := encode_all(plain)) is not None:
-        return batch, data
+    if plain is not None:  # the usual form
+        with contextlib.suppress(TypeError, ValueError):  # one by one, it is found out which
+            return batch, [encode(data) for data in plain]
     tuples = [_event_tuple(index, event) for index, event in enumerate(batch)]
     return tuples, [one[2] for one in tuples]
 
