@@ -22,21 +22,19 @@ import threading
 import time
 from asyncio.events import _get_running_loop
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from .errors import EngineClosed, SubscriptionNotFound, dispatch_timeout, from_native
-from .process import is_forked
+from .process import is_forked, state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import ModuleType
 
     from .aio import Stream
+    from .pump import Pump
 
 __all__ = ["Feed", "LoopConsumer"]
-
-#: A text on its way out, as ASGI has it.
-Message: TypeAlias = dict[str, str]
 
 #: Responses that one turn of the event loop takes at most.
 _DRAIN: Final = 1024
@@ -58,6 +56,8 @@ class Feed:
 
     #: How the engine hands it out: 0 when asked for more, 1 by itself, 2 as text, too.
     how = 0
+    #: What takes its texts as they are, if it is idle, instead of `take`.
+    direct: Pump | None = None
 
     def __init__(self, id: str, consumer: LoopConsumer) -> None:
         self.id = id
@@ -75,13 +75,13 @@ class Feed:
         self.wake()
         return False
 
-    def take(self, pop: Callable[[], Message]) -> bool:
+    def take(self, pop: Callable[[], str]) -> bool:
         """Likewise, of a subscription that is read as text: `pop` gives what came.
 
         It raises IndexError when another thread has seen to it.
         """
         with self.consumer.lock, contextlib.suppress(IndexError):
-            message = pop()["text"].encode()
+            message = pop().encode()
             if not self.ended:  # nothing follows what the application has just discarded
                 self.buffer.append(message)
         return self.arrive()
@@ -108,12 +108,12 @@ class LoopConsumer:
         "_names",
         "_native",
         "_settled",
-        "_texts",
         "arriving",
         "feeds",
         "lock",
         "loop",
         "number",
+        "texts",
         "tickets",
         "turn",
     )
@@ -125,7 +125,7 @@ class LoopConsumer:
         self.feeds: dict[str, Feed] = {}
         #: The texts of a drain that have not been handed to their feeds yet, the last one
         #: first; whose they are; and the feeds that got theirs into their buffers meanwhile.
-        self._texts: list[Message] = []
+        self.texts: list[str] = []
         self._names: list[str] = []
         self._settled: list[Feed] = []
         #: Whether feeds are being told what a drain brought.
@@ -172,9 +172,8 @@ class LoopConsumer:
         names: list[str] = []
         texts: list[str] = []
         self._native.drain(self._handle, self.number, id(out), id(names), id(texts), _DRAIN)
-        self._names = names
-        if texts or self._texts:  # seldom, but for WebSockets
-            self._texts = [{"type": "websocket.send", "text": text} for text in reversed(texts)]
+        texts.reverse()
+        self._names, self.texts = names, texts
         feeds = self.feeds
         filled: list[Feed] = []
         last = None
@@ -216,32 +215,35 @@ class LoopConsumer:
 
     def _hand_texts(self, kept: dict[str, None]) -> None:
         """Tell feeds of the texts that were drained; `kept` gets those of which more waits."""
-        find, pop = self.feeds.get, self._pop
-        for name in self._names:
-            feed = find(name)
+        names, feeds, pop = self._names, self.feeds, self._pop
+        at = 0
+        while (at := state.hand_over(self, feeds, names, at)) < len(names):
+            name = names[at]
+            at += 1
+            feed = feeds.get(name)
             if feed is None:  # it has ended meanwhile
                 with contextlib.suppress(IndexError):  # seen to by another thread
                     pop()
             elif feed.take(pop):
                 kept[name] = None
 
-    def _pop(self) -> Message:
+    def _pop(self) -> str:
         """The next text. IndexError when another thread has seen to all of them.
 
         Without the lock: no other thread runs between finding the list and taking from it, nor
         in the middle of `_settle`'s exchange, so a text is here or there and whose it is is known.
         """
-        return self._texts.pop()
+        return self.texts.pop()
 
     def _settle(self) -> None:
         """What was drained and not handed on yet waits in the feeds' buffers. Under the lock."""
-        left: list[Message] = []
-        left, self._texts = self._texts, left
+        left: list[str] = []
+        left, self.texts = self.texts, left
         if left:
-            for name, message in zip(self._names[-len(left) :], reversed(left), strict=True):
+            for name, text in zip(self._names[-len(left) :], reversed(left), strict=True):
                 feed = self.feeds.get(name)
                 if feed is not None:
-                    feed.buffer.append(message["text"].encode())
+                    feed.buffer.append(text.encode())
                     self._settled.append(feed)
 
     def empty(self, feed: Feed) -> deque[bytes]:

@@ -5,12 +5,9 @@ send, more than sending it. While a pump has nothing to do, a callback can `hand
 its errand is run at once, and runs as the pump's task: in that task's context, and
 `asyncio.current_task()` is the task. Where it then waits for something, the task waits for it.
 
-All errands of a loop are run by one coroutine, until one has to wait. So to hand ten thousand
-clients a message each touches little of each client's: what is cold in a processor's caches
-costs more than what is done with it.
-
 A coroutine is driven by `send` and `throw` alone (PEP 492); what it yields to asyncio's tasks is
-a future to wait for, or None.
+a future to wait for, or None. That of an errand is begun in C (errand.c), which reads a pump's
+`waiting` and `handing`, and calls `leave`.
 """
 
 from __future__ import annotations
@@ -19,17 +16,18 @@ import asyncio
 import contextvars
 import sys
 import types
-import weakref
-from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+from .process import state
 
 __all__ = ["Pump"]
 
 #: What a coroutine yields when it has nothing to do.
 _IDLE: Final = object()
-#: Before Python 3.11 a task cannot be given the context in which others run its errands.
-_HANDS: Final = sys.version_info >= (3, 11)
+
+#: What is left of an errand: its coroutine and what that waits for, or what it raised.
+_Left: TypeAlias = tuple[Coroutine[Any, Any, None], Any] | BaseException
 
 
 @types.coroutine
@@ -37,32 +35,8 @@ def _idle() -> Generator[object, Any, Any]:
     return (yield _IDLE)
 
 
-async def _run_errands() -> None:
-    """Await what is given, again and again."""
-    while True:
-        errand, argument = await _idle()
-        await errand(argument)
-        del errand, argument  # which may be all that keeps a client alive
-
-
-class _Errands:
-    """The coroutine that runs errands on one event loop, for whichever pump."""
-
-    __slots__ = ("__weakref__", "coroutine", "resume")
-
-    def __init__(self) -> None:
-        self.renew()
-
-    def renew(self) -> None:
-        """Begin another one: the last was taken over by a pump, or has failed."""
-        self.coroutine = _run_errands()
-        self.coroutine.send(None)
-        self.resume = self.coroutine.send
-
-
-_errands: Final[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Errands]] = (
-    weakref.WeakKeyDictionary()
-)
+async def _awaiting(awaitable: Awaitable[None]) -> None:
+    await awaitable
 
 
 class Pump:
@@ -73,16 +47,7 @@ class Pump:
     comes while it is not idle wakes nobody.
     """
 
-    __slots__ = (
-        "_context",
-        "_coroutine",
-        "_errand",
-        "_errands",
-        "_left",
-        "_loop",
-        "_waiting",
-        "task",
-    )
+    __slots__ = ("_coroutine", "_left", "_loop", "handing", "task", "waiting")
 
     #: Nothing is to be done: ``await Pump.idle()`` in the pump's coroutine.
     idle = staticmethod(_idle)
@@ -92,22 +57,23 @@ class Pump:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._coroutine = coroutine
-        self._errand = errand
-        self._errands = _errands.setdefault(self._loop, _Errands())
         #: What its task waits for while it is idle: pending until that is woken or cancelled.
-        self._waiting: asyncio.Future[None] | None = None
-        #: What an errand left to its task: the errands' coroutine and what that yielded, or
-        #: what it raised.
-        self._left: tuple[Coroutine[Any, Any, None], Any] | BaseException | None = None
-        self._context = contextvars.copy_context()
+        self.waiting: asyncio.Future[None] | None = None
+        #: What an errand left to its task.
+        self._left: _Left | None = None
+        #: What errands are begun with. Before Python 3.11, nothing: a task cannot be given the
+        #: context in which others run them.
+        self.handing: tuple[object, ...] | None = None
         if sys.version_info >= (3, 11):
-            self.task = self._loop.create_task(self._run(), context=self._context)
+            context = contextvars.copy_context()
+            self.task = self._loop.create_task(self._run(), context=context)
+            self.handing = (self._loop, self.task, context, errand, _awaiting)
         else:
             self.task = self._loop.create_task(self._run())
 
     def wake(self) -> None:
         """Have the coroutine go on in its task, if it is idle."""
-        waiting = self._waiting
+        waiting = self.waiting
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
@@ -117,31 +83,24 @@ class Pump:
         `take` may raise IndexError: there is nothing to do after all. For callbacks of the
         loop, not for tasks.
         """
-        waiting = self._waiting
-        if waiting is None or waiting.done() or not _HANDS:
+        waiting = self.waiting
+        if waiting is None or waiting.done() or self.handing is None:
             return False
         try:
             argument = take()
         except IndexError:
             return True
-        loop, task, errands = self._loop, self.task, self._errands
-        _enter_task(loop, task)
-        try:
-            told = self._context.run(errands.resume, (self._errand, argument))
-        except BaseException as error:
-            # The task raises it, also what leaves the loop: that must happen once only.
-            self._leave(error)
-        else:
-            if told is not _IDLE:
-                self._leave((errands.coroutine, told))
-        finally:
-            _leave_task(loop, task)
+        left = state.begin(self.handing, argument)
+        if left is not None:
+            self.leave(left)
         return True
 
-    def _leave(self, left: tuple[Coroutine[Any, Any, None], Any] | BaseException) -> None:
-        """The task is to go on with what became of an errand."""
+    def leave(self, left: _Left) -> None:
+        """The task is to go on with what is left of an errand, or raise it.
+
+        Also what leaves the loop, which must happen once only.
+        """
         self._left = left
-        self._errands.renew()
         self.wake()
 
     async def _run(self) -> None:
@@ -156,13 +115,13 @@ class Pump:
                 given = thrown = None
                 try:
                     if told is _IDLE:
-                        self._waiting = self._loop.create_future()
-                        yield from self._waiting
+                        self.waiting = self._loop.create_future()
+                        yield from self.waiting
                     else:
                         given = yield told
                 except BaseException as error:
                     thrown = error
-                self._waiting = None
+                self.waiting = None
                 # What was waited for is not to be kept by the traceback of what is raised now: a
                 # server's own future may keep the task, out of sight of the garbage collector.
                 told = None
@@ -180,9 +139,7 @@ class Pump:
             return
 
 
-def _finish(
-    left: tuple[Coroutine[Any, Any, None], Any] | BaseException, thrown: BaseException | None
-) -> Generator[Any, Any, None]:
+def _finish(left: _Left, thrown: BaseException | None) -> Generator[Any, Any, None]:
     """Go on with an errand to its end, and raise what it raises."""
     if isinstance(left, BaseException):
         raise left
@@ -190,7 +147,7 @@ def _finish(
     del left
     if isinstance(thrown, asyncio.CancelledError) and told is not None and told.cancel():
         thrown = None  # as a task that is cancelled while it waits: what it waits for tells it
-    while told is not _IDLE:
+    while True:
         given = None
         if thrown is None:
             try:
@@ -198,9 +155,11 @@ def _finish(
             except BaseException as error:
                 thrown = error
         told = None
-        if thrown is None:
-            told = coroutine.send(given)
-        else:
-            raised, thrown = thrown, None
-            told = coroutine.throw(raised)
-    coroutine.close()
+        try:
+            if thrown is None:
+                told = coroutine.send(given)
+            else:
+                raised, thrown = thrown, None
+                told = coroutine.throw(raised)
+        except StopIteration:
+            return

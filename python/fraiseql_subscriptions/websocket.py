@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .asgi import GraphQLSubscriptions, Receive, Scope, Send
-    from .loop import Message
+    from .loop import LoopConsumer
+    from .operation import Operation
 
 __all__ = ["GOING_AWAY", "NOT_ACCEPTABLE", "Connection"]
 
@@ -42,35 +43,36 @@ _DATA: Final = ',"type":"data","payload":'
 class _SocketFeed(OperationFeed):
     """Sends what comes at once, if its connection has nothing else to do."""
 
-    __slots__ = ()
+    __slots__ = ("direct",)
 
     how = 2
+
+    def __init__(self, id: str, consumer: LoopConsumer, operation: Operation) -> None:
+        super().__init__(id, consumer, operation)
+        self.direct = self.pump
 
     def arrive(self) -> bool:
         self.wake()
         return True
 
-    def take(self, pop: Callable[[], Message]) -> bool:
-        pump = self.pump
-        if pump is not None and pump.hand(pop):
-            return False
-        return super().take(pop)
 
-
-class _RenamingFeed(_SocketFeed):
+class _RenamingFeed(OperationFeed):
     """The same in the older protocol."""
 
     __slots__ = ()
 
-    def take(self, pop: Callable[[], Message]) -> bool:
-        def renamed() -> Message:
-            message = pop()
-            message["text"] = _renamed(message["text"])
-            return message
+    how = 2
 
-        if self.pump is not None and self.pump.hand(renamed):
+    arrive = _SocketFeed.arrive
+
+    def take(self, pop: Callable[[], str]) -> bool:
+        if self.pump is not None and self.pump.hand(lambda: _message(_renamed(pop()))):
             return False
-        return OperationFeed.take(self, pop)
+        return super().take(pop)
+
+
+def _message(text: str) -> dict[str, str]:
+    return {"type": "websocket.send", "text": text}
 
 
 def _renamed(text: str) -> str:
@@ -195,7 +197,7 @@ class Connection(Client):
                     text = message.decode()
                     if self._renames:
                         text = _renamed(text)
-                    await send({"type": "websocket.send", "text": text})
+                    await send(_message(text))
                 if operation.ended:
                     self._report_end(operation)
             elif until is not None:
@@ -221,5 +223,5 @@ class Connection(Client):
             if kind == "close":
                 await self._send({"type": "websocket.close", "code": rest[0], "reason": rest[1]})
                 return True
-            await self._send({"type": "websocket.send", "text": rest[0]})
+            await self._send(_message(rest[0]))
         return False

@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from fraiseql_subscriptions.process import load
 from fraiseql_subscriptions.pump import Pump
+
+load()
 
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("WHO", default="nobody")
 #: Before, nothing is handed to a pump: a task could not be given its context.

@@ -48,8 +48,7 @@ static PyObject *upgrade(PyObject *reference)
 #endif
 }
 
-/* The exception that is set, which is none any more; a new reference. */
-static PyObject *take_exception(void)
+PyObject *fsq_take_exception(void)
 {
 #if PY_VERSION_HEX >= 0x030C0000
 	return PyErr_GetRaisedException();
@@ -75,7 +74,7 @@ static int keep_interrupt(PyObject *table, int engine)
 		PyErr_WriteUnraisable(table);
 		return 0;
 	}
-	PyObject *interrupt = take_exception();
+	PyObject *interrupt = fsq_take_exception();
 	PyObject *interrupts = PyObject_GetAttrString(table, "_interrupts");
 	PyObject *thread = PyLong_FromUnsignedLong(PyThread_get_thread_ident());
 	int kept = interrupts != NULL && thread != NULL && interrupt != NULL &&
