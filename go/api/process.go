@@ -1,6 +1,7 @@
 package api
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bridge"
@@ -23,6 +24,15 @@ func ProcessExit() (_ int, err error) {
 	defer guard(0, &err)
 	if !bridge.Forked() {
 		bridge.Exit(exitGrace)
+	}
+	return 0, nil
+}
+
+// ProcessTurn has Go schedule the calling thread anew, which takes two wake-ups of threads.
+func ProcessTurn() (_ int, err error) {
+	defer guard(0, &err)
+	if !bridge.Forked() {
+		runtime.Gosched()
 	}
 	return 0, nil
 }

@@ -7,7 +7,7 @@ its errand is run at once, and runs as the pump's task: in that task's context, 
 
 A coroutine is driven by `send` and `throw` alone (PEP 492); what it yields to asyncio's tasks is
 a future to wait for, or None. That of an errand is begun in C (errand.c), which reads a pump's
-`waiting` and `handing`, and calls `leave`.
+`handing` and calls `leave`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import contextvars
 import sys
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from .process import state
@@ -45,9 +46,22 @@ class Pump:
     `wake` makes the coroutine go on, and so does an errand that had to wait, or whose error is
     raised where the coroutine waits. It is to look for work before it awaits `idle()`: what
     comes while it is not idle wakes nobody.
+
+    What its task waits for meanwhile is the pump itself, which is like a future to it: one less
+    to be made whenever there is nothing to do, and to be looked at for each errand.
     """
 
-    __slots__ = ("_coroutine", "_left", "_loop", "handing", "task", "waiting")
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_cancelled",
+        "_coroutine",
+        "_handing",
+        "_left",
+        "_loop",
+        "_wakeup",
+        "handing",
+        "task",
+    )
 
     #: Nothing is to be done: ``await Pump.idle()`` in the pump's coroutine.
     idle = staticmethod(_idle)
@@ -57,25 +71,30 @@ class Pump:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._coroutine = coroutine
-        #: What its task waits for while it is idle: pending until that is woken or cancelled.
-        self.waiting: asyncio.Future[None] | None = None
         #: What an errand left to its task.
         self._left: _Left | None = None
+        #: What wakes the task, while it waits for the pump.
+        self._wakeup: Callable[[], object] | None = None
+        self._cancelled: asyncio.CancelledError | None = None
+        self._asyncio_future_blocking = False
         #: What errands are begun with. Before Python 3.11, nothing: a task cannot be given the
         #: context in which others run them.
+        self._handing: tuple[object, ...] | None = None
+        #: The same while the task is idle, and None otherwise.
         self.handing: tuple[object, ...] | None = None
         if sys.version_info >= (3, 11):
             context = contextvars.copy_context()
             self.task = self._loop.create_task(self._run(), context=context)
-            self.handing = (self._loop, self.task, context, errand, _awaiting)
+            self._handing = (self._loop, self.task, context, errand, _awaiting)
         else:
             self.task = self._loop.create_task(self._run())
 
     def wake(self) -> None:
         """Have the coroutine go on in its task, if it is idle."""
-        waiting = self.waiting
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
+        wakeup, self._wakeup = self._wakeup, None
+        if wakeup is not None:
+            self.handing = None
+            wakeup()
 
     def hand(self, take: Callable[[], Any]) -> bool:
         """Begin ``errand(take())`` now; False, and nothing, if the pump is not idle.
@@ -83,14 +102,14 @@ class Pump:
         `take` may raise IndexError: there is nothing to do after all. For callbacks of the
         loop, not for tasks.
         """
-        waiting = self.waiting
-        if waiting is None or waiting.done() or self.handing is None:
+        handing = self.handing
+        if handing is None:
             return False
         try:
             argument = take()
         except IndexError:
             return True
-        left = state.begin(self.handing, argument)
+        left = state.begin(handing, argument)
         if left is not None:
             self.leave(left)
         return True
@@ -102,6 +121,32 @@ class Pump:
         """
         self._left = left
         self.wake()
+
+    # --- What asyncio's tasks ask of a future ------------------------------------------
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    def add_done_callback(
+        self, callback: Callable[[Any], object], *, context: contextvars.Context
+    ) -> None:
+        self._wakeup = partial(self._loop.call_soon, callback, self, context=context)
+        self.handing = self._handing
+
+    def cancel(self, msg: object = None) -> bool:
+        """The task is cancelled: nobody hands anything to the pump any more."""
+        if self._wakeup is None:
+            return False
+        self._cancelled = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
+        self.wake()
+        return True
+
+    def result(self) -> None:
+        cancelled, self._cancelled = self._cancelled, None
+        if cancelled is not None:
+            raise cancelled
+
+    # -----------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         await self._drive()
@@ -115,13 +160,12 @@ class Pump:
                 given = thrown = None
                 try:
                     if told is _IDLE:
-                        self.waiting = self._loop.create_future()
-                        yield from self.waiting
+                        self._asyncio_future_blocking = True
+                        yield self
                     else:
                         given = yield told
                 except BaseException as error:
                     thrown = error
-                self.waiting = None
                 # What was waited for is not to be kept by the traceback of what is raised now: a
                 # server's own future may keep the task, out of sight of the garbage collector.
                 told = None

@@ -10,8 +10,8 @@
 enum { LOOP, TASK, CONTEXT, ERRAND, AWAITING, HANDING };
 
 /* Attributes, and a message's text. */
-enum { DIRECT, DONE, HANDING_OF, LEAVE, TEXT, TEXTS, WAITING, NAMES };
-static const char *const spelled[NAMES] = {"direct", "done", "handing", "leave", "text", "texts", "waiting"};
+enum { DIRECT, HANDING_OF, LEAVE, TEXT, TEXTS, NAMES };
+static const char *const spelled[NAMES] = {"direct", "handing", "leave", "text", "texts"};
 static PyObject *names[NAMES];
 
 static PyObject *enter_task, *leave_task; /* asyncio's */
@@ -113,16 +113,10 @@ PyObject *fsq_begin(PyObject *Py_UNUSED(unused), PyObject *const *given, Py_ssiz
  * set: it has none that takes texts as they are, or that is not idle. */
 static PyObject *ready(PyObject *feed, PyObject **pump)
 {
-	PyObject *waiting = NULL, *done = NULL, *handing = NULL;
+	PyObject *handing = NULL;
 	*pump = PyObject_GetAttr(feed, names[DIRECT]);
 	if (*pump != NULL && *pump != Py_None)
-		waiting = PyObject_GetAttr(*pump, names[WAITING]);
-	if (waiting != NULL && waiting != Py_None)
-		done = PyObject_CallMethodNoArgs(waiting, names[DONE]);
-	if (done == Py_False)
 		handing = PyObject_GetAttr(*pump, names[HANDING_OF]);
-	Py_XDECREF(waiting);
-	Py_XDECREF(done);
 	if (handing == NULL || !is_handing(handing)) {
 		Py_CLEAR(handing);
 		Py_CLEAR(*pump);
