@@ -25,14 +25,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import EngineClosed, SubscriptionNotFound, dispatch_timeout, from_native
-from .process import is_forked, state
+from .process import is_forked
+from .pump import Pump, hand_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import ModuleType
 
     from .aio import Stream
-    from .pump import Pump
 
 __all__ = ["Feed", "LoopConsumer"]
 
@@ -59,7 +59,7 @@ class Feed:
 
     #: How the engine hands it out: 0 when asked for more, 1 by itself, 2 as text, too.
     how = 0
-    #: What takes its texts as they are, if it is idle, instead of `take`.
+    #: What is handed its texts as they are while it is idle, instead of `take`.
     direct: Pump | None = None
 
     def __init__(self, id: str, consumer: LoopConsumer) -> None:
@@ -113,12 +113,13 @@ class LoopConsumer:
         "_native",
         "_scheduled",
         "_settled",
+        "_texts",
         "arriving",
         "feeds",
         "lock",
         "loop",
         "number",
-        "texts",
+        "pumps",
         "tickets",
         "turn",
     )
@@ -128,9 +129,11 @@ class LoopConsumer:
         self._handle = handle
         self.loop = loop
         self.feeds: dict[str, Feed] = {}
+        #: Those of feeds that have a `direct` one.
+        self.pumps: dict[str, Pump] = {}
         #: The texts of a drain that have not been handed to their feeds yet, the last one
         #: first; whose they are; and the feeds that got theirs into their buffers meanwhile.
-        self.texts: list[str] = []
+        self._texts: list[str] = []
         self._names: list[str] = []
         self._settled: list[Feed] = []
         #: Whether feeds are being told what a drain brought.
@@ -186,7 +189,7 @@ class LoopConsumer:
         texts: list[str] = []
         self._native.drain(self._handle, self.number, id(out), id(names), id(texts), _DRAIN)
         texts.reverse()
-        self._names, self.texts = names, texts
+        self._names, self._texts = names, texts
         feeds = self.feeds
         filled: list[Feed] = []
         last = None
@@ -228,9 +231,9 @@ class LoopConsumer:
 
     def _hand_texts(self, kept: dict[str, None]) -> None:
         """Tell feeds of the texts that were drained; `kept` gets those of which more waits."""
-        names, feeds, pop = self._names, self.feeds, self._pop
+        names, texts, feeds, pop = self._names, self._texts, self.feeds, self._texts.pop
         at = 0
-        while (at := state.hand_over(self, feeds, names, at)) < len(names):
+        while (at := hand_over(self.pumps, names, texts, at)) < len(names):
             name = names[at]
             at += 1
             feed = feeds.get(name)
@@ -240,18 +243,14 @@ class LoopConsumer:
             elif feed.take(pop):
                 kept[name] = None
 
-    def _pop(self) -> str:
-        """The next text. IndexError when another thread has seen to all of them.
-
-        Without the lock: no other thread runs between finding the list and taking from it, nor
-        in the middle of `_settle`'s exchange, so a text is here or there and whose it is is known.
-        """
-        return self.texts.pop()
-
     def _settle(self) -> None:
-        """What was drained and not handed on yet waits in the feeds' buffers. Under the lock."""
-        left: list[str] = []
-        left, self.texts = self.texts, left
+        """What was drained and not handed on yet waits in the feeds' buffers. Under the lock.
+
+        But who hands on takes texts without it: no other thread runs between the two statements
+        that take all of them, so a text is here or there, and whose it is is known.
+        """
+        left = self._texts[:]
+        self._texts.clear()
         if left:
             for name, text in zip(self._names[-len(left) :], reversed(left), strict=True):
                 feed = self.feeds.get(name)
@@ -359,6 +358,13 @@ class LoopConsumer:
             if self._finished:
                 raise EngineClosed("the executor is being closed; make a new SubscriptionExecutor")
             self.feeds[feed.id] = feed
+            if feed.direct is not None:
+                self.pumps[feed.id] = feed.direct
+
+    def _forget(self, feed: Feed) -> None:
+        """Nothing fills it any more. Under the lock."""
+        self.feeds.pop(feed.id, None)
+        self.pumps.pop(feed.id, None)
 
     def refill(self, feed: Feed) -> int:
         """Ask the engine for more of one subscription; how many came. On the loop's thread.
@@ -376,7 +382,7 @@ class LoopConsumer:
                 if not isinstance(failure, (SubscriptionNotFound, EngineClosed)):
                     raise failure from None
                 feed.ended = True
-                self.feeds.pop(feed.id, None)
+                self._forget(feed)
             feed.buffer.extend(out)
         return len(out)
 
@@ -394,7 +400,7 @@ class LoopConsumer:
         try:
             feed.ended = True
             feed.buffer.clear()
-            self.feeds.pop(feed.id, None)
+            self._forget(feed)
         finally:
             self.lock.release()
         self._wake_on_loop(feed)
@@ -409,7 +415,7 @@ class LoopConsumer:
             if taken:
                 leftovers[feed.id] = taken
             if self.feeds.get(feed.id) is feed:
-                del self.feeds[feed.id]
+                self._forget(feed)
                 with contextlib.suppress(RuntimeError):  # ended meanwhile
                     self._native.attach(self._handle, feed.id, 0, 0)
             feed.ended = True
@@ -425,6 +431,7 @@ class LoopConsumer:
             for feed in feeds:
                 feed.ended = True
             self.feeds.clear()
+            self.pumps.clear()
         for feed in feeds:
             self._wake_on_loop(feed)
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
+    from .pump import Pump, Round
+
 __all__ = ["forked_error", "is_forked", "load", "refuse_interpreter", "state"]
 
 
@@ -41,9 +43,8 @@ class State:
         #: The data of (event_type, channel, data) tuples of just the right types; None when one
         #: is no such tuple, or the engine is not loaded.
         self.plain_data: Callable[[list[Any]], list[dict[Any, Any]] | None] = lambda events: None
-        #: What a pump's errands are begun with; the engine brings both (errand.c).
-        self.begin: Callable[..., Any] = _not_loaded
-        self.hand_over: Callable[..., int] = _not_loaded
+        #: What a pump's errands are done with (pump.py); the engine brings it.
+        self.round: Callable[[dict[Any, Pump], list[Any], list[Any], int], Round] = _not_loaded
         self.native: ModuleType | None = None
         self.loading = False
         #: Held while the engine is loaded and while an executor opens. Re-entrant, since the
@@ -102,7 +103,7 @@ def _start() -> ModuleType:
         native.process_init(id(out))
     except RuntimeError as error:
         raise from_native(error) from None
-    state.forked, state.copy_value, state.plain_data, state.begin, state.hand_over = out
+    state.forked, state.copy_value, state.plain_data, state.round = out
     atexit.register(_exit)
     return native
 

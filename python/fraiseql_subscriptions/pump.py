@@ -5,9 +5,11 @@ send, more than sending it. While a pump has nothing to do, a callback can `hand
 its errand is run at once, and runs as the pump's task: in that task's context, and
 `asyncio.current_task()` is the task. Where it then waits for something, the task waits for it.
 
+A round is errands of many pumps, done by one coroutine until one of them has to wait: the engine
+has the iterator (round.c) that lets it be each pump's task in turn.
+
 A coroutine is driven by `send` and `throw` alone (PEP 492); what it yields to asyncio's tasks is
-a future to wait for, or None. That of an errand is begun in C (errand.c), which reads a pump's
-`handing` and calls `leave`.
+a future to wait for, or None.
 """
 
 from __future__ import annotations
@@ -16,13 +18,13 @@ import asyncio
 import contextvars
 import sys
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from .process import state
 
-__all__ = ["Pump"]
+__all__ = ["Pump", "Round", "hand_over"]
 
 #: What a coroutine yields when it has nothing to do.
 _IDLE: Final = object()
@@ -36,8 +38,49 @@ def _idle() -> Generator[object, Any, Any]:
     return (yield _IDLE)
 
 
-async def _awaiting(awaitable: Awaitable[None]) -> None:
-    await awaitable
+class Round(Protocol):
+    """An iterator of errands of idle pumps, and what they are to be called with.
+
+    Between giving out one and the next, the thread is in the task and context of its pump. It
+    ends at the first id whose pump is not idle: `at` is its index.
+    """
+
+    at: int
+
+    def __iter__(self) -> Iterator[tuple[Callable[[Any], Awaitable[None]], Any]]: ...
+
+    def end(self) -> Pump | None:
+        """Leave what it is in: the pump whose errand is under way, or None."""
+
+
+async def _await_errands(round_: Round) -> None:
+    for errand, argument in round_:
+        await errand(argument)
+
+
+def hand_over(pumps: dict[Any, Pump], ids: list[Any], arguments: list[Any], at: int) -> int:
+    """Begin errands of the pumps that ids[at:] have in `pumps`, until one is not idle: its index.
+
+    The arguments are taken from the end of their list, one after the other, which other threads
+    may do, too; one that is a str becomes a message with that text. For callbacks of the loop,
+    not for tasks.
+    """
+    while True:
+        round_ = state.round(pumps, ids, arguments, at)
+        errands = _await_errands(round_)
+        left: _Left
+        try:
+            left = errands, errands.send(None)
+        except StopIteration:
+            return round_.at
+        except BaseException as error:
+            left = error
+        at = round_.at
+        pump = round_.end()
+        if pump is None:
+            assert isinstance(left, BaseException)
+            raise left
+        pump.leave(left)
 
 
 class Pump:
@@ -77,15 +120,15 @@ class Pump:
         self._wakeup: Callable[[], object] | None = None
         self._cancelled: asyncio.CancelledError | None = None
         self._asyncio_future_blocking = False
-        #: What errands are begun with. Before Python 3.11, nothing: a task cannot be given the
-        #: context in which others run them.
+        #: What a round needs of it. Before Python 3.11, nothing: a task cannot be given the
+        #: context in which others run its errands.
         self._handing: tuple[object, ...] | None = None
         #: The same while the task is idle, and None otherwise.
         self.handing: tuple[object, ...] | None = None
         if sys.version_info >= (3, 11):
             context = contextvars.copy_context()
             self.task = self._loop.create_task(self._run(), context=context)
-            self._handing = (self._loop, self.task, context, errand, _awaiting)
+            self._handing = (self._loop, self.task, context, errand)
         else:
             self.task = self._loop.create_task(self._run())
 
@@ -102,16 +145,13 @@ class Pump:
         `take` may raise IndexError: there is nothing to do after all. For callbacks of the
         loop, not for tasks.
         """
-        handing = self.handing
-        if handing is None:
+        if self.handing is None:
             return False
         try:
             argument = take()
         except IndexError:
             return True
-        left = state.begin(handing, argument)
-        if left is not None:
-            self.leave(left)
+        hand_over({None: self}, [None], [argument], 0)
         return True
 
     def leave(self, left: _Left) -> None:

@@ -411,7 +411,7 @@ int fsq_process_init(PyObject *list)
 		return -1;
 	installed = 1;
 	if (fsq_give(list, PyMemoryView_FromMemory((char *)&forked, 1, PyBUF_READ)) < 0 ||
-	    fsq_give_functions(list) < 0) {
+	    fsq_give_functions(list) < 0 || fsq_give(list, fsq_round_type()) < 0) {
 		PyErr_Clear();
 		return -1;
 	}

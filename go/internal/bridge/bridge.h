@@ -90,13 +90,8 @@ int fsq_give_functions(PyObject *list);
 /* The exception that is set, which is none any more; a new reference. */
 PyObject *fsq_take_exception(void);
 
-/* Functions of Python's. begin(handing, argument) begins an errand of a pump, as the pump's task and in
- * its context: None when it has ended, else what is left of it, the exception that it raised or a tuple
- * of its coroutine and what that waits for. hand_over(consumer, feeds, ids, index) begins one for each
- * of the consumer's texts, whose subscriptions ids[index:] are: the index of the first that is not done
- * so, since its feed has no pump that takes a text as it is and is idle. */
-PyObject *fsq_begin(PyObject *unused, PyObject *const *given, Py_ssize_t count);
-PyObject *fsq_hand_over(PyObject *unused, PyObject *const *given, Py_ssize_t count);
+/* The type of a pump's rounds (round.c), a new reference; NULL with a Python error set. */
+PyObject *fsq_round_type(void);
 
 /* Append (integer, None); a str of UTF-8 text; a bytes object. Return 0 or -1. */
 int fsq_append_ticket(PyObject *list, int64_t ticket);
@@ -109,7 +104,7 @@ int fsq_append_body(PyObject *list, const char *text, int64_t length);
 int fsq_event_at(PyObject *events, PyObject *data, int64_t index, fsq_event *event);
 
 /* Append to list a read-only memoryview of the byte that is 1 in a forked child, have
- * it set there, and append the functions of Python's, in the order of their table. Returns 0, 1
+ * it set there, and append copy_value, plain_data and the type of rounds. Returns 0, 1
  * in a subinterpreter, -1 on failure. */
 int fsq_process_init(PyObject *list);
 int fsq_forked(void);

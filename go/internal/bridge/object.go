@@ -148,7 +148,8 @@ func (l List) AppendBody(body []byte) error {
 }
 
 // ProcessInit appends to l a read-only memoryview of the byte that is 1 in a
-// forked child, and the functions that Python calls. Subinterpreters are refused.
+// forked child, the functions copy_value and plain_data, and the type Round. Subinterpreters
+// are refused.
 func (l List) ProcessInit() error {
 	switch C.fsq_process_init(l.object) {
 	case 0:

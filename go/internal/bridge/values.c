@@ -67,8 +67,6 @@ static PyObject *plain_data(PyObject *Py_UNUSED(unused), PyObject *events)
 static PyMethodDef functions[] = {
 	{"copy_value", copy_value, METH_O, "A copy of a decoded JSON value."},
 	{"plain_data", plain_data, METH_O, "The data of a batch of plain events, None for others."},
-	{"begin", (PyCFunction)(void (*)(void))fsq_begin, METH_FASTCALL, "Begin an errand of a pump."},
-	{"hand_over", (PyCFunction)(void (*)(void))fsq_hand_over, METH_FASTCALL, "Hand texts to idle pumps."},
 };
 
 int fsq_give_functions(PyObject *list)
