@@ -56,14 +56,14 @@ class _SocketFeed(OperationFeed):
         return True
 
 
-class _RenamingFeed(OperationFeed):
+class _RenamingFeed(_SocketFeed):
     """The same in the older protocol."""
 
     __slots__ = ()
 
-    how = 2
-
-    arrive = _SocketFeed.arrive
+    def __init__(self, id: str, consumer: LoopConsumer, operation: Operation) -> None:
+        super().__init__(id, consumer, operation)
+        self.direct = None  # its texts are not sent as they are
 
     def take(self, pop: Callable[[], str]) -> bool:
         if self.pump is not None and self.pump.hand(lambda: _message(_renamed(pop()))):

@@ -15,13 +15,12 @@ import pytest
 from http_client import asking
 from websocket_server import ask, closed, dial, greet, hear, listening, subscribed
 
-from fraiseql_subscriptions import EngineClosed, SecurityContext, SubscriptionExecutor
+from fraiseql_subscriptions import EngineClosed, SecurityContext, SubscriptionExecutor, loop
 from fraiseql_subscriptions.aio import Hub
 from fraiseql_subscriptions.asgi import GraphQLSubscriptions
 from fraiseql_subscriptions.loop import Feed, LoopConsumer
 from fraiseql_subscriptions.operation import EngineOperation, Request
 from fraiseql_subscriptions.operations import Operations
-from fraiseql_subscriptions.pump import Pump
 
 PATIENCE = 20
 THING = "subscription { thing { id } }"
@@ -97,7 +96,7 @@ async def test_a_message_that_is_handed_on_while_the_application_ends_it_is_disc
         async with listening(app) as url, dial(url) as socket:
             await greet(socket)
             await subscribed(socket, THING)
-            monkeypatch.setattr(Pump, "hand", lambda *_: False)  # it is sending
+            monkeypatch.setattr(loop, "hand_over", lambda *given: given[-1])  # it is sending
             monkeypatch.setattr(Feed, "take", taking)
             executor.publish_event("t", "things", {"id": 1})
             assert (await hear(socket)) == {"id": "1", "type": "complete"}

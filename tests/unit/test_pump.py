@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from fraiseql_subscriptions.process import load
-from fraiseql_subscriptions.pump import Pump
-
-load()
+from fraiseql_subscriptions.process import load, state
+from fraiseql_subscriptions.pump import Pump, hand_over
 
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("WHO", default="nobody")
 #: Before, nothing is handed to a pump: a task could not be given its context.
 HANDS = sys.version_info >= (3, 11)
 PATIENCE = 10
+
+load()
 
 
 class Worker:
@@ -364,3 +364,161 @@ async def test_cancelling_before_the_task_has_taken_over_cancels_what_an_errand_
     with pytest.raises(asyncio.CancelledError):
         await worker.pump.task
     assert awaited[0].cancelled()
+
+
+def callback(call: Callable[[], Any]) -> asyncio.Future[Any]:
+    """What `call` returns or raises in a callback of the running loop."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def run() -> None:
+        try:
+            done.set_result(call())
+        except Exception as error:
+            done.set_exception(error)
+
+    loop.call_soon(run, context=contextvars.copy_context())
+    return done
+
+
+async def crew(*names: str) -> dict[str, Worker]:
+    return {name: await started() for name in names}
+
+
+def dismiss(workers: dict[str, Worker]) -> None:
+    for worker in workers.values():
+        worker.pump.task.cancel()
+
+
+@pytest.mark.asyncio
+async def test_a_round_goes_on_past_one_that_waits_and_one_that_fails() -> None:
+    workers = await crew("a", "b", "c", "d")
+    pumps = {name: worker.pump for name, worker in workers.items()}
+    gate: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def fail() -> None:
+        raise ConnectionResetError("gone")
+
+    ids = ["a", "a", "b", "c", "d", "d"]
+    work: list[Callable[[], Any]] = [
+        lambda: 1, lambda: 2, lambda: gate, fail, lambda: 3, lambda: 4
+    ]  # fmt: skip
+    given = work[::-1]
+    reached = await callback(lambda: hand_over(pumps, ids, given, 0))
+    if not HANDS:
+        assert (reached, given) == (0, work[::-1])
+        dismiss(workers)
+        return
+    assert (reached, given) == (6, [])
+    assert [worker.done for worker in workers.values()] == [[1, 2], [], [], [3, 4]]
+    assert workers["a"].seen == [(workers["a"].pump.task, "the client")] * 2
+    with pytest.raises(ConnectionResetError):
+        await asyncio.wait_for(workers["c"].pump.task, PATIENCE)
+    gate.set_result("came")
+    await turns()
+    assert workers["b"].done == ["came"]
+    assert workers["b"].seen == [(workers["b"].pump.task, "the client")]
+    dismiss(workers)
+
+
+@pytest.mark.asyncio
+async def test_a_round_stops_at_a_pump_that_is_not_idle_and_at_one_that_is_not_there() -> None:
+    workers = await crew("a", "b")
+    pumps = {name: worker.pump for name, worker in workers.items()}
+    workers["b"].pump.wake()
+    work: list[Callable[[], Any]] = [lambda: 3, lambda: 2, lambda: 1]
+    assert await callback(lambda: hand_over(pumps, ["a", "b", "a"], work, 0)) == int(HANDS)
+    assert await callback(lambda: hand_over(pumps, ["nobody"], work, 0)) == 0
+    assert len(work) == 3 - int(HANDS)
+    assert workers["a"].done == [1] * HANDS
+    dismiss(workers)
+
+
+@pytest.mark.asyncio
+async def test_a_pump_that_its_own_errand_wakes_is_handed_no_more() -> None:
+    workers = await crew("a")
+    pump = workers["a"].pump
+    given: list[Callable[[], Any]] = [lambda: "second", pump.wake]
+    assert await callback(lambda: hand_over({"a": pump}, ["a", "a"], given, 0)) == int(HANDS)
+    assert len(given) == 2 - int(HANDS)
+    dismiss(workers)
+
+
+@pytest.mark.asyncio
+async def test_texts_become_messages() -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def run() -> None:
+        await Pump.idle()
+
+    pump = Pump(run(), send)
+    await turns()
+    texts = ["zwei \N{SNOWMAN}", "one"]
+    reached = await callback(lambda: hand_over({1: pump}, [1, 1, 1], texts, 0))
+    expected = [{"type": "websocket.send", "text": text} for text in ("one", "zwei \N{SNOWMAN}")]
+    assert (reached, sent) == ((2, expected) if HANDS else (0, []))  # another thread has the third
+    pump.task.cancel()
+
+
+@pytest.mark.asyncio
+async def test_a_round_within_a_task_is_refused_and_leaves_nothing_behind() -> None:
+    workers = await crew("a")
+    WHO.set("somebody else")
+    given: list[Callable[[], Any]] = [lambda: "work"]
+    if HANDS:
+        with pytest.raises(RuntimeError, match="another task"):
+            hand_over({"a": workers["a"].pump}, ["a"], given, 0)
+    assert asyncio.current_task() is not workers["a"].pump.task
+    assert WHO.get() == "somebody else"
+    assert len(given) == 1
+    worker = workers["a"]
+    worker.begin(lambda: "work")
+    await turns()
+    assert worker.done == ["work"]
+    dismiss(workers)
+
+
+@pytest.mark.parametrize(
+    "given", [((), [], [], 0), ({}, (), [], 0), ({}, [], (), 0), ({}, [], [], -1), ({}, [], [])]
+)
+def test_what_is_no_round_is_refused(given: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        state.round(*given)
+
+
+@pytest.mark.asyncio
+async def test_rounds_keep_nothing() -> None:
+    workers = await crew("a", "b")
+    pumps = {name: worker.pump for name, worker in workers.items()}
+    text, ids = "some text of its own", ["a", "b", "nobody"]
+
+    async def send(_: Any) -> None:
+        """It is sent."""
+
+    async def run() -> None:
+        await Pump.idle()
+
+    pumps["c"] = Pump(run(), send)
+    await turns()
+    context = [*ids, "c", "c"]
+    counted = [pumps, context, text, *pumps.values(), pumps["c"].task, pumps["c"].handing]
+    before = [sys.getrefcount(one) for one in counted]
+
+    def many() -> None:
+        for _ in range(1000):
+            assert hand_over(pumps, context, [text, text], 3) == (5 if HANDS else 3)
+            assert hand_over(pumps, context, [text, text], 2) == 2
+            round_ = state.round(pumps, context, [text], 3)
+            if HANDS:
+                next(iter(round_))
+                assert round_.end() is pumps["c"]
+            assert list(round_) == []
+            assert round_.end() is None
+
+    await callback(many)
+    assert [sys.getrefcount(one) for one in counted] == before
+    for pump in pumps.values():
+        pump.task.cancel()
