@@ -5,6 +5,8 @@ come, without a turn of the loop in between; a client that does not read keeps t
 waiting, and its responses in the engine's queues.
 """
 
+# ruff: noqa: A002  (`id` is a name of the public API)
+
 from __future__ import annotations
 
 import asyncio

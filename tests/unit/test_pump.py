@@ -425,9 +425,13 @@ async def test_a_round_goes_on_past_one_that_waits_and_one_that_fails() -> None:
 async def test_a_round_stops_at_a_pump_that_is_not_idle_and_at_one_that_is_not_there() -> None:
     workers = await crew("a", "b")
     pumps = {name: worker.pump for name, worker in workers.items()}
-    workers["b"].pump.wake()
     work: list[Callable[[], Any]] = [lambda: 3, lambda: 2, lambda: 1]
-    assert await callback(lambda: hand_over(pumps, ["a", "b", "a"], work, 0)) == int(HANDS)
+
+    def hand() -> int:
+        pumps["b"].wake()
+        return hand_over(pumps, ["a", "b", "a"], work, 0)
+
+    assert await callback(hand) == int(HANDS)
     assert await callback(lambda: hand_over(pumps, ["nobody"], work, 0)) == 0
     assert len(work) == 3 - int(HANDS)
     assert workers["a"].done == [1] * HANDS
