@@ -4,6 +4,7 @@ package event
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/document"
@@ -30,6 +31,9 @@ type Event struct {
 	// Publication is the executor's: who waits for the event until it has been
 	// delivered, otherwise nil.
 	Publication any
+
+	// Echo is the bus's: by this it knows the event again where a server brings it back.
+	Echo atomic.Uint64
 
 	document *document.Document
 }
