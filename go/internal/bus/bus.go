@@ -67,8 +67,8 @@ type Bus interface {
 	Close() (done bool)
 }
 
-// Replayed is an event of the history, and the position of a client that has
-// received it and all before it.
+// Replayed is an event of the history, which may just be being dispatched, so that its reader takes
+// it Apart; and the position of a client that has received it and all before it.
 type Replayed struct {
 	Event *event.Event
 	At    event.Position

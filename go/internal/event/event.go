@@ -13,7 +13,7 @@ import (
 
 // Event is one published event. It is made by New or Decode, given its Offset
 // by the bus that accepts it, and not changed afterwards: any number of
-// goroutines may then read it.
+// goroutines may then read it, but for its Document.
 type Event struct {
 	ID            string
 	Type          string
@@ -32,7 +32,10 @@ type Event struct {
 	// delivered, otherwise nil.
 	Publication any
 
-	document atomic.Pointer[document.Document]
+	// Echo is the bus's: by this it knows the event again where a server brings it back.
+	Echo atomic.Uint64
+
+	document *document.Document
 }
 
 // New makes an event that happens now. An empty id becomes a new one, an empty
@@ -71,9 +74,7 @@ func assemble(eventType, channel string, d *document.Document) (*Event, error) {
 	case root.Kind() != document.Object:
 		return nil, fault.New(fault.InvalidValue, "an event's data is of type %v; give one JSON object", root.Kind())
 	}
-	e := &Event{Type: eventType, Channel: channel, Data: root.Raw()}
-	e.document.Store(d)
-	return e, nil
+	return &Event{Type: eventType, Channel: channel, Data: root.Raw(), document: d}, nil
 }
 
 func (e *Event) identify(id, correlationID string) {
@@ -83,32 +84,38 @@ func (e *Event) identify(id, correlationID string) {
 	}
 }
 
-// Document is the parsed Data. It is parsed once and kept until
-// ReleaseDocument; callers only read it.
+// Document is the parsed Data. It is parsed once and kept until ReleaseDocument; callers only
+// read it. It belongs to whoever has the event in hand: its publisher until a bus has accepted
+// it, then whoever dispatches it. Who finds the event in a history takes it Apart.
 func (e *Event) Document() *document.Document {
-	if d := e.document.Load(); d != nil {
-		return d
+	if e.document == nil {
+		d := document.New(len(e.Data))
+		if err := d.Parse(e.Data); err != nil {
+			// It was valid when the event was made. An empty document would look like an
+			// event of no tenant, so nobody may see this one.
+			panic(fmt.Sprintf("the data of event %s was changed: %v", e.ID, err))
+		}
+		e.document = d
 	}
-	d := document.New(len(e.Data))
-	if err := d.Parse(e.Data); err != nil {
-		// It was valid when the event was made. An empty document would look like an
-		// event of no tenant, so nobody may see this one.
-		panic(fmt.Sprintf("the data of event %s was changed: %v", e.ID, err))
-	}
-	e.document.Store(d)
-	return d
+	return e.document
 }
 
-// ReleaseDocument lets the parsed form go, which is larger than the event
-// itself, once the event is dispatched and only a history keeps it. It is safe
-// at any time: who reads the document keeps it, who asks again gets a new one.
-func (e *Event) ReleaseDocument() { e.document.Store(nil) }
+// ReleaseDocument lets the parsed form go, which is larger than the event itself, and its memory
+// be used again, once the event is dispatched and only a history keeps it. Whoever has the event
+// in hand calls it, when nobody reads the document any more.
+func (e *Event) ReleaseDocument() {
+	if e.document != nil {
+		e.document.Recycle()
+		e.document = nil
+	}
+}
 
-// RecycleDocument is ReleaseDocument for an event whose document nobody has asked for that may
-// still read it: its memory is used again.
-func (e *Event) RecycleDocument() {
-	if d := e.document.Swap(nil); d != nil {
-		d.Recycle()
+// Apart is the same event with a document of its own, and nobody who waits for it: for a reader
+// of the history, while another one may still have the event in hand.
+func (e *Event) Apart() *Event {
+	return &Event{
+		ID: e.ID, Type: e.Type, Channel: e.Channel, CorrelationID: e.CorrelationID,
+		Data: e.Data, Timestamp: e.Timestamp, Offset: e.Offset, ChosenID: e.ChosenID,
 	}
 }
 

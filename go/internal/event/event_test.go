@@ -140,7 +140,10 @@ func TestTheDocumentIsParsedOnceUntilReleased(t *testing.T) {
 		t.Error("a second call parsed again")
 	}
 	e.ReleaseDocument()
-	if second := e.Document(); second == first || string(second.Root().Get("id").Raw()) != "1" || string(first.Root().Get("id").Raw()) != "1" {
+	if first.Root().Exists() {
+		t.Error("a document that was released is not for others")
+	}
+	if string(e.Document().Root().Get("id").Raw()) != "1" {
 		t.Error("after its release the document does not read the same")
 	}
 	literal := &Event{Data: []byte(`{"id":2}`)}
@@ -150,21 +153,34 @@ func TestTheDocumentIsParsedOnceUntilReleased(t *testing.T) {
 	}
 }
 
-func TestTheDocumentMayBeReadAndReleasedConcurrently(t *testing.T) {
-	e, err := New("t", "c", []byte(`{"id":1}`), "", "")
+func TestAnEventMayBeTakenApartWhileItIsDispatched(t *testing.T) {
+	e, err := New("t", "c", []byte(`{"id":1}`), "cause", "chosen")
 	if err != nil {
 		t.Fatal(err)
 	}
+	e.Offset = 7
 	var group sync.WaitGroup
-	for range 4 {
+	group.Go(func() {
+		for range 500 {
+			e.Publication = t
+			e.Document()
+			e.ReleaseDocument()
+		}
+	})
+	for range 3 {
 		group.Go(func() {
 			for range 500 {
-				if string(e.Document().Root().Get("id").Raw()) != "1" {
+				own := e.Apart()
+				if string(own.Document().Root().Get("id").Raw()) != "1" {
 					t.Error("the document reads wrong")
 				}
-				e.ReleaseDocument()
+				own.ReleaseDocument()
 			}
 		})
 	}
 	group.Wait()
+	own := e.Apart()
+	if string(own.AppendJSON(nil)) != string(e.AppendJSON(nil)) || own.Offset != 7 || !own.ChosenID || own.Publication != nil {
+		t.Errorf("%s apart is %+v", e.AppendJSON(nil), own)
+	}
 }

@@ -41,6 +41,7 @@ type Bus struct {
 	lastTicket uint64
 	settling   []settling
 	history    history
+	spare      *single // nil while a publish has it
 }
 
 // settling is a call that waits until everything up to an offset is dispatched.

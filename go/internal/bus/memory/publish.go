@@ -14,27 +14,33 @@ const maxPending = 100_000
 // PublishWithExecutor implements bus.Bus. An event with a chosen id that the
 // history still knows gets the position it has; nothing is dispatched for it.
 func (b *Bus) PublishWithExecutor(t *bus.Thread, events []*event.Event, wait bus.Wait) ([]bus.Receipt, error) {
-	if len(events) == 1 { // the usual case, in one allocation
-		one := new(struct {
-			jobs     [1]job
-			receipts [1]bus.Receipt
-			lane     lane
-		})
-		return b.publish(t, events, wait, one.jobs[:], one.receipts[:], &one.lane)
+	receipts := make([]bus.Receipt, len(events))
+	var jobs []job
+	if len(events) != 1 {
+		jobs = make([]job, len(events))
 	}
-	return b.publish(t, events, wait, make([]job, len(events)), make([]bus.Receipt, len(events)), nil)
-}
-
-// publish fills jobs and receipts, one an event. spare is memory for a lane, or
-// nil.
-func (b *Bus) publish(t *bus.Thread, events []*event.Event, wait bus.Wait, jobs []job, receipts []bus.Receipt, spare *lane) ([]bus.Receipt, error) {
-	nested := t.Nested()
-	waits := wait == bus.WaitDispatched && !t.Loop && !nested
 	t.Lock(&b.mu)
 	if err := b.refusal(); err != nil {
 		b.mu.Unlock()
 		return nil, err
 	}
+	if len(events) == 1 { // the usual case
+		one := b.takeSpare()
+		b.publish(t, events, wait, one.jobs[:], receipts, &one.lane)
+		b.giveBack(one)
+	} else {
+		b.publish(t, events, wait, jobs, receipts, nil)
+	}
+	b.mu.Unlock()
+	t.Settle()
+	return receipts, nil
+}
+
+// publish fills jobs and receipts, one an event. spare is memory for a lane, or
+// nil. b.mu is held on entry and on return, and not while events are dispatched.
+func (b *Bus) publish(t *bus.Thread, events []*event.Event, wait bus.Wait, jobs []job, receipts []bus.Receipt, spare *lane) {
+	nested := t.Nested()
+	waits := wait == bus.WaitDispatched && !t.Loop && !nested
 	for i, ev := range events {
 		if offset, seen := b.history.seen(ev); seen {
 			receipts[i].Position = b.position(offset)
@@ -55,8 +61,7 @@ func (b *Bus) publish(t *bus.Thread, events []*event.Event, wait bus.Wait, jobs 
 		receipts[i].Position = b.position(jobs[i].offset)
 	}
 	if nested {
-		b.mu.Unlock()
-		return receipts, nil
+		return
 	}
 	for i := range jobs { // in the order of the batch, across lanes
 		if l := jobs[i].lane; l != nil && l.holder == t {
@@ -71,9 +76,32 @@ func (b *Bus) publish(t *bus.Thread, events []*event.Event, wait bus.Wait, jobs 
 	for i := range jobs {
 		receipts[i].Ticket = b.ticket(t, &jobs[i])
 	}
-	b.mu.Unlock()
-	t.Settle()
-	return receipts, nil
+}
+
+// single is what a publish of one event needs.
+type single struct {
+	jobs [1]job
+	lane lane
+}
+
+// takeSpare is memory for a publish of one event. b.mu is held.
+func (b *Bus) takeSpare() *single {
+	one := b.spare
+	if b.spare = nil; one == nil {
+		one = new(single)
+	}
+	return one
+}
+
+// giveBack lets the next publish have the memory of one that is over, unless somebody else may still
+// have it: a ticket or a grant refers to its job, and whoever dispatches behind it has its lane.
+// A job that is done is in no lane, and a lane without a holder and events in no table. b.mu is held.
+func (b *Bus) giveBack(one *single) {
+	j, l := &one.jobs[0], &one.lane
+	if j.done && j.ticket == 0 && j.unused == nil && l.holder == nil && l.first == nil {
+		*one = single{}
+		b.spare = one
+	}
 }
 
 // refusal is why nothing can be accepted now, or nil. b.mu is held.

@@ -55,7 +55,7 @@ func (b *Bus) drive(t *bus.Thread, l *lane, until *job) {
 }
 
 // finish takes j, the front of its lane, off the books and reports to those who
-// asked for that, letting b.mu go meanwhile. b.mu is held.
+// asked for that, letting b.mu go meanwhile: then j may be another event's. b.mu is held.
 func (b *Bus) finish(t *bus.Thread, j *job) {
 	j.lane.pop()
 	j.done = true
@@ -71,15 +71,16 @@ func (b *Bus) finish(t *bus.Thread, j *job) {
 	if len(b.settling) > 0 {
 		calls = b.settled()
 	}
-	if j.finish == nil && calls == nil {
+	finish, ticket := j.finish, j.ticket
+	if finish == nil && calls == nil {
 		return
 	}
 	b.mu.Unlock()
 	for _, call := range calls {
 		call()
 	}
-	if j.finish != nil {
-		j.finish(j.ticket)
+	if finish != nil {
+		finish(ticket)
 	}
 	t.Lock(&b.mu)
 }

@@ -287,7 +287,7 @@ func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.
 			r.Repeated = nil
 		}
 		for i, ev := range r.Events {
-			ev.RecycleDocument() // what is dispatched is what is read
+			ev.ReleaseDocument() // what is dispatched is what is read
 			seq := uint64(seqs[0])
 			seqs = seqs[1:]
 			had := received.Set{UpTo: seq}

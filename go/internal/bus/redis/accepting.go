@@ -1,7 +1,10 @@
 package redis
 
 import (
+	"bytes"
+
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
 
 // form is how a request is sent.
@@ -41,8 +44,7 @@ func (o *outgoing) add(dst []byte, a *attempt) []byte {
 	}
 	switch a.form {
 	case single:
-		o.text = a.request.Events[0].AppendJSON(o.text[:0])
-		dst = appendArgument(append(dst, a.events[0].channel.add...), o.text)
+		dst = appendArgument(append(dst, a.events[0].channel.add...), o.encode(a.request.Events[0]))
 	case together:
 		dst = o.addTogether(dst, a)
 	case known:
@@ -59,6 +61,13 @@ func (o *outgoing) add(dst []byte, a *attempt) []byte {
 	return dst
 }
 
+// encode is what an event is sent as, until the next one is encoded.
+func (o *outgoing) encode(ev *event.Event) []byte {
+	o.text = ev.AppendJSON(o.text[:0])
+	o.server.reading.tail.own.note(ev, o.text)
+	return o.text
+}
+
 // addTogether appends the script that accepts all of a request or nothing.
 func (o *outgoing) addTogether(dst []byte, a *attempt) []byte {
 	dst = appendScript(dst, acceptScript, len(a.events), len(a.events))
@@ -66,8 +75,7 @@ func (o *outgoing) addTogether(dst []byte, a *attempt) []byte {
 		dst = append(dst, one.channel.stream...)
 	}
 	for _, ev := range a.request.Events {
-		o.text = ev.AppendJSON(o.text[:0])
-		dst = appendArgument(dst, o.text)
+		dst = appendArgument(dst, o.encode(ev))
 	}
 	return dst
 }
@@ -92,7 +100,7 @@ func (o *outgoing) addKnown(dst []byte, a *attempt) []byte {
 			noted = idPrefix + ev.ID
 		}
 		c.key(stream, noted)
-		text := ev.AppendJSON(nil)
+		text := bytes.Clone(o.encode(ev))
 		c.argument(ev.Channel, text, text[:len(ev.AppendID(nil))], after)
 	}
 	return c.appendTo(dst, publishScript)

@@ -26,8 +26,7 @@ const dataField = "data" // of an entry: the event's JSON
 // entry is one of a stream that is followed.
 type entry struct {
 	id      streamID
-	channel string       // "" for the streams of the bus's own
-	hash    uint64       // of the channel
+	from    *stream
 	event   *event.Event // nil where the entry is none; wrong says why
 	decoded bool         // it lies in what the entry was read from
 	wrong   error
@@ -72,9 +71,9 @@ func (e *entry) rank() int {
 // parseEntry reads what XADD wrote, and keeps it. An error means that Redis broke its own
 // format; an entry that is no event is given, with what is wrong.
 func parseEntry(from *stream, id []byte, values fields) (entry, error) {
-	e := entry{channel: from.channel, hash: from.hash}
+	e := entry{from: from}
 	var ok bool
-	if e.id, ok = parseID(string(id)); !ok {
+	if e.id, ok = parseID(id); !ok {
 		return entry{}, fmt.Errorf("the stream %q has an entry of the id %.40q", from.key, id)
 	}
 	if from.channel == "" {
@@ -114,12 +113,15 @@ func parseNotice(values fields) *notice {
 	n.wake, _ = strconv.ParseUint(text("wake"), 10, 64)
 	for line := range strings.Lines(text("follow")) {
 		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 4)
-		if after, ok := parseID(parts[0]); ok && len(parts) == 4 {
+		if after, ok := parseID([]byte(parts[0])); ok && len(parts) == 4 {
 			n.follow = append(n.follow, start{parts[3], after, parts[1] == "1", parseCount(parts[2])})
 		}
 	}
 	return n
 }
+
+// channel is the entry's, "" for the streams of the bus's own.
+func (e *entry) channel() string { return e.from.channel }
 
 // parseCount reads how many entries there were; -1 where that is not told.
 func parseCount(text string) int64 {

@@ -78,7 +78,7 @@ func (t *tail) takeGaps() gaps {
 	t.skipped = nil
 	for i := range found {
 		for k := range t.kept {
-			if t.kept[k].channel == found[i].channel {
+			if t.kept[k].channel() == found[i].channel {
 				found[i].kept = append(found[i].kept, t.kept[k].id)
 			}
 		}

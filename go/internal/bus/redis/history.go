@@ -110,13 +110,14 @@ type history struct {
 
 // read collects the entries of channels, and makes sure that there was nothing else.
 func (h *history) read(ctx context.Context, names []string) error {
-	starts := make(map[string]streamID, len(names))
-	for _, name := range names {
-		starts[name] = h.from.start(hashChannel(name))
+	left := make([]unread, len(names))
+	for i, name := range names {
+		hash := hashChannel(name)
+		left[i] = unread{&stream{key: streamPrefix + name, channel: name, hash: hash}, h.from.start(hash)}
 	}
-	for rest := names; len(rest) > 0; {
+	for len(left) > 0 {
 		var err error
-		if rest, err = h.page(ctx, rest, starts); err != nil {
+		if left, err = h.page(ctx, left); err != nil {
 			return err
 		}
 	}
@@ -172,13 +173,19 @@ func (i inspected) hasAllFrom(start, received streamID, recent bool) bool {
 	}
 }
 
-// page reads one page of each channel from its start, and returns those that have more.
-func (h *history) page(ctx context.Context, names []string, starts map[string]streamID) (more []string, err error) {
-	pages := make([]*redis.RawCmd, len(names))
+// unread is a stream that is still to be read from an id on.
+type unread struct {
+	*stream
+	start streamID
+}
+
+// page reads one page of each stream, and returns those that have more.
+func (h *history) page(ctx context.Context, streams []unread) (more []unread, err error) {
+	pages := make([]*redis.RawCmd, len(streams))
 	err = h.server.calls.ask(ctx, func(client *redis.Client) error {
 		pipe := client.Pipeline()
-		for i, name := range names {
-			pages[i] = redis.NewRawCmd(ctx, "xrange", streamPrefix+name, starts[name].String(), h.end(name), "count", historyPage)
+		for i, one := range streams {
+			pages[i] = redis.NewRawCmd(ctx, "xrange", one.key, one.start.String(), h.end(one.hash), "count", historyPage)
 			_ = pipe.Process(ctx, pages[i])
 		}
 		_, err := pipe.Exec(ctx)
@@ -187,32 +194,31 @@ func (h *history) page(ctx context.Context, names []string, starts map[string]st
 	if err != nil {
 		return nil, err
 	}
-	for i, name := range names {
-		from := &stream{key: streamPrefix + name, channel: name, hash: hashChannel(name)}
+	for i, one := range streams {
 		r := reply{rest: pages[i].Val()}
-		count := r.entries(from, func(e entry) {
-			starts[name] = e.id.next()
+		count := r.entries(one.stream, func(e entry) {
+			one.start = e.id.next()
 			if e.event != nil { // others were counted when they were read
 				h.found = append(h.found, e)
 				h.bytes += len(e.event.Data)
 			}
 		})
 		if r.bad != nil {
-			return nil, h.server.target.refusal(r.bad, from.key)
+			return nil, h.server.target.refusal(r.bad, one.key)
 		}
 		if len(h.found) > maxHistory || h.bytes > maxHistoryBytes {
 			return nil, fmt.Errorf("%w: more than %d events, or %d bytes, came since", remote.ErrUnrecovered, maxHistory, maxHistoryBytes)
 		}
 		if count == historyPage {
-			more = append(more, name)
+			more = append(more, one)
 		}
 	}
 	return more, nil
 }
 
 // end is the newest of a channel's entries that the mark covers, for XRANGE.
-func (h *history) end(name string) string {
-	if seq, ok := h.to.at.number(hashChannel(name)); ok {
+func (h *history) end(channel uint64) string {
+	if seq, ok := h.to.at.number(channel); ok {
 		return streamID{h.to.at.ms, seq}.String()
 	}
 	return before(h.to.at.ms).String()
@@ -224,7 +230,7 @@ func (h *history) items() []remote.Item {
 	items := make([]remote.Item, len(h.found))
 	for i := range h.found {
 		e := &h.found[i]
-		items[i] = remote.Item{Event: e.event, Mark: &mark{epoch: h.to.epoch, at: h.to.at, wake: h.to.wake, channel: e.hash, id: e.id}}
+		items[i] = remote.Item{Event: e.event, Mark: &mark{epoch: h.to.epoch, at: h.to.at, wake: h.to.wake, channel: e.from.hash, id: e.id}}
 	}
 	return items
 }

@@ -1,10 +1,10 @@
 package redis
 
 import (
+	"bytes"
 	"cmp"
 	"math"
 	"strconv"
-	"strings"
 )
 
 // streamID is the id of a stream's entry: milliseconds of the server's clock, and a
@@ -44,17 +44,29 @@ func (id streamID) appendText(dst []byte) []byte {
 }
 
 // parseID reads an id as Redis writes it.
-func parseID(text string) (id streamID, ok bool) {
-	ms, seq, found := strings.Cut(text, "-")
-	if !found {
+func parseID(text []byte) (id streamID, ok bool) {
+	end := bytes.IndexByte(text, '-')
+	if end < 0 {
 		return streamID{}, false
 	}
-	var err error
-	if id.ms, err = strconv.ParseUint(ms, 10, 64); err != nil {
+	if id.ms, ok = parseDecimal(text[:end]); !ok {
 		return streamID{}, false
 	}
-	if id.seq, err = strconv.ParseUint(seq, 10, 64); err != nil {
+	if id.seq, ok = parseDecimal(text[end+1:]); !ok {
 		return streamID{}, false
 	}
 	return id, true
+}
+
+// parseDecimal reads digits and nothing else: strconv takes twice as long, and each entry has
+// some twenty of them.
+func parseDecimal(text []byte) (n uint64, ok bool) {
+	for _, c := range text {
+		digit := uint64(c - '0')
+		if digit > 9 || n > (math.MaxUint64-digit)/10 {
+			return 0, false
+		}
+		n = n*10 + digit
+	}
+	return n, len(text) > 0
 }

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -35,12 +36,12 @@ type outgoing struct {
 	written  written
 	audience audience
 
-	// Memory: of what is in hand, and, made anew each time, of what is handed out.
+	// Memory: of what is in hand, and of what the newest Publish has told.
 	attempts  []attempt
 	events    []sending
 	text      []byte
 	positions []event.Position
-	cursors   []cursor
+	places    []place // made anew for each round trip, since positions refer to them
 }
 
 func (o *outgoing) open(s *Server) {
@@ -72,6 +73,7 @@ func (o *outgoing) introduce(ctx context.Context, client *redis.Client, p peer) 
 
 // Publish implements remote.Server.
 func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
+	s.outgoing.forgetPositions()
 	for len(requests) > 0 {
 		count, events, bytes := 0, 0, 0
 		for _, one := range requests {
@@ -92,6 +94,14 @@ func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
 		}
 		requests = requests[count:]
 	}
+}
+
+// forgetPositions lets go of what the last Publish has told.
+func (o *outgoing) forgetPositions() {
+	if clear(o.positions); cap(o.positions) > 4*maxPipelined {
+		o.positions = nil
+	}
+	o.positions = o.positions[:0]
 }
 
 // attempt is a request on its way.
@@ -177,8 +187,8 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events 
 
 // prepare makes attempts of requests.
 func (o *outgoing) prepare(requests []*remote.Request, events int) {
-	o.positions = make([]event.Position, 0, events)
-	o.cursors = make([]cursor, 0, events)
+	o.positions = slices.Grow(o.positions, events)
+	o.places = make([]place, 0, events)
 	o.events = o.written.visit(o.events[:0], requests, time.Now())
 	o.attempts = o.attempts[:0]
 	left := o.events
@@ -258,8 +268,8 @@ func (o *outgoing) accept(a *attempt) {
 			o.clock = max(o.clock, one.id.ms)
 			at = o.place
 		}
-		o.cursors = append(o.cursors, cursor{at: at})
-		o.positions = append(o.positions, event.Position{Epoch: o.epoch, Place: &o.cursors[len(o.cursors)-1]})
+		o.places = append(o.places, at)
+		o.positions = append(o.positions, event.Position{Epoch: o.epoch, Place: &o.places[len(o.places)-1]})
 	}
 	a.request.Positions = o.positions[first:len(o.positions):len(o.positions)]
 }

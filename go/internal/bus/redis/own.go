@@ -2,6 +2,7 @@ package redis
 
 import (
 	"bytes"
+	"hash/maphash"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
@@ -10,8 +11,11 @@ import (
 // decoded, and their data not be parsed, a second time.
 type own struct {
 	find func(id []byte) *event.Event // nil where there are none
-	text []byte                       // memory
+	seed maphash.Seed                 // of what is noted: nobody else can make a text for it
 }
+
+// note keeps what an event was sent as.
+func (o *own) note(ev *event.Event, text []byte) { ev.Echo.Store(maphash.Bytes(o.seed, text)) }
 
 // recognise is the event of which a text was made, nil if it is not one's own.
 func (o *own) recognise(text []byte) *event.Event {
@@ -27,11 +31,7 @@ func (o *own) recognise(text []byte) *event.Event {
 		return nil
 	}
 	ev := o.find(id[:end])
-	if ev == nil {
-		return nil
-	}
-	// Somebody else may have used its id.
-	if o.text = ev.AppendJSON(o.text[:0]); !bytes.Equal(o.text, text) {
+	if ev == nil || ev.Echo.Load() != maphash.Bytes(o.seed, text) { // somebody else may have used its id
 		return nil
 	}
 	return ev

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"hash/maphash"
 	"testing"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
@@ -11,12 +12,16 @@ func TestOnesOwnEventsAreKnownByAllThatTheySay(t *testing.T) {
 	must(t, err)
 	another, err := event.New("changed", "a", []byte(`{"n":2}`), "", "mine")
 	must(t, err)
-	o := own{find: func(id []byte) *event.Event {
+	o := own{seed: maphash.MakeSeed(), find: func(id []byte) *event.Event {
 		if string(id) == "mine" {
 			return made
 		}
 		return nil
 	}}
+	if got := o.recognise(made.AppendJSON(nil)); got != nil {
+		t.Errorf("what was not sent is read as %v", got)
+	}
+	o.note(made, made.AppendJSON(nil))
 	if got := o.recognise(made.AppendJSON(nil)); got != made {
 		t.Errorf("one's own event is read as %v", got)
 	}

@@ -27,8 +27,8 @@ type seen struct{ channel, seq uint64 }
 // a row may be passed on, others after a clone.
 func (p place) pass(channel uint64, id streamID) place {
 	one := seen{channel, id.seq}
-	if id.ms != p.ms {
-		return place{id.ms, append(make([]seen, 0, 4), one)}
+	if id.ms != p.ms { // it will hold about as many as the last one
+		return place{id.ms, append(make([]seen, 0, min(max(len(p.seen), 4), maxNamed)), one)}
 	}
 	if len(p.seen) == cap(p.seen) && len(p.seen) >= maxNamed {
 		p.seen = compacted(p.seen)
@@ -42,7 +42,7 @@ func (p place) clone() place { return place{p.ms, slices.Clone(p.seen)} }
 // compacted has every channel once, and room for as many again.
 func compacted(all []seen) []seen {
 	found := newest(all, len(all))
-	return append(make([]seen, 0, 2*len(found)+4), found...)
+	return append(make([]seen, 0, max(2*len(found), maxNamed)), found...)
 }
 
 // newest are the channels named last, at most so many, each once, in the order in which
@@ -78,6 +78,9 @@ func (p place) covers(channel uint64, id streamID) bool {
 	seq, ok := p.number(channel)
 	return ok && id.seq <= seq
 }
+
+// AppendText implements event.Place: that of a client that has received everything up to p.
+func (p *place) AppendText(dst []byte) []byte { return (&cursor{at: *p}).AppendText(dst) }
 
 // includes reports whether whoever has come to p has come to another place.
 func (p place) includes(other place) bool {

@@ -89,12 +89,14 @@ func (c *cursor) AppendText(dst []byte) []byte {
 	return dst
 }
 
-// cursorOf reads a position's place: a cursor, a mark, or what a client sent, and then nothing
+// cursorOf reads a position's place: a cursor, a place, a mark, or what a client sent, and then nothing
 // but what AppendText writes.
 func cursorOf(p event.Position) (*cursor, error) {
 	switch at := p.Place.(type) {
 	case *cursor:
 		return at, nil
+	case *place:
+		return &cursor{at: *at}, nil
 	case *mark:
 		return at.cursor(), nil
 	case event.Text:

@@ -120,7 +120,7 @@ func (r *reply) bytes(n int) []byte {
 // id reads an entry's id.
 func (r *reply) id() streamID {
 	text := r.text()
-	id, ok := parseID(string(text))
+	id, ok := parseID(text)
 	if !ok && r.bad == nil {
 		r.bad = fmt.Errorf("the server answers the id %.40q", text)
 	}

@@ -78,13 +78,13 @@ func parseInspected(answer []any, count int) (answers []inspected, clock uint64,
 			case 0:
 				one.exists = number == 1
 			case 1:
-				one.newest, ok = parseID(text)
+				one.newest, ok = parseID([]byte(text))
 			case 2:
-				one.first, ok = parseID(text)
+				one.first, ok = parseID([]byte(text))
 			case 3:
 				one.gone = number
 			case 4:
-				one.deleted, ok = parseID(text)
+				one.deleted, ok = parseID([]byte(text))
 			case 5:
 				one.has = number == 1
 			case 6:

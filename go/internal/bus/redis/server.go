@@ -140,7 +140,7 @@ func (s *Server) malformed(e *entry) {
 	allowed := s.facts.complaints.allow(time.Now())
 	s.mu.Unlock()
 	if allowed {
-		s.options.Log.Warn("an entry of a stream is no event and is skipped", "channel", e.channel, "entry", e.id.String(), "cause", e.wrong.Error(), "so_far", count)
+		s.options.Log.Warn("an entry of a stream is no event and is skipped", "channel", e.channel(), "entry", e.id.String(), "cause", e.wrong.Error(), "so_far", count)
 	}
 }
 
@@ -267,8 +267,8 @@ func parseWakeUp(answer []any) (w wakeUp, err error) {
 	if ok != [4]bool{true, true, true, true} {
 		return w, fmt.Errorf("the server answers %v", answer)
 	}
-	w.id, ok[0] = parseID(id)
-	w.announced, ok[1] = parseID(announced)
+	w.id, ok[0] = parseID([]byte(id))
+	w.announced, ok[1] = parseID([]byte(announced))
 	if !ok[0] || !ok[1] {
 		return w, fmt.Errorf("the server answers %v", answer)
 	}

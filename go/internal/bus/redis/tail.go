@@ -5,6 +5,7 @@ package redis
 import (
 	"cmp"
 	"errors"
+	"hash/maphash"
 	"slices"
 	"strconv"
 	"time"
@@ -28,7 +29,8 @@ type stream struct {
 	found uint64
 
 	own      *own
-	argument []byte // last, as XREAD is given it
+	argument []byte   // last, as XREAD is given it
+	sorted   streamID // of the newest entry that sortEntries has seen
 }
 
 func (s *stream) moveTo(last streamID) {
@@ -69,7 +71,7 @@ type tail struct {
 }
 
 func newTail(batch int, wants func(string) (uint64, bool)) *tail {
-	return &tail{batch: batch, full: batch, wants: wants, byKey: make(map[string]*stream)}
+	return &tail{batch: batch, full: batch, wants: wants, byKey: make(map[string]*stream), own: own{seed: maphash.MakeSeed()}}
 }
 
 // add follows a stream after an id from now on.
@@ -102,7 +104,7 @@ func (t *tail) forget(unwanted func(*stream) bool) {
 		}
 		delete(t.byKey, key)
 		t.ordered = nil
-		t.kept = slices.DeleteFunc(t.kept, func(e entry) bool { return e.channel == one.channel })
+		t.kept = slices.DeleteFunc(t.kept, func(e entry) bool { return e.from == one })
 	}
 }
 
@@ -234,7 +236,7 @@ func (t *tail) give(limit *uint64) []entry {
 		}
 		t.pass(e)
 		e.mark = &marks[end]
-		*e.mark = mark{epoch: t.epoch, at: t.at, wake: t.wake, channel: e.hash, id: e.id}
+		*e.mark = mark{epoch: t.epoch, at: t.at, wake: t.wake, channel: e.from.hash, id: e.id}
 	}
 	// What was given before is not needed any more, and its memory is for what is kept.
 	given := t.kept[:end]
@@ -247,10 +249,10 @@ func (t *tail) give(limit *uint64) []entry {
 
 // isLate reports whether an event comes after places that claim to be behind it.
 func (t *tail) isLate(e *entry) bool {
-	if e.channel == "" || e.id.ms >= t.at.ms {
+	if e.channel() == "" || e.id.ms >= t.at.ms {
 		return false
 	}
-	from := t.follows(e.channel)
+	from := t.follows(e.channel())
 	return from == nil || e.id.ms > from.found
 }
 
@@ -264,8 +266,8 @@ func (t *tail) straighten(epoch string) {
 func (t *tail) pass(e *entry) {
 	switch {
 	case e.id.ms < t.at.ms: // found late, or the bus's own
-	case e.channel != "":
-		t.at = t.at.pass(e.hash, e.id)
+	case e.channel() != "":
+		t.at = t.at.pass(e.from.hash, e.id)
 	case e.id.ms > t.at.ms:
 		t.at = place{ms: e.id.ms}
 	}

@@ -128,6 +128,7 @@ func (b *Bus) take(t *bus.Thread, item Item) {
 	}
 	at := b.server.Reached(item.Mark, pending)
 	delivery.Deliver(t, at)
+	ev.ReleaseDocument()
 	t.HandOver(b.dispatcher.Lend)
 	b.mu.Lock()
 	b.lanes.finishInHand(item)
@@ -150,6 +151,7 @@ func (b *Bus) run(t *bus.Thread, l *lane) {
 		at := b.server.Reached(b.lanes.reached, b.lanes.oldestPending(l))
 		b.mu.Unlock()
 		first.delivery.Deliver(t, at)
+		first.item.Event.ReleaseDocument()
 		t.Lock(&b.mu)
 		b.lanes.pop(l)
 		b.finish(first.item, at)
@@ -160,7 +162,6 @@ func (b *Bus) run(t *bus.Thread, l *lane) {
 // finish takes a dispatched event off the books, and tells those who wait. b.mu is held
 // on entry, and not on return.
 func (b *Bus) finish(item Item, at event.Position) {
-	item.Event.ReleaseDocument()
 	finishes := b.outbox.dispatched(item.Event.ID, at)
 	var calls []func()
 	if len(b.settling) > 0 {

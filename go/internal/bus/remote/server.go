@@ -112,7 +112,8 @@ type Request struct {
 	// Note is the server's own: what it knew at the first attempt.
 	Note any
 	// Positions, one an event, and Err are the outcome. An event with a chosen id that
-	// was accepted before has its old position.
+	// was accepted before has its old position. Positions are good until the goroutine that called Publish
+	// calls it again.
 	Positions []event.Position
 	// Repeated, one an event or nil, says which had certainly been accepted before this
 	// request, and not by an attempt of it whose answer was lost.
