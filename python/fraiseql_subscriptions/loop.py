@@ -42,7 +42,7 @@ _DRAIN: Final = 1024
 _TURN: Final = 0.002
 #: Seconds after which Go is to schedule a thread anew that it serves all the time. After 10 ms its
 #: monitor, as of Go 1.26, takes the thread's processor at every look, and looks every 20 µs.
-_SCHEDULE: Final = 0.006
+_SCHEDULE: Final = 0.008
 #: Seconds that the end of a subscription waits for a drain.
 _PATIENCE: Final = 1.0
 #: Responses that a stream takes at most when it asks for more.
