@@ -221,10 +221,10 @@ def test_a_thousand_executors_leave_no_threads_descriptors_or_memory(
                 seen.append((process.num_threads(), process.num_fds()))
             return *seen[-1], process.memory_info().rss
 
-        for n in range(100):
+        for n in range(300):  # until Go's heap has the size that it keeps
             once(n)
         first = state()
-        for n in range(100, 1000):
+        for n in range(300, 1200):
             once(n)
         last = state()
         print(first, last)

@@ -152,10 +152,14 @@ func (b *Bus) Stats() bus.Stats {
 	}
 }
 
-// Close implements bus.Bus.
+// Close implements bus.Bus. The history goes at once: whoever refers to a closed bus for a while need
+// not keep all its events.
 func (b *Bus) Close() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.closed = true
+	if !b.closed {
+		b.closed = true
+		b.history.forget(b.last)
+	}
 	return b.flight.len() == 0
 }

@@ -48,6 +48,12 @@ func newHistory(retain int) history {
 	}
 }
 
+// forget drops everything, up to the newest offset.
+func (h *history) forget(last uint64) {
+	*h = newHistory(h.retain)
+	h.floor = last
+}
+
 func (h *history) len() int { return h.events }
 
 // seen is the offset of the retained event with ev's id, if the publisher chose

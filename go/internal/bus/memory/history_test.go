@@ -193,3 +193,25 @@ func TestTheHistoryKeepsNoParsedDocuments(t *testing.T) {
 		t.Error("the parsed form is still there after dispatch")
 	}
 }
+
+func TestAClosedBusKeepsNoEvents(t *testing.T) {
+	b := New(idle{}, 8)
+	accept(t, b, new(bus.Thread), bustest.NewEvent(t, plain, "a", ""), bus.WaitDispatched)
+	since := b.position(0)
+	for range 2 {
+		if !b.Close() {
+			t.Error("events are on their way")
+		}
+	}
+	if n := b.Stats().Retained; n != 0 {
+		t.Errorf("%d events are kept", n)
+	}
+	err := b.Replay(new(bus.Thread), since, bustest.Patterns(t, "a"), func(events []bus.Replayed, last uint64, recovered bool) {
+		if recovered || len(events) > 0 || last != 1 {
+			t.Errorf("%d events up to %d are replayed, recovered %v", len(events), last, recovered)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
