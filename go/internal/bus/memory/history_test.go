@@ -198,8 +198,10 @@ func TestAClosedBusKeepsNoEvents(t *testing.T) {
 	b := New(idle{}, 8)
 	accept(t, b, new(bus.Thread), bustest.NewEvent(t, plain, "a", ""), bus.WaitDispatched)
 	since := b.position(0)
-	if !b.Close() || !b.Close() {
-		t.Error("events are on their way")
+	for range 2 {
+		if !b.Close() {
+			t.Error("events are on their way")
+		}
 	}
 	if n := b.Stats().Retained; n != 0 {
 		t.Errorf("%d events are kept", n)
