@@ -40,6 +40,7 @@ type chaos struct {
 	read     atomic.Int64
 	refused  atomic.Int64
 	number   atomic.Int64
+	reached  atomic.Pointer[string] // a position, of which some have been passed since
 }
 
 func (c *chaos) context(tenant int64, r *rand.Rand) string {
@@ -76,8 +77,12 @@ func (c *chaos) register(h *household, r *rand.Rand) {
 	if resolver > 0 {
 		options += fmt.Sprintf(`,"resolver":%d,"resolver_flags":%d`, resolver, flagsOf[resolver])
 	}
+	since := ""
+	if at := c.reached.Load(); at != nil && r.IntN(3) == 0 {
+		since = *at
+	}
 	s, err := c.x.RegisterSubscription(&bus.Thread{}, executor.Registration{
-		Connection: h.name, Subscription: fmt.Sprint(c.number.Add(1)),
+		Connection: h.name, Subscription: fmt.Sprint(c.number.Add(1)), Since: since,
 		Query: "subscription { orderUpdated { id secret { k } } }", Options: options + "}",
 	})
 	if err != nil {
@@ -144,6 +149,9 @@ func (c *chaos) publish(r *rand.Rand) {
 		c.t.Error(err)
 	} else if ticket := receipts[0].Ticket; ticket != 0 && !c.x.Await(thread, ticket, patience) {
 		c.t.Error("an event was not dispatched in time")
+	} else if r.IntN(8) == 0 {
+		at := receipts[0].Position.String()
+		c.reached.Store(&at)
 	}
 }
 

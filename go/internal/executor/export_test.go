@@ -135,3 +135,16 @@ func (x *Executor) FinishSoon(s *Subscription) { x.finish(s, slowConsumer()) }
 
 // Recycle gives back what DispatchEventToSubscriptions gave, delivered or not.
 func (x *Executor) Recycle(d bus.Delivery) { d.(*delivery).recycle() }
+
+// TellEarly gives ev the account of a publisher whom a server's bus tells that there is nothing to
+// wait for, as after an answer that stays lost, before ev is dispatched.
+func (x *Executor) TellEarly(ev *event.Event, finish func(ticket uint64)) {
+	t := &bus.Thread{}
+	p := x.newPublication(t)
+	p.remote = true
+	ev.Publication = p
+	p.issue(t, 1, finish)
+	x.waiting.mu.Lock()
+	defer x.waiting.mu.Unlock()
+	x.waiting.forget(p) // as whoever asks for the outcome does
+}

@@ -49,6 +49,7 @@ type publication struct {
 	abandoned bool // nobody waits any more
 	// remote: a server decides about the event, and busDone says that it is known how.
 	remote, busDone bool
+	told            bool // that it is settled; a remote event may be dispatched after that
 	responses       []*waitingResponse
 	timer           *time.Timer // for the earliest deadline
 	due             time.Time
@@ -167,11 +168,12 @@ type settlement struct {
 	finish      func(ticket uint64)
 }
 
-// settle adds p to settled if there is nothing left to wait for. w.mu is held.
+// settle adds p to settled, once, if there is nothing left to wait for. w.mu is held.
 func (w *waiting) settle(settled []settlement, p *publication) []settlement {
-	if !p.isSettled() {
+	if p.told || !p.isSettled() {
 		return settled
 	}
+	p.told = true
 	if p.timer != nil {
 		p.timer.Stop()
 	}

@@ -315,3 +315,28 @@ func TestAPublisherGoesOnWhenTheAnswerBeforeItsPlaceIsDropped(t *testing.T) {
 	x.Settle(&bus.Thread{}, tickets[0], executor.Result{Value: make([]byte, 2000)}) // beyond max_bytes
 	ended(t, "the publisher", second)
 }
+
+// A server's answer may stay lost until the publisher gives up, while its event has been read and
+// waits behind a resolver: it is dispatched all the same.
+func TestAPublisherIsToldOnceAlsoWhereItsEventIsDispatchedAfterwards(t *testing.T) {
+	x := open(t, newResolvers())
+	full := register(t, x, executor.Registration{Subscription: "full", Options: bounded(1, "block", blocking)})
+	publish(t, x, "orders", `{"id":1}`)
+	ev, err := event.New("orderUpdated", "orders", []byte(`{"id":2}`), "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ev.Offset = 100
+	told := 0
+	x.TellEarly(ev, func(uint64) { told++ })
+	if told != 1 {
+		t.Fatalf("the publisher is told %d times before the dispatch", told)
+	}
+	x.Dispatch(&bus.Thread{}, ev)
+	if got := ids(t, x, full); !slices.Equal(got, []string{"1", "2"}) {
+		t.Errorf("the subscription got %v", got)
+	}
+	if told != 1 || x.Waiting() != 0 {
+		t.Errorf("told %d times, %d responses wait", told, x.Waiting())
+	}
+}

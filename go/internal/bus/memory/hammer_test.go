@@ -11,6 +11,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/bustest"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/document"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
 
@@ -38,11 +39,14 @@ type hammer struct {
 	gil      gil
 	accounts sync.Map // of event id → *account
 	accepted atomic.Int64
+	made     atomic.Int64
+	replayed int
 }
 
 type account struct {
 	publisher  atomic.Pointer[bus.Thread] // whoever publishes or awaits it
 	deliveries atomic.Int32
+	data       string
 }
 
 func (h *hammer) DispatchEventToSubscriptions(_ *bus.Thread, ev *event.Event) bus.Delivery {
@@ -69,9 +73,11 @@ func (one hammered) Deliver(t *bus.Thread, _ event.Position) {
 	if a.deliveries.Add(1) != 1 {
 		h.Errorf("event %d is dispatched twice", one.event.Offset)
 	}
+	root := one.event.Document().Root()
 	if rand.IntN(2) == 0 { // as a large audience does: others get to publish
 		t.Unlocked(runtime.Gosched)
 	}
+	defer h.reads(one.event, a, root) // to the end of the dispatch
 	if !one.NeedsPython() {
 		return
 	}
@@ -96,14 +102,44 @@ func (one hammered) Deliver(t *bus.Thread, _ event.Position) {
 	nest()
 }
 
+// reads wants a document to be that of an event, and of no other one.
+func (h *hammer) reads(ev *event.Event, a *account, root document.Value) {
+	if got := string(root.Raw()); got != a.data || ev.Document().Root() != root {
+		h.Errorf("the document of event %d reads %q, want %q", ev.Offset, got, a.data)
+	}
+}
+
+// replay reads what the history has, while it is dispatched.
+func (h *hammer) replay() {
+	since := h.bus.position(h.bus.Stats().Published)
+	if since.Offset -= min(since.Offset, 8); since.Offset == 0 {
+		return
+	}
+	var found []bus.Replayed
+	err := h.bus.Replay(new(bus.Thread), since, bustest.Patterns(h, "*"), func(events []bus.Replayed, _ uint64, _ bool) { found = events })
+	if err != nil {
+		h.Error(err)
+	}
+	for _, one := range found {
+		own := one.Event.Apart()
+		a, _ := h.accounts.Load(own.ID)
+		h.reads(own, a.(*account), own.Document().Root())
+		own.ReleaseDocument()
+	}
+	h.replayed += len(found)
+}
+
 func (h *hammer) publish(t *bus.Thread, n int, wait bus.Wait) (batch []*event.Event, receipts []bus.Receipt) {
 	for range n {
 		kind := plain
 		if rand.IntN(3) == 0 {
 			kind = python
 		}
-		ev := bustest.NewEvent(h, kind, fmt.Sprintf("c%d", rand.IntN(4)), "")
-		a := new(account)
+		a := &account{data: fmt.Sprintf(`{"n":%d}`, h.made.Add(1))}
+		ev, err := event.New(kind, fmt.Sprintf("c%d", rand.IntN(4)), []byte(a.data), "", "")
+		if err != nil {
+			h.Fatal(err)
+		}
 		a.publisher.Store(t)
 		h.accounts.Store(ev.ID, a)
 		batch = append(batch, ev)
@@ -172,7 +208,21 @@ func TestNoTurnIsLostAndNoEventRunsTwiceUnderHammering(t *testing.T) {
 			}
 		})
 	}
-	bustest.Receive(t, bustest.Started(group.Wait), "the publishers")
+	publishing := true
+	for ended, deadline := bustest.Started(group.Wait), time.Now().Add(long); publishing; {
+		h.replay()
+		select {
+		case <-ended:
+			publishing = false
+		default:
+			if time.Now().After(deadline) {
+				t.Fatalf("the publishers have not ended after %v", long)
+			}
+		}
+	}
+	if h.replay(); h.replayed == 0 {
+		t.Error("nothing was replayed")
+	}
 	settled := make(chan struct{})
 	if !h.bus.Settled(new(bus.Thread), func() { close(settled) }) {
 		bustest.Receive(t, settled, "the bus to settle")

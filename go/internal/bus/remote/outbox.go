@@ -301,14 +301,15 @@ func (o *outbox) recognise(id []byte) *event.Event {
 }
 
 // cameBack notes that an event was read: it has been accepted, even where its publisher
-// has not heard so yet. It returns the executor's account of its publisher.
+// has not heard so yet. It returns the executor's account of its publisher, once: what has
+// been read may be its dispatch's.
 func (o *outbox) cameBack(id string) (publication any) {
 	for one := o.returning[id]; one != nil; one = one.next {
 		o.count(one)
-		one.read = true
-		if publication == nil {
+		if publication == nil && !one.read {
 			publication = one.event.Publication
 		}
+		one.read = true
 	}
 	return publication
 }

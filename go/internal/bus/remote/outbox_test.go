@@ -41,3 +41,22 @@ func TestOnlyWhatWasNotReadIsGivenUpForAGap(t *testing.T) {
 		t.Errorf("%d told in the end, %d are still to come", told, len(o.returning))
 	}
 }
+
+// TestAnIDThatIsReadTwiceIsItsPublishersOnce has an event twice in a server's log, as after a lost
+// answer where what had been sent could not be found: while the second is read, the first is
+// its dispatch's, which takes the account of the publisher off it.
+func TestAnIDThatIsReadTwiceIsItsPublishersOnce(t *testing.T) {
+	var o outbox
+	o.open(1)
+	ev := bustest.NewEvent(t, "x", "a", "")
+	ev.Publication = "an account"
+	o.expect(&o.add([]*event.Event{ev}, true, true, nil, time.Time{}).tickets[0])
+	if got := o.cameBack(ev.ID); got != "an account" {
+		t.Errorf("the first is the publisher's by %v", got)
+	}
+	dispatch := bustest.Started(func() { ev.Publication = nil })
+	if got := o.cameBack(ev.ID); got != nil {
+		t.Errorf("the second is the publisher's by %v", got)
+	}
+	bustest.Receive(t, dispatch, "the dispatch")
+}
