@@ -103,6 +103,35 @@ async def test_a_message_that_is_handed_on_while_the_application_ends_it_is_disc
 
 
 @pytest.mark.asyncio
+async def test_what_is_sent_while_the_application_ends_it_is_the_last_of_a_drain() -> None:
+    def end() -> None:
+        thread = elsewhere(executor.complete_subscription, feed.id)
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+    async with SubscriptionExecutor() as executor:
+        app = serve(executor)
+        ends: list[Callable[[], None]] = []
+
+        async def middleware(scope: Any, receive: Any, send: Any) -> None:
+            async def sending(message: Any) -> None:
+                if ends:
+                    ends.pop()()
+                await send(message)
+
+            await app(scope, receive, sending)
+
+        async with listening(middleware) as url, dial(url) as socket:
+            await greet(socket)
+            await subscribed(socket, THING)
+            feed = feed_of(app)
+            ends.append(end)
+            executor.publish_events([("t", "things", {"id": number}) for number in range(3)])
+            assert (await hear(socket))["payload"]["data"]["thing"] == {"id": 0}
+            assert (await hear(socket)) == {"id": "1", "type": "complete"}
+
+
+@pytest.mark.asyncio
 async def test_a_stream_that_comes_while_the_executor_closes_does_not_wait_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -80,9 +80,12 @@ static int enter(Round *round, PyObject *id)
 	return status;
 }
 
-/* Whether the errand under way left its pump idle. -1 with a Python error set. */
+/* Whether the errand under way left its pump idle, and nobody has taken its id from that. -1 with a
+ * Python error set. */
 static int is_idle(Round *round)
 {
+	if (PyDict_GetItemWithError(round->pumps, round->id) != round->pump)
+		return PyErr_Occurred() == NULL ? 0 : -1;
 	PyObject *handing = PyObject_GetAttr(round->pump, handing_name);
 	Py_XDECREF(handing);
 	return handing == NULL ? -1 : handing == round->handing;
