@@ -139,20 +139,12 @@ class Pump:
             self.handing = None
             wakeup()
 
-    def hand(self, take: Callable[[], Any]) -> bool:
-        """Begin ``errand(take())`` now; False, and nothing, if the pump is not idle.
+    def hand(self, argument: Any) -> bool:
+        """Begin ``errand(argument)`` now; False, and nothing, if the pump is not idle.
 
-        `take` may raise IndexError: there is nothing to do after all. For callbacks of the
-        loop, not for tasks.
+        For callbacks of the loop, not for tasks.
         """
-        if self.handing is None:
-            return False
-        try:
-            argument = take()
-        except IndexError:
-            return True
-        hand_over({None: self}, [None], [argument], 0)
-        return True
+        return self.handing is not None and hand_over({None: self}, [None], [argument], 0) == 1
 
     def leave(self, left: _Left) -> None:
         """The task is to go on with what is left of an errand, or raise it.

@@ -59,7 +59,7 @@ class Worker:
         def callback() -> None:
             WHO.set("a callback")
             for one in work:
-                taken.append(self.pump.hand([one].pop))
+                taken.append(self.pump.hand(one))
                 if not taken[-1]:
                     self.todo.append(one)
                     self.pump.wake()
@@ -155,17 +155,21 @@ async def test_letting_others_run_is_not_being_idle() -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_turns_out_to_be_nothing_is_no_errand() -> None:
+async def test_what_a_pump_that_is_woken_meanwhile_is_handed_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As a finalizer may, or what handles a signal.
     worker = await started()
 
-    def nothing() -> Any:
-        raise IndexError
+    def begin(*given: Any) -> Any:
+        worker.pump.wake()
+        return round_(*given)
 
-    assert worker.pump.hand(nothing) is HANDS
+    round_ = state.round
+    monkeypatch.setattr(state, "round", begin)
+    taken, _ = worker.begin(lambda: "work")
     await turns()
-    assert worker.done == []
-    worker.begin(lambda: "work")
-    await turns()
+    assert taken == [False]
     assert worker.done == ["work"]
     worker.pump.task.cancel()
 
@@ -239,7 +243,7 @@ async def test_nobody_hands_anything_to_what_has_been_cancelled() -> None:
     worker = await started()
     worker.pump.task.cancel()
     worker.pump.wake()
-    assert not worker.pump.hand(lambda: "work")
+    assert not worker.pump.hand("work")
     with pytest.raises(asyncio.CancelledError):
         await worker.pump.task
     assert worker.done == []
@@ -258,7 +262,7 @@ async def test_what_an_errand_raises_is_raised_where_the_coroutine_waits() -> No
     if HANDS:
         assert [type(error) for error in worker.failures] == [ConnectionResetError]
     worker.pump.wake()
-    assert not worker.pump.hand(lambda: "work")
+    assert not worker.pump.hand("work")
 
 
 @pytest.mark.asyncio
@@ -353,7 +357,7 @@ async def test_cancelling_before_the_task_has_taken_over_cancels_what_an_errand_
         await awaited[0]
 
     def callback() -> None:
-        if worker.pump.hand([attempt].pop):
+        if worker.pump.hand(attempt):
             worker.pump.task.cancel()
         else:
             worker.todo.append(attempt)
