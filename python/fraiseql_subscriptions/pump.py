@@ -75,12 +75,12 @@ def hand_over(pumps: dict[Any, Pump], ids: list[Any], arguments: list[Any], at: 
             return round_.at
         except BaseException as error:
             left = error
-        at = round_.at
-        pump = round_.end()
+        pump = round_.end()  # before anything that may fail: nobody else leaves the task
         if pump is None:
             assert isinstance(left, BaseException)
             raise left
         pump.leave(left)
+        at = round_.at
 
 
 class Pump:

@@ -489,6 +489,39 @@ async def test_a_round_within_a_task_is_refused_and_leaves_nothing_behind() -> N
     dismiss(workers)
 
 
+@pytest.mark.asyncio
+async def test_a_round_that_there_is_no_memory_to_end_leaves_nothing_behind_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Round:
+        def __init__(self, *given: Any) -> None:
+            self.round = round_(*given)
+            self.end = self.round.end
+
+        def __iter__(self) -> Any:
+            return self.round
+
+        @property
+        def at(self) -> int:
+            raise MemoryError
+
+    def hand() -> tuple[asyncio.Task[Any] | None, str]:
+        with pytest.raises(MemoryError):
+            hand_over({"a": worker.pump}, ["a"], [lambda: gate], 0)
+        return asyncio.current_task(), WHO.get()
+
+    round_ = state.round
+    worker = await started()
+    gate: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    with monkeypatch.context() as patch:
+        patch.setattr(state, "round", Round)
+        assert await callback(hand) == (None, "somebody else")
+    gate.set_result("came")
+    await turns()
+    assert worker.done == ["came"] * HANDS
+    worker.pump.task.cancel()
+
+
 @pytest.mark.parametrize(
     "given", [((), [], [], 0), ({}, (), [], 0), ({}, [], (), 0), ({}, [], [], -1), ({}, [], [])]
 )

@@ -91,12 +91,13 @@ static int is_idle(Round *round)
 	return handing == NULL ? -1 : handing == round->handing;
 }
 
-/* The last of the texts, a str as a message, which is not there any more. NULL with no error set: it is
- * another thread's already. No code of Python's runs in between. */
+/* The errand under way and its argument: the last of the texts, a str as a message, which is not there
+ * any more. NULL with no error set: it is another thread's already. No code of Python's runs in between,
+ * and nothing that can fail comes after it was taken. */
 static PyObject *take(Round *round)
 {
-	PyObject *message = PyDict_New();
-	if (message == NULL || PyDict_SetItem(message, type_name, type) < 0)
+	PyObject *pair = PyTuple_New(2), *message = PyDict_New();
+	if (pair == NULL || message == NULL || PyDict_SetItem(message, type_name, type) < 0)
 		goto failed;
 	Py_ssize_t last = PyList_GET_SIZE(round->texts) - 1;
 	if (last < 0)
@@ -106,10 +107,14 @@ static PyObject *take(Round *round)
 		Py_SETREF(message, Py_NewRef(text));
 	else if (PyDict_SetItem(message, text_name, text) < 0)
 		goto failed;
-	if (PyList_SetSlice(round->texts, last, last + 1, NULL) == 0)
-		return message;
+	if (PyList_SetSlice(round->texts, last, last + 1, NULL) < 0)
+		goto failed;
+	PyTuple_SET_ITEM(pair, 0, Py_NewRef(PyTuple_GET_ITEM(round->handing, ERRAND)));
+	PyTuple_SET_ITEM(pair, 1, message);
+	return pair;
 failed:
 	Py_XDECREF(message);
+	Py_XDECREF(pair);
 	return NULL;
 }
 
@@ -122,14 +127,11 @@ static PyObject *next(Round *round)
 	if (entered == 0 && leave(round) == 0 && id != NULL)
 		entered = enter(round, id);
 	Py_XDECREF(id);
-	PyObject *message = entered > 0 ? take(round) : NULL, *pair = NULL;
-	if (message != NULL) {
-		round->at++;
-		pair = PyTuple_Pack(2, PyTuple_GET_ITEM(round->handing, ERRAND), message);
-		Py_DECREF(message);
-	}
+	PyObject *pair = entered > 0 ? take(round) : NULL;
 	if (pair == NULL)
 		leave(round);
+	else
+		round->at++;
 	return pair;
 }
 
