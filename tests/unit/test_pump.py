@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import gc
 import sys
+import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -487,6 +490,31 @@ async def test_a_round_within_a_task_is_refused_and_leaves_nothing_behind() -> N
     await turns()
     assert worker.done == ["work"]
     dismiss(workers)
+
+
+@pytest.mark.asyncio
+async def test_what_an_errand_raises_keeps_nothing_for_good() -> None:
+    class Client:
+        async def send(self, _: Any) -> None:
+            raise ConnectionResetError
+
+    async def run() -> None:
+        await Pump.idle()
+
+    client = Client()
+    kept = weakref.ref(client)
+    pumps = {"a": Pump(run(), client.send)}
+    task = pumps["a"].task
+    await turns()
+    assert await callback(partial(hand_over, pumps, ["a"], [1], 0)) == int(HANDS)
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        assert isinstance(task.exception(), ConnectionResetError)
+    del client, pumps, task
+    await turns()
+    gc.collect()
+    assert kept() is None
 
 
 @pytest.mark.asyncio

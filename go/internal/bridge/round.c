@@ -118,6 +118,16 @@ failed:
 	return NULL;
 }
 
+/* There is nothing more to give out. Returns 0, or -1 with a Python error set, as above. */
+static int stop(Round *round)
+{
+	int left = leave(round);
+	Py_CLEAR(round->pumps); /* what keeps the round keeps nothing by it: a coroutine, or a traceback */
+	Py_CLEAR(round->ids);
+	Py_CLEAR(round->texts);
+	return left;
+}
+
 static PyObject *next(Round *round)
 {
 	PyObject *id = NULL;
@@ -129,7 +139,7 @@ static PyObject *next(Round *round)
 	Py_XDECREF(id);
 	PyObject *pair = entered > 0 ? take(round) : NULL;
 	if (pair == NULL)
-		leave(round);
+		stop(round);
 	else
 		round->at++;
 	return pair;
@@ -139,10 +149,7 @@ static PyObject *next(Round *round)
 static PyObject *end(Round *round, PyObject *Py_UNUSED(unused))
 {
 	PyObject *pump = Py_NewRef(round->pump == NULL ? Py_None : round->pump);
-	Py_CLEAR(round->pumps); /* so that a coroutine that waits keeps nothing by it */
-	Py_CLEAR(round->ids);
-	Py_CLEAR(round->texts);
-	if (leave(round) < 0)
+	if (stop(round) < 0)
 		Py_CLEAR(pump);
 	return pump;
 }
