@@ -246,10 +246,12 @@ class LoopConsumer:
     def _settle(self) -> None:
         """What was drained and not handed on yet waits in the feeds' buffers. Under the lock.
 
-        But who hands on takes texts without it: no other thread runs between the two statements
-        that take all of them, so a text is here or there, and whose it is is known.
+        But who hands on takes texts without it: no other thread runs in the two statements that
+        take all of them, so a text is here or there, and whose it is is known. A slice would not
+        do: making a list may collect garbage (before CPython 3.12), which may run anything.
         """
-        left = self._texts[:]
+        left: list[str] = []
+        left += self._texts
         self._texts.clear()
         if left:
             for name, text in zip(self._names[-len(left) :], reversed(left), strict=True):

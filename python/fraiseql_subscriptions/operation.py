@@ -158,7 +158,7 @@ class OperationFeed(Feed):
 
     def arrive(self) -> bool:
         operation = self.operation
-        if not operation._queued and (self.pump is None or not self.pump.hand(lambda: operation)):
+        if not operation._queued and (self.pump is None or not self.pump.hand(operation)):
             operation.wake()
         return bool(self.buffer)
 

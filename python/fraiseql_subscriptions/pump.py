@@ -19,7 +19,6 @@ import contextvars
 import sys
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
-from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 
 from .process import state
@@ -75,12 +74,12 @@ def hand_over(pumps: dict[Any, Pump], ids: list[Any], arguments: list[Any], at: 
             return round_.at
         except BaseException as error:
             left = error
-        at = round_.at
-        pump = round_.end()
+        pump = round_.end()  # before anything that may fail: nobody else leaves the task
         if pump is None:
             assert isinstance(left, BaseException)
             raise left
         pump.leave(left)
+        at = round_.at
 
 
 class Pump:
@@ -97,6 +96,7 @@ class Pump:
     __slots__ = (
         "_asyncio_future_blocking",
         "_cancelled",
+        "_context",
         "_coroutine",
         "_handing",
         "_left",
@@ -116,8 +116,9 @@ class Pump:
         self._coroutine = coroutine
         #: What an errand left to its task.
         self._left: _Left | None = None
-        #: What wakes the task, while it waits for the pump.
-        self._wakeup: Callable[[], object] | None = None
+        #: What wakes the task, while it waits for the pump, and in which context.
+        self._wakeup: Callable[[Any], object] | None = None
+        self._context: contextvars.Context | None = None
         self._cancelled: asyncio.CancelledError | None = None
         self._asyncio_future_blocking = False
         #: What a round needs of it. Before Python 3.11, nothing: a task cannot be given the
@@ -137,22 +138,14 @@ class Pump:
         wakeup, self._wakeup = self._wakeup, None
         if wakeup is not None:
             self.handing = None
-            wakeup()
+            self._loop.call_soon(wakeup, self, context=self._context)
 
-    def hand(self, take: Callable[[], Any]) -> bool:
-        """Begin ``errand(take())`` now; False, and nothing, if the pump is not idle.
+    def hand(self, argument: Any) -> bool:
+        """Begin ``errand(argument)`` now; False, and nothing, if the pump is not idle.
 
-        `take` may raise IndexError: there is nothing to do after all. For callbacks of the
-        loop, not for tasks.
+        For callbacks of the loop, not for tasks.
         """
-        if self.handing is None:
-            return False
-        try:
-            argument = take()
-        except IndexError:
-            return True
-        hand_over({None: self}, [None], [argument], 0)
-        return True
+        return self.handing is not None and hand_over({None: self}, [None], [argument], 0) == 1
 
     def leave(self, left: _Left) -> None:
         """The task is to go on with what is left of an errand, or raise it.
@@ -170,7 +163,7 @@ class Pump:
     def add_done_callback(
         self, callback: Callable[[Any], object], *, context: contextvars.Context
     ) -> None:
-        self._wakeup = partial(self._loop.call_soon, callback, self, context=context)
+        self._wakeup, self._context = callback, context
         self.handing = self._handing
 
     def cancel(self, msg: object = None) -> bool:

@@ -21,7 +21,7 @@ from .operation import NEXT, OperationFeed
 from .pump import Pump
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import MutableMapping
 
     from .asgi import GraphQLSubscriptions, Receive, Scope, Send
     from .loop import LoopConsumer
@@ -58,27 +58,8 @@ class _SocketFeed(OperationFeed):
         return True
 
 
-class _RenamingFeed(_SocketFeed):
-    """The same in the older protocol."""
-
-    __slots__ = ()
-
-    def __init__(self, id: str, consumer: LoopConsumer, operation: Operation) -> None:
-        super().__init__(id, consumer, operation)
-        self.direct = None  # its texts are not sent as they are
-
-    def take(self, pop: Callable[[], str]) -> bool:
-        if self.pump is not None and self.pump.hand(lambda: _message(_renamed(pop()))):
-            return False
-        return super().take(pop)
-
-
 def _message(text: str) -> dict[str, str]:
     return {"type": "websocket.send", "text": text}
-
-
-def _renamed(text: str) -> str:
-    return text.replace(_NEXT, _DATA, 1)
 
 
 class Connection(Client):
@@ -93,7 +74,6 @@ class Connection(Client):
         self.subprotocol: str = self._native.choose_subprotocol(
             self._handle, " ".join(scope.get("subprotocols", ())).replace("\0", " ")
         )
-        self._renames = self.subprotocol == "graphql-ws"
         self._socket = 0
         self._frames: deque[list[Any]] = deque()
         self._room = asyncio.Event()
@@ -107,8 +87,9 @@ class Connection(Client):
             )
             await self._send({"type": "websocket.accept", "subprotocol": self.subprotocol})
             self._tell("open")
-            self._pump = self._operations.pump = Pump(self._write(), self._send)
-            self._operations.feed = _RenamingFeed if self._renames else _SocketFeed
+            send = self._rename if self.subprotocol == "graphql-ws" else self._send
+            self._pump = self._operations.pump = Pump(self._write(send), send)
+            self._operations.feed = _SocketFeed
             tasks = [self._pump.task, self._loop.create_task(self._read())]
             try:
                 await asyncio.wait((*tasks, self._given_up), return_when=asyncio.FIRST_COMPLETED)
@@ -179,8 +160,9 @@ class Connection(Client):
 
     # --- What goes out -----------------------------------------------------------------
 
-    async def _write(self) -> None:
-        frames, ready, send = self._frames, self._operations.ready, self._send
+    async def _write(self, send: Send) -> None:
+        """Send responses by `send`, and the rest."""
+        frames, ready = self._frames, self._operations.ready
         until: float | None = None  # when the server goes away, whatever there is still to send
         served = 0  # operations since there was nothing to send
         while True:
@@ -196,10 +178,7 @@ class Connection(Client):
                     await self._share()
                 served += 1
                 while (message := operation.next()) is not None:
-                    text = message.decode()
-                    if self._renames:
-                        text = _renamed(text)
-                    await send(_message(text))
+                    await send(_message(message.decode()))
                 if operation.ended:
                     self._report_end(operation)
             elif until is not None:
@@ -208,6 +187,11 @@ class Connection(Client):
             else:
                 served = 0
                 await Pump.idle()
+
+    async def _rename(self, message: MutableMapping[str, Any]) -> None:
+        """Send a response in the older protocol."""
+        message["text"] = message["text"].replace(_NEXT, _DATA, 1)
+        await self._send(message)
 
     async def _leave(self) -> float:
         """Begin to send what is left; until when."""

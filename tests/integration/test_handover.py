@@ -103,6 +103,72 @@ async def test_a_message_that_is_handed_on_while_the_application_ends_it_is_disc
 
 
 @pytest.mark.asyncio
+async def test_what_is_sent_while_the_application_ends_it_is_the_last_of_a_drain() -> None:
+    def end() -> None:
+        thread = elsewhere(executor.complete_subscription, feed.id)
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+    async with SubscriptionExecutor() as executor:
+        app = serve(executor)
+        ends: list[Callable[[], None]] = []
+
+        async def middleware(scope: Any, receive: Any, send: Any) -> None:
+            async def sending(message: Any) -> None:
+                if ends:
+                    ends.pop()()
+                await send(message)
+
+            await app(scope, receive, sending)
+
+        async with listening(middleware) as url, dial(url) as socket:
+            await greet(socket)
+            await subscribed(socket, THING)
+            feed = feed_of(app)
+            ends.append(end)
+            executor.publish_events([("t", "things", {"id": number}) for number in range(3)])
+            assert (await hear(socket))["payload"]["data"]["thing"] == {"id": 0}
+            assert (await hear(socket)) == {"id": "1", "type": "complete"}
+
+
+COLLECTS = """
+import asyncio, gc
+from fraiseql_subscriptions import SubscriptionExecutor
+from fraiseql_subscriptions.loop import Feed
+
+async def main():
+    async with SubscriptionExecutor() as executor:
+        executor.register_subscription("c", 1, "subscription { thing { id } }")
+        consumer = executor._hub.consumer()
+        feed = consumer.feeds["a"] = Feed("a", consumer)
+        expected = [f"text {number}" for number in range(100)]
+        consumer._names, consumer._texts = ["a"] * 100, expected[::-1]
+        taken = []
+
+        def hand_on(phase, _):  # a finalizer gives the GIL up, and the loop's thread goes on
+            while phase == "stop" and consumer._texts:
+                taken.append(consumer._texts.pop())
+
+        with consumer.lock:
+            gc.collect()
+            kept = [[] for _ in range(100)]  # CPython has no more lists ready
+            gc.callbacks.append(hand_on)
+            gc.set_threshold(1)
+            consumer._settle()
+            gc.set_threshold(700)
+        assert [*taken, *(text.decode() for text in feed.buffer)] == expected
+
+asyncio.run(main())
+"""
+
+
+def test_a_collection_in_the_middle_of_settling_loses_and_doubles_nothing(
+    run_python: Callable[..., Any],
+) -> None:
+    run_python(COLLECTS)
+
+
+@pytest.mark.asyncio
 async def test_a_stream_that_comes_while_the_executor_closes_does_not_wait_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import gc
 import sys
+import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -59,7 +62,7 @@ class Worker:
         def callback() -> None:
             WHO.set("a callback")
             for one in work:
-                taken.append(self.pump.hand([one].pop))
+                taken.append(self.pump.hand(one))
                 if not taken[-1]:
                     self.todo.append(one)
                     self.pump.wake()
@@ -155,17 +158,21 @@ async def test_letting_others_run_is_not_being_idle() -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_turns_out_to_be_nothing_is_no_errand() -> None:
+async def test_what_a_pump_that_is_woken_meanwhile_is_handed_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As a finalizer may, or what handles a signal.
     worker = await started()
 
-    def nothing() -> Any:
-        raise IndexError
+    def begin(*given: Any) -> Any:
+        worker.pump.wake()
+        return round_(*given)
 
-    assert worker.pump.hand(nothing) is HANDS
+    round_ = state.round
+    monkeypatch.setattr(state, "round", begin)
+    taken, _ = worker.begin(lambda: "work")
     await turns()
-    assert worker.done == []
-    worker.begin(lambda: "work")
-    await turns()
+    assert taken == [False]
     assert worker.done == ["work"]
     worker.pump.task.cancel()
 
@@ -239,7 +246,7 @@ async def test_nobody_hands_anything_to_what_has_been_cancelled() -> None:
     worker = await started()
     worker.pump.task.cancel()
     worker.pump.wake()
-    assert not worker.pump.hand(lambda: "work")
+    assert not worker.pump.hand("work")
     with pytest.raises(asyncio.CancelledError):
         await worker.pump.task
     assert worker.done == []
@@ -258,7 +265,7 @@ async def test_what_an_errand_raises_is_raised_where_the_coroutine_waits() -> No
     if HANDS:
         assert [type(error) for error in worker.failures] == [ConnectionResetError]
     worker.pump.wake()
-    assert not worker.pump.hand(lambda: "work")
+    assert not worker.pump.hand("work")
 
 
 @pytest.mark.asyncio
@@ -353,7 +360,7 @@ async def test_cancelling_before_the_task_has_taken_over_cancels_what_an_errand_
         await awaited[0]
 
     def callback() -> None:
-        if worker.pump.hand([attempt].pop):
+        if worker.pump.hand(attempt):
             worker.pump.task.cancel()
         else:
             worker.todo.append(attempt)
@@ -485,6 +492,64 @@ async def test_a_round_within_a_task_is_refused_and_leaves_nothing_behind() -> N
     dismiss(workers)
 
 
+@pytest.mark.asyncio
+async def test_what_an_errand_raises_keeps_nothing_for_good() -> None:
+    class Client:
+        async def send(self, _: Any) -> None:
+            raise ConnectionResetError
+
+    async def run() -> None:
+        await Pump.idle()
+
+    client = Client()
+    kept = weakref.ref(client)
+    pumps = {"a": Pump(run(), client.send)}
+    task = pumps["a"].task
+    await turns()
+    assert await callback(partial(hand_over, pumps, ["a"], [1], 0)) == int(HANDS)
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        assert isinstance(task.exception(), ConnectionResetError)
+    del client, pumps, task
+    await turns()
+    gc.collect()
+    assert kept() is None
+
+
+@pytest.mark.asyncio
+async def test_a_round_that_there_is_no_memory_to_end_leaves_nothing_behind_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Round:
+        def __init__(self, *given: Any) -> None:
+            self.round = round_(*given)
+            self.end = self.round.end
+
+        def __iter__(self) -> Any:
+            return self.round
+
+        @property
+        def at(self) -> int:
+            raise MemoryError
+
+    def hand() -> tuple[asyncio.Task[Any] | None, str]:
+        with pytest.raises(MemoryError):
+            hand_over({"a": worker.pump}, ["a"], [lambda: gate], 0)
+        return asyncio.current_task(), WHO.get()
+
+    round_ = state.round
+    worker = await started()
+    gate: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    with monkeypatch.context() as patch:
+        patch.setattr(state, "round", Round)
+        assert await callback(hand) == (None, "somebody else")
+    gate.set_result("came")
+    await turns()
+    assert worker.done == ["came"] * HANDS
+    worker.pump.task.cancel()
+
+
 @pytest.mark.parametrize(
     "given", [((), [], [], 0), ({}, (), [], 0), ({}, [], (), 0), ({}, [], [], -1), ({}, [], [])]
 )
@@ -508,7 +573,9 @@ async def test_rounds_keep_nothing() -> None:
     pumps["c"] = Pump(run(), send)
     await turns()
     context = [*ids, "c", "c"]
-    counted = [pumps, context, text, *pumps.values(), pumps["c"].task, pumps["c"].handing]
+    counted = [pumps, context, text, *pumps.values(), pumps["c"].task]
+    if HANDS:
+        counted.append(pumps["c"].handing)
     before = [sys.getrefcount(one) for one in counted]
 
     def many() -> None:

@@ -80,20 +80,24 @@ static int enter(Round *round, PyObject *id)
 	return status;
 }
 
-/* Whether the errand under way left its pump idle. -1 with a Python error set. */
+/* Whether the errand under way left its pump idle, and nobody has taken its id from that. -1 with a
+ * Python error set. */
 static int is_idle(Round *round)
 {
+	if (PyDict_GetItemWithError(round->pumps, round->id) != round->pump)
+		return PyErr_Occurred() == NULL ? 0 : -1;
 	PyObject *handing = PyObject_GetAttr(round->pump, handing_name);
 	Py_XDECREF(handing);
 	return handing == NULL ? -1 : handing == round->handing;
 }
 
-/* The last of the texts, a str as a message, which is not there any more. NULL with no error set: it is
- * another thread's already. No code of Python's runs in between. */
+/* The errand under way and its argument: the last of the texts, a str as a message, which is not there
+ * any more. NULL with no error set: it is another thread's already. No code of Python's runs in between,
+ * and nothing that can fail comes after it was taken. */
 static PyObject *take(Round *round)
 {
-	PyObject *message = PyDict_New();
-	if (message == NULL || PyDict_SetItem(message, type_name, type) < 0)
+	PyObject *pair = PyTuple_New(2), *message = PyDict_New();
+	if (pair == NULL || message == NULL || PyDict_SetItem(message, type_name, type) < 0)
 		goto failed;
 	Py_ssize_t last = PyList_GET_SIZE(round->texts) - 1;
 	if (last < 0)
@@ -103,11 +107,25 @@ static PyObject *take(Round *round)
 		Py_SETREF(message, Py_NewRef(text));
 	else if (PyDict_SetItem(message, text_name, text) < 0)
 		goto failed;
-	if (PyList_SetSlice(round->texts, last, last + 1, NULL) == 0)
-		return message;
+	if (PyList_SetSlice(round->texts, last, last + 1, NULL) < 0)
+		goto failed;
+	PyTuple_SET_ITEM(pair, 0, Py_NewRef(PyTuple_GET_ITEM(round->handing, ERRAND)));
+	PyTuple_SET_ITEM(pair, 1, message);
+	return pair;
 failed:
 	Py_XDECREF(message);
+	Py_XDECREF(pair);
 	return NULL;
+}
+
+/* There is nothing more to give out. Returns 0, or -1 with a Python error set, as above. */
+static int stop(Round *round)
+{
+	int left = leave(round);
+	Py_CLEAR(round->pumps); /* what keeps the round keeps nothing by it: a coroutine, or a traceback */
+	Py_CLEAR(round->ids);
+	Py_CLEAR(round->texts);
+	return left;
 }
 
 static PyObject *next(Round *round)
@@ -119,14 +137,11 @@ static PyObject *next(Round *round)
 	if (entered == 0 && leave(round) == 0 && id != NULL)
 		entered = enter(round, id);
 	Py_XDECREF(id);
-	PyObject *message = entered > 0 ? take(round) : NULL, *pair = NULL;
-	if (message != NULL) {
-		round->at++;
-		pair = PyTuple_Pack(2, PyTuple_GET_ITEM(round->handing, ERRAND), message);
-		Py_DECREF(message);
-	}
+	PyObject *pair = entered > 0 ? take(round) : NULL;
 	if (pair == NULL)
-		leave(round);
+		stop(round);
+	else
+		round->at++;
 	return pair;
 }
 
@@ -134,10 +149,7 @@ static PyObject *next(Round *round)
 static PyObject *end(Round *round, PyObject *Py_UNUSED(unused))
 {
 	PyObject *pump = Py_NewRef(round->pump == NULL ? Py_None : round->pump);
-	Py_CLEAR(round->pumps); /* so that a coroutine that waits keeps nothing by it */
-	Py_CLEAR(round->ids);
-	Py_CLEAR(round->texts);
-	if (leave(round) < 0)
+	if (stop(round) < 0)
 		Py_CLEAR(pump);
 	return pump;
 }
