@@ -28,11 +28,12 @@ func ProcessExit() (_ int, err error) {
 	return 0, nil
 }
 
-// ProcessTurn has Go schedule the calling thread anew, which takes two wake-ups of threads.
+// ProcessTurn has Go schedule the calling thread anew, which takes two wake-ups of threads, and
+// waits for what else Go has to do; without the GIL.
 func ProcessTurn() (_ int, err error) {
 	defer guard(0, &err)
 	if !bridge.Forked() {
-		runtime.Gosched()
+		bridge.CurrentThread().Unlocked(runtime.Gosched)
 	}
 	return 0, nil
 }
