@@ -59,8 +59,6 @@ class Feed:
 
     #: How the engine hands it out: 0 when asked for more, 1 by itself, 2 as text, too.
     how = 0
-    #: What is handed its texts as they are while it is idle, instead of `take`.
-    direct: Pump | None = None
 
     def __init__(self, id: str, consumer: LoopConsumer) -> None:
         self.id = id
@@ -69,6 +67,11 @@ class Feed:
         self.waiter: asyncio.Future[None] | None = None
         self.ended = False
         self.owner: Callable[[], Stream | None] | None = None
+
+    @property
+    def direct(self) -> Pump | None:
+        """What is handed its texts as they are while that is idle, instead of `take`."""
+        return None
 
     def arrive(self) -> bool:
         """A drain brought something. Whether to keep back more until the reader asks for it.

@@ -5,8 +5,6 @@ come, without a turn of the loop in between; a client that does not read keeps t
 waiting, and its responses in the engine's queues.
 """
 
-# ruff: noqa: A002  (`id` is a name of the public API)
-
 from __future__ import annotations
 
 import asyncio
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     from .asgi import GraphQLSubscriptions, Receive, Scope, Send
-    from .loop import LoopConsumer
-    from .operation import Operation
 
 __all__ = ["GOING_AWAY", "NOT_ACCEPTABLE", "Connection"]
 
@@ -45,13 +41,13 @@ _DATA: Final = ',"type":"data","payload":'
 class _SocketFeed(OperationFeed):
     """Sends what comes at once, if its connection has nothing else to do."""
 
-    __slots__ = ("direct",)
+    __slots__ = ()
 
     how = 2
 
-    def __init__(self, id: str, consumer: LoopConsumer, operation: Operation) -> None:
-        super().__init__(id, consumer, operation)
-        self.direct = self.pump
+    @property
+    def direct(self) -> Pump | None:
+        return self.pump
 
     def arrive(self) -> bool:
         self.wake()
