@@ -144,7 +144,9 @@ func (n *node) checkStreams(ctx context.Context, t testing.TB, client *redis.Cli
 		for _, message := range messages {
 			text, _ := message.Values[dataField].(string)
 			e, err := parseEntry(&stream{channel: channel}, []byte(message.ID), fields{[]byte(dataField), []byte(text)})
-			if err != nil || e.event == nil {
+			read := []entry{e}
+			readEvents(read)
+			if e = read[0]; err != nil || e.event == nil {
 				t.Fatalf("entry %s of %s: %v, %v", message.ID, channel, err, e.wrong)
 			}
 			want[channel] = append(want[channel], e.event.ID)

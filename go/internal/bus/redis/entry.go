@@ -25,13 +25,13 @@ const dataField = "data" // of an entry: the event's JSON
 
 // entry is one of a stream that is followed.
 type entry struct {
-	id      streamID
-	from    *stream
-	event   *event.Event // nil where the entry is none; wrong says why
-	decoded bool         // it lies in what the entry was read from
-	wrong   error
-	notice  *notice // of the bus's own streams
-	mark    *mark   // after it, once it has been given
+	id     streamID
+	from   *stream
+	text   []byte       // of an event that is still to be made, in the memory of the answer
+	event  *event.Event // nil where the entry is none; wrong says why
+	wrong  error
+	notice *notice // of the bus's own streams
+	mark   *mark   // after it, once it has been given
 }
 
 // notice is what the bus tells its nodes, or a node itself, amid the events.
@@ -68,8 +68,8 @@ func (e *entry) rank() int {
 	}
 }
 
-// parseEntry reads what XADD wrote, and keeps it. An error means that Redis broke its own
-// format; an entry that is no event is given, with what is wrong.
+// parseEntry reads what XADD wrote, and keeps it; its event is made by readEvents. An error
+// means that Redis broke its own format; an entry that is no event is given, with what is wrong.
 func parseEntry(from *stream, id []byte, values fields) (entry, error) {
 	e := entry{from: from}
 	var ok bool
@@ -80,26 +80,32 @@ func parseEntry(from *stream, id []byte, values fields) (entry, error) {
 		e.notice = parseNotice(values)
 		return e, nil
 	}
-	text, ok := values.get(dataField)
-	if !ok {
+	if e.text, ok = values.get(dataField); !ok {
 		e.wrong = fmt.Errorf("it has no field %q", dataField)
-		return e, nil
-	}
-	var err error
-	ev := from.own.recognise(text)
-	if ev == nil {
-		ev, err = event.Decode(text)
-		e.decoded = err == nil
-	}
-	switch {
-	case err != nil:
-		e.wrong = err
-	case ev.Channel != from.channel:
-		e.wrong = fmt.Errorf("its event is of the channel %q", ev.Channel)
-	default:
-		e.event = ev
 	}
 	return e, nil
+}
+
+// readEvents makes the events of entries, but for those that are known, and reports whether any
+// lies in the memory of the answer.
+func readEvents(entries []entry) (kept bool) {
+	for i := range entries {
+		e := &entries[i]
+		if e.text == nil {
+			continue
+		}
+		ev, err := event.Decode(e.text)
+		e.text = nil
+		switch {
+		case err != nil:
+			e.wrong = err
+		case ev.Channel != e.from.channel:
+			e.wrong = fmt.Errorf("its event is of the channel %q", ev.Channel)
+		default:
+			e.event, kept = ev, true
+		}
+	}
+	return kept
 }
 
 // parseNotice reads what the scripts wrote. What it does not know says nothing.

@@ -196,15 +196,18 @@ func (h *history) page(ctx context.Context, streams []unread) (more []unread, er
 	}
 	for i, one := range streams {
 		r := reply{rest: pages[i].Val()}
-		count := r.entries(one.stream, func(e entry) {
+		var page []entry
+		count := r.entries(one.stream, func(e entry) { page = append(page, e) })
+		if r.bad != nil {
+			return nil, h.server.target.refusal(r.bad, one.key)
+		}
+		readEvents(page)
+		for _, e := range page {
 			one.start = e.id.next()
 			if e.event != nil { // others were counted when they were read
 				h.found = append(h.found, e)
 				h.bytes += len(e.event.Data)
 			}
-		})
-		if r.bad != nil {
-			return nil, h.server.target.refusal(r.bad, one.key)
 		}
 		if len(h.found) > maxHistory || h.bytes > maxHistoryBytes {
 			return nil, fmt.Errorf("%w: more than %d events, or %d bytes, came since", remote.ErrUnrecovered, maxHistory, maxHistoryBytes)

@@ -23,6 +23,7 @@ const (
 type outgoing struct {
 	server *Server
 	link   link
+	flight flight
 	// place is behind everything that this node has published: its positions tell its own
 	// events of one millisecond apart.
 	place place
@@ -135,6 +136,7 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events 
 		o.prepare(requests, events) // not before: what is due counts as done, unless it is refused
 		began = o.clock
 		w := &o.link.wire
+		defer o.flight.begin(events)()
 		w.begin(blockPatience + answerPatience)
 		w.commands = appendArgument(appendCommand(w.commands, "GET", 1), epochKey)
 		for i := range o.attempts {

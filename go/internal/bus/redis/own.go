@@ -10,18 +10,42 @@ import (
 // own are the events that this node has published and will read: they need not be
 // decoded, and their data not be parsed, a second time.
 type own struct {
-	find func(id []byte) *event.Event // nil where there are none
-	seed maphash.Seed                 // of what is noted: nobody else can make a text for it
+	find func(ids [][]byte, found []*event.Event) // nil where there are none
+	seed maphash.Seed                             // of what is noted: nobody else can make a text for it
+
+	// Memory.
+	ids   [][]byte
+	found []*event.Event
 }
 
 // note keeps what an event was sent as.
 func (o *own) note(ev *event.Event, text []byte) { ev.Echo.Store(maphash.Bytes(o.seed, text)) }
 
-// recognise is the event of which a text was made, nil if it is not one's own.
-func (o *own) recognise(text []byte) *event.Event {
-	if o == nil || o.find == nil {
-		return nil
+// recognise gives entries the events of which they were made. All are asked for at once: what
+// finds them is locked for it.
+func (o *own) recognise(entries []entry) {
+	if o.find == nil {
+		return
 	}
+	o.ids = o.ids[:0]
+	for i := range entries {
+		o.ids = append(o.ids, idIn(entries[i].text))
+	}
+	o.found = append(o.found[:0], make([]*event.Event, len(entries))...)
+	o.find(o.ids, o.found)
+	for i := range entries {
+		e, ev := &entries[i], o.found[i]
+		// Somebody else may have used its id.
+		if ev != nil && ev.Channel == e.from.channel && ev.Echo.Load() == maphash.Bytes(o.seed, e.text) {
+			e.event, e.text = ev, nil
+		}
+	}
+	clear(o.found)
+}
+
+// idIn is the id of the event that a text is, if it was written as this package writes it,
+// otherwise nil.
+func idIn(text []byte) []byte {
 	id, ok := bytes.CutPrefix(text, []byte(`{"id":"`))
 	if !ok {
 		return nil
@@ -30,9 +54,5 @@ func (o *own) recognise(text []byte) *event.Event {
 	if end < 0 {
 		return nil
 	}
-	ev := o.find(id[:end])
-	if ev == nil || ev.Echo.Load() != maphash.Bytes(o.seed, text) { // somebody else may have used its id
-		return nil
-	}
-	return ev
+	return id[:end]
 }

@@ -12,25 +12,40 @@ func TestOnesOwnEventsAreKnownByAllThatTheySay(t *testing.T) {
 	must(t, err)
 	another, err := event.New("changed", "a", []byte(`{"n":2}`), "", "mine")
 	must(t, err)
-	o := own{seed: maphash.MakeSeed(), find: func(id []byte) *event.Event {
-		if string(id) == "mine" {
-			return made
+	o := own{seed: maphash.MakeSeed()}
+	from := &stream{channel: "a"}
+	read := func(text []byte) *event.Event {
+		entries := []entry{{from: from}, {from: from, text: text}}
+		o.recognise(entries)
+		if known := entries[1].event != nil; known == (entries[1].text != nil) {
+			t.Errorf("%s: known is %v, and the text is %s", text, known, entries[1].text)
 		}
-		return nil
-	}}
-	if got := o.recognise(made.AppendJSON(nil)); got != nil {
+		return entries[1].event
+	}
+	if read(made.AppendJSON(nil)) != nil {
+		t.Error("who has published nothing has an event")
+	}
+	o.find = func(ids [][]byte, found []*event.Event) {
+		for i, id := range ids {
+			if string(id) == "mine" {
+				found[i] = made
+			}
+		}
+	}
+	if got := read(made.AppendJSON(nil)); got != nil {
 		t.Errorf("what was not sent is read as %v", got)
 	}
 	o.note(made, made.AppendJSON(nil))
-	if got := o.recognise(made.AppendJSON(nil)); got != made {
+	if got := read(made.AppendJSON(nil)); got != made {
 		t.Errorf("one's own event is read as %v", got)
 	}
 	for _, text := range []string{string(another.AppendJSON(nil)), `{"id":"other"}`, `{"id":"mine"}`, `{"id":"mine`, `{}`, ``} {
-		if got := o.recognise([]byte(text)); got != nil {
+		if got := read([]byte(text)); got != nil {
 			t.Errorf("%s is taken for one's own", text)
 		}
 	}
-	if (*own)(nil).recognise(made.AppendJSON(nil)) != nil || new(own).recognise(made.AppendJSON(nil)) != nil {
-		t.Error("who has published nothing has an event")
+	from = &stream{channel: "b"}
+	if got := read(made.AppendJSON(nil)); got != nil {
+		t.Errorf("an event is taken for one's own on another channel: %v", got)
 	}
 }

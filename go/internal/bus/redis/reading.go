@@ -105,6 +105,9 @@ func (s *Server) Read(ctx context.Context) ([]remote.Item, error) {
 		return nil, errHistoryLost
 	}
 	s.tidy()
+	if len(r.items) >= crowd {
+		s.outgoing.flight.await()
+	}
 	var given []entry
 	_, err := r.link.do(ctx, func(client *redis.Client) (err error) {
 		if r.tail.skewed {

@@ -70,6 +70,10 @@ func (r *reply) line(kind byte) []byte {
 
 // length reads how long something is, -1 for nothing.
 func (r *reply) length(kind byte) int {
+	if n, size := shortLength(r.rest, kind); size > 0 && r.bad == nil {
+		r.rest = r.rest[size:]
+		return n
+	}
 	line := r.line(kind)
 	if r.bad != nil {
 		return -1
@@ -80,6 +84,26 @@ func (r *reply) length(kind byte) int {
 		return -1
 	}
 	return int(n)
+}
+
+// shortLength is the usual line with a length: a few digits, all of them there. Each entry has five
+// of them. size is the line's, 0 if it is another one.
+func shortLength(text []byte, kind byte) (n, size int) {
+	const digits = 8
+	if len(text) <= digits || text[0] != kind {
+		return 0, 0
+	}
+	for i, c := range text[1:digits] {
+		switch {
+		case '0' <= c && c <= '9':
+			n = n*10 + int(c-'0')
+		case c == '\r' && i > 0 && text[i+2] == '\n':
+			return n, i + 3
+		default:
+			return 0, 0
+		}
+	}
+	return 0, 0
 }
 
 // array reads how many elements follow.

@@ -18,8 +18,11 @@ func TestAnswersThatAreCutOffOrWrongAreNotRead(t *testing.T) {
 	document := `{"event_type":"t","channel":"a","data":{"n":1}}`
 	good := fmt.Sprintf("*1\r\n*2\r\n$17\r\nfraiseql:events:a\r\n*2\r\n*2\r\n$3\r\n1-2\r\n*4\r\n$1\r\nx\r\n$1\r\ny\r\n$4\r\ndata\r\n$%d\r\n%s\r\n*2\r\n$3\r\n1-3\r\n*2\r\n$1\r\nx\r\n$0\r\n\r\n", len(document), document)
 	r := following("a")
-	if _, streams, err := r.take(&reply{rest: []byte(good)}); err != nil || streams != 1 || names(r.kept) != "a 1-2, a 1-3" || r.kept[0].event == nil || r.kept[1].wrong == nil {
+	if _, streams, err := r.take(&reply{rest: []byte(good)}); err != nil || streams != 1 || names(r.kept) != "a 1-2, a 1-3" || string(r.kept[0].text) != document || r.kept[1].wrong == nil {
 		t.Errorf("%d streams, %s, %v", streams, names(r.kept), err)
+	}
+	if !readEvents(r.kept) || r.kept[0].event == nil || r.kept[0].text != nil || r.kept[1].event != nil {
+		t.Errorf("the events read are %v and %v", r.kept[0].event, r.kept[1].event)
 	}
 	for end := range len(good) {
 		r := following("a")
@@ -77,6 +80,22 @@ func TestAnswersAreReadAsTheyCome(t *testing.T) {
 	}
 }
 
+func TestAShortLengthIsReadAsAnyOther(t *testing.T) {
+	const behind = "\r\n$1\r\nx\r\n"
+	for _, line := range []string{"$0", "$1", "$12345", "$123456", "$1234567", "$99999999999", "$-1", "$-2", "$", "$+1", "$1 ", "$1x", "*1", "$1\r", "$1\n\r"} {
+		for end := range len(line + behind) {
+			fast, slow := reply{rest: []byte((line + behind)[:end+1])}, reply{from: iotest.OneByteReader(strings.NewReader((line + behind)[:end+1]))}
+			n, want := fast.length('$'), slow.length('$')
+			if n != want || (fast.bad == nil) != (slow.bad == nil) {
+				t.Errorf("%q is read as %d, %v, and byte by byte as %d, %v", (line + behind)[:end+1], n, fast.bad, want, slow.bad)
+			}
+			if fast.bad == nil && !strings.HasPrefix(line+behind, line+"\r\n"+string(fast.rest)) {
+				t.Errorf("behind %q, %q is left", line, fast.rest)
+			}
+		}
+	}
+}
+
 func TestAStreamsExtentIsReadAmidWhatElseIsTold(t *testing.T) {
 	const text = "*12\r\n$6\r\nlength\r\n:3\r\n$17\r\nlast-generated-id\r\n$3\r\n5-2\r\n" +
 		"$13\r\nentries-added\r\n:9\r\n$23\r\nrecorded-first-entry-id\r\n$3\r\n4-0\r\n" +
@@ -114,5 +133,6 @@ func FuzzAnswers(f *testing.F) {
 		if _, streams, err := r.take(&reply{rest: []byte(text)}); err != nil && (streams != 0 || len(r.kept) > 0) {
 			t.Fatalf("%d streams, %d entries and %v", streams, len(r.kept), err)
 		}
+		readEvents(r.kept)
 	})
 }

@@ -84,7 +84,9 @@ func New(options Options) (*Server, error) {
 }
 
 // Recognise implements remote.Recogniser.
-func (s *Server) Recognise(own func(id []byte) *event.Event) { s.reading.tail.own.find = own }
+func (s *Server) Recognise(own func(ids [][]byte, found []*event.Event)) {
+	s.reading.tail.own.find = own
+}
 
 // Name implements remote.Server.
 func (s *Server) Name() string { return "redis" }

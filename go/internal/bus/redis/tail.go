@@ -28,7 +28,6 @@ type stream struct {
 	// were written without an announcement. Otherwise zero.
 	found uint64
 
-	own      *own
 	argument []byte   // last, as XREAD is given it
 	sorted   streamID // of the newest entry that sortEntries has seen
 }
@@ -65,7 +64,6 @@ type tail struct {
 	// straighten.
 	skewed  bool
 	given   []entry   // memory: that of the newest entries given
-	decoded bool      // events lie in the newest answer
 	ordered []*stream // in the order of their arguments; nil when streams have changed
 	keys    []byte    // theirs, as XREAD is given them
 }
@@ -76,7 +74,7 @@ func newTail(batch int, wants func(string) (uint64, bool)) *tail {
 
 // add follows a stream after an id from now on.
 func (t *tail) add(key, channel string, after streamID) *stream {
-	made := &stream{key: key, channel: channel, active: max(after.ms, t.at.ms), added: -1, counted: after.next(), own: &t.own}
+	made := &stream{key: key, channel: channel, active: max(after.ms, t.at.ms), added: -1, counted: after.next()}
 	made.moveTo(after)
 	if channel != "" {
 		made.hash = hashChannel(channel)
@@ -121,11 +119,14 @@ func (t *tail) next(on *wire, patience time.Duration) ([]entry, error) {
 	for _, one := range asked {
 		t.check(&answer, one)
 	}
+	before := len(t.kept)
 	limit, streams, err := t.take(&answer)
-	on.done(&answer, t.decoded)
 	if err != nil {
+		on.done(&answer, false)
 		return nil, err
 	}
+	t.own.recognise(t.kept[before:])
+	on.done(&answer, readEvents(t.kept[before:]))
 	if waits && streams == 1 {
 		// Redis 7.0 answers who waits with the stream that was written to first, not with
 		// all that one transaction wrote to.
@@ -147,7 +148,6 @@ func (t *tail) take(r *reply) (limit *uint64, streams int, err error) {
 		count  int
 	}
 	var moves []move
-	t.decoded = false
 	before := len(t.kept)
 	if err := r.refusal(); err != nil {
 		return nil, 0, err
@@ -160,7 +160,6 @@ func (t *tail) take(r *reply) (limit *uint64, streams int, err error) {
 			break
 		}
 		count := r.entries(from, func(e entry) {
-			t.decoded = t.decoded || e.decoded
 			t.kept = append(t.kept, e)
 		})
 		if count == 0 {

@@ -18,12 +18,12 @@ type outbox struct {
 	accepted   uint64 // events, since the bus was opened
 	lastTicket uint64
 	tickets    map[uint64]*ticket
-	returning  map[string]*ticket // by the event's id: followed when it was sent, not yet dispatched here
-	queue      []*request         // to be accepted, oldest first
-	underWay   [][]*request       // in the hands of publishers,
-	publishers int                // of which there may be so many
-	calm       int                // batches since there were more requests at once
-	forsaken   int                // of them and of the queue: events whose publisher has ceased to wait
+	returning  returning
+	queue      []*request   // to be accepted, oldest first
+	underWay   [][]*request // in the hands of publishers,
+	publishers int          // of which there may be so many
+	calm       int          // batches since there were more requests at once
+	forsaken   int          // of them and of the queue: events whose publisher has ceased to wait
 	wake       chan struct{}
 	ended      error         // nothing more will be accepted, or come back
 	lettings   atomic.Uint64 // how often letGo was called
@@ -66,7 +66,7 @@ type ticket struct {
 	at     event.Position
 	err    error
 	finish func(ticket uint64)
-	next   *ticket // of the same event id
+	next   *ticket // in returning
 }
 
 // finishes are those to be told, once no lock is held: also who gives up waiting meanwhile.
@@ -86,12 +86,12 @@ func (f finishes) tell() {
 func (o *outbox) open(publishers int) {
 	o.publishers, o.calm = publishers, calm
 	o.tickets = make(map[uint64]*ticket)
-	o.returning = make(map[string]*ticket)
+	o.returning.open()
 	o.wake = make(chan struct{}, 1)
 }
 
 func (o *outbox) isEmpty() bool {
-	return len(o.queue) == 0 && len(o.returning) == 0 && len(o.underWay) == 0
+	return len(o.queue) == 0 && o.returning.isEmpty() && len(o.underWay) == 0
 }
 
 // add makes a request of events.
@@ -129,10 +129,7 @@ func (o *outbox) expect(one *ticket) {
 		return
 	}
 	one.returns = true
-	if one.event.ChosenID {
-		one.next = o.returning[one.event.ID]
-	}
-	o.returning[one.event.ID] = one
+	o.returning.add(one)
 }
 
 // take is what a publisher may send now: what waits, and need not be behind anything that
@@ -277,21 +274,21 @@ func (r *request) returned() bool {
 
 // dispatched notes that an event that was read has been dispatched.
 func (o *outbox) dispatched(id string, at event.Position) (told finishes) {
-	one := o.returning[id]
-	delete(o.returning, id)
-	for one != nil {
-		next := one.next
-		one.next = nil
+	o.returning.remove(id, func(one *ticket) bool {
+		if one.event.ID != id {
+			return false
+		}
 		one.dispatched, one.at = true, at
 		told = o.settle(told, one)
-		one = next
-	}
+		return true
+	})
 	return told
 }
 
-// recognise is an event that is to come back, once.
+// recognise is an event that is to come back, once: of that id, or another one of its hash, since
+// the server compares more than that anyway.
 func (o *outbox) recognise(id []byte) *event.Event {
-	for one := o.returning[string(id)]; one != nil; one = one.next {
+	for one := o.returning.like(string(id)); one != nil; one = one.next {
 		if !one.recognised {
 			one.recognised = true
 			return one.event
@@ -304,7 +301,10 @@ func (o *outbox) recognise(id []byte) *event.Event {
 // has not heard so yet. It returns the executor's account of its publisher, once: what has
 // been read may be its dispatch's.
 func (o *outbox) cameBack(id string) (publication any) {
-	for one := o.returning[id]; one != nil; one = one.next {
+	for one := o.returning.like(id); one != nil; one = one.next {
+		if one.event.ID != id {
+			continue
+		}
 		o.count(one)
 		if publication == nil && !one.read {
 			publication = one.event.Publication
@@ -324,18 +324,11 @@ func (o *outbox) count(one *ticket) {
 // letGo gives up on those whose channel is not followed any more.
 func (o *outbox) letGo(follows func(channel string) bool) (told finishes) {
 	o.lettings.Add(1)
-	for _, first := range o.returning {
-		if follows(first.event.Channel) {
-			continue
-		}
-		for one := first; one != nil; {
-			next := one.next
-			if one.astray = true; one.accepted {
-				o.forgetReturning(one)
-				one.waits = false
-				told = o.settle(told, one)
-			}
-			one = next
+	for _, one := range o.returning.which(func(one *ticket) bool { return !follows(one.event.Channel) }) {
+		if one.astray = true; one.accepted {
+			o.forgetReturning(one)
+			one.waits = false
+			told = o.settle(told, one)
 		}
 	}
 	return told
@@ -347,7 +340,9 @@ func (o *outbox) skip(gone func(channel string, at event.Position) bool) (told f
 	if len(o.underWay) > 0 || len(o.queue) > 0 {
 		o.gaps = append(o.gaps, gone)
 	}
-	for _, one := range o.expected(func(one *ticket) bool { return !one.read && gone(one.event.Channel, one.at) }) {
+	for _, one := range o.returning.which(func(one *ticket) bool {
+		return one.accepted && !one.read && gone(one.event.Channel, one.at)
+	}) {
 		o.forgetReturning(one)
 		one.waits = false
 		told = o.settle(told, one)
@@ -363,24 +358,12 @@ func (o *outbox) isSkipped(one *ticket) bool {
 // lose gives up on what was accepted and will not come back: all but what was accepted
 // in the epoch that has begun.
 func (o *outbox) lose(epoch string) (told finishes) {
-	for _, one := range o.expected(func(one *ticket) bool { return one.at.Epoch != epoch }) {
+	for _, one := range o.returning.which(func(one *ticket) bool { return one.accepted && one.at.Epoch != epoch }) {
 		o.forgetReturning(one)
 		one.err = errLost
 		told = o.settle(told, one)
 	}
 	return told
-}
-
-// expected are the accepted events that are to come back, of those that are asked for.
-func (o *outbox) expected(asked func(one *ticket) bool) (found []*ticket) {
-	for _, first := range o.returning {
-		for one := first; one != nil; one = one.next {
-			if one.accepted && asked(one) {
-				found = append(found, one)
-			}
-		}
-	}
-	return found
 }
 
 // fail ends everything.
@@ -392,7 +375,7 @@ func (o *outbox) fail(err error) (told finishes) {
 			told = o.settle(told, one)
 		}
 	}
-	clear(o.returning)
+	clear(o.returning.byHash)
 	return told
 }
 
@@ -414,24 +397,8 @@ func (o *outbox) settle(told finishes, one *ticket) finishes {
 
 // forgetReturning takes one out of those that are to come back.
 func (o *outbox) forgetReturning(gone *ticket) {
-	if !gone.returns {
-		return
-	}
-	first := o.returning[gone.event.ID]
-	if first == gone {
-		if first = gone.next; first == nil {
-			delete(o.returning, gone.event.ID)
-		} else {
-			o.returning[gone.event.ID] = first
-		}
-		gone.next = nil
-		return
-	}
-	for one := first; one != nil; one = one.next {
-		if one.next == gone {
-			one.next, gone.next = gone.next, nil
-			return
-		}
+	if gone.returns {
+		o.returning.remove(gone.event.ID, func(one *ticket) bool { return one == gone })
 	}
 }
 

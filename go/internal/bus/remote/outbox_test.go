@@ -37,8 +37,8 @@ func TestOnlyWhatWasNotReadIsGivenUpForAGap(t *testing.T) {
 	if o.accept(late).tell(); told != 2 {
 		t.Error("what was accepted and had gone is waited for")
 	}
-	if o.dispatched(read.Events[0].ID, event.Position{}).tell(); told != 3 || len(o.returning) != 0 {
-		t.Errorf("%d told in the end, %d are still to come", told, len(o.returning))
+	if o.dispatched(read.Events[0].ID, event.Position{}).tell(); told != 3 || !o.returning.isEmpty() {
+		t.Errorf("%d told in the end, %d are still to come", told, len(o.returning.byHash))
 	}
 }
 

@@ -345,16 +345,18 @@ func logged(server overlapping) string {
 // is told to.
 type recognising struct {
 	overlapping
-	find   func(id []byte) *event.Event
+	find   func(ids [][]byte, found []*event.Event)
 	answer chan struct{}
 }
 
-func (s *recognising) Recognise(find func(id []byte) *event.Event) { s.find = find }
+func (s *recognising) Recognise(find func(ids [][]byte, found []*event.Event)) { s.find = find }
 
 func (s *recognising) Read(ctx context.Context) ([]Item, error) {
 	items, err := s.overlapping.Read(ctx)
 	for i := range items {
-		items[i].Event = s.find([]byte(items[i].Event.ID))
+		found := make([]*event.Event, 1)
+		s.find([][]byte{[]byte(items[i].Event.ID)}, found)
+		items[i].Event = found[0]
 	}
 	return items, err
 }

@@ -77,8 +77,10 @@ func (b *Bus) enter(t *bus.Thread, events []*event.Event, wait bus.Wait) (r *req
 // waiting for it, tickets of the rest.
 func (b *Bus) receipts(t *bus.Thread, r *request) []bus.Receipt {
 	receipts := make([]bus.Receipt, len(r.tickets))
-	t.Lock(&b.mu)
-	defer b.mu.Unlock()
+	if r.atOnce {
+		t.Lock(&b.mu)
+		defer b.mu.Unlock()
+	}
 	for i := range r.tickets {
 		one := &r.tickets[i]
 		if r.atOnce && one.isDone && one.err == nil {

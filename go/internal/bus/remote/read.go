@@ -67,11 +67,13 @@ func (b *Bus) lost(err error) {
 	b.options.Log.Warn("the "+b.server.Name()+" bus cannot be reached; trying again", "cause", err.Error())
 }
 
-// own is an event that this node has published and that has not come back, once.
-func (b *Bus) own(id []byte) *event.Event {
+// own are events that this node has published and that have not come back, once.
+func (b *Bus) own(ids [][]byte, found []*event.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.outbox.recognise(id)
+	for i, id := range ids {
+		found[i] = b.outbox.recognise(id)
+	}
 }
 
 // take gives an item its place in the order, and dispatches its event unless that waits

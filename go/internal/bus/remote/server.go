@@ -67,10 +67,11 @@ type Server interface {
 
 // Recogniser is a Server that need not read an event again which this node has published.
 type Recogniser interface {
-	// Recognise is called once, before Open. own finds an event by its id, while it has not
-	// come back, and only once; otherwise it returns nil. What came back may still be another
-	// one of that id: the server compares them. own is for any goroutine, and short.
-	Recognise(own func(id []byte) *event.Event)
+	// Recognise is called once, before Open. own finds events by their ids and writes them to
+	// found, at the same places: each while it has not come back, and only once, otherwise nil. What
+	// came back may still be another one of that id: the server compares them. own is for any
+	// goroutine, and short.
+	Recognise(own func(ids [][]byte, found []*event.Event))
 }
 
 // Overlapper is a Server that publishes requests while others are still being published.
