@@ -281,7 +281,7 @@ func TestAForsakenTicketLeavesNothing(t *testing.T) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.outbox.isEmpty() || len(b.outbox.tickets) > 0 || b.lanes.pending > 0 || len(b.lanes.byChannel) > 0 {
+	if !b.outbox.isEmpty() || b.outbox.tickets.count > 0 || b.lanes.pending > 0 || len(b.lanes.byChannel) > 0 {
 		t.Errorf("left: %+v %+v", &b.outbox, b.lanes)
 	}
 }

@@ -16,8 +16,7 @@ const calm = 8
 // come back through the reader yet. Guarded by Bus.mu.
 type outbox struct {
 	accepted   uint64 // events, since the bus was opened
-	lastTicket uint64
-	tickets    map[uint64]*ticket
+	tickets    tickets
 	returning  returning
 	queue      []*request   // to be accepted, oldest first
 	underWay   [][]*request // in the hands of publishers,
@@ -47,7 +46,7 @@ type request struct {
 
 // ticket is one published event.
 type ticket struct {
-	number uint64
+	number uint64 // 0 until it is given
 	event  *event.Event
 	// waits says that acceptance alone is not what its publisher waits for.
 	waits      bool
@@ -85,7 +84,6 @@ func (f finishes) tell() {
 
 func (o *outbox) open(publishers int) {
 	o.publishers, o.calm = publishers, calm
-	o.tickets = make(map[uint64]*ticket)
 	o.returning.open()
 	o.wake = make(chan struct{}, 1)
 }
@@ -99,8 +97,7 @@ func (o *outbox) add(events []*event.Event, waits, ordered bool, finish func(uin
 	r := &request{Request: Request{Events: events}, ordered: ordered, deadline: deadline, tickets: make([]ticket, len(events))}
 	for i, ev := range events {
 		one := &r.tickets[i]
-		o.lastTicket++
-		one.number, one.event, one.waits, one.finish = o.lastTicket, ev, waits, finish
+		one.event, one.waits, one.finish = ev, waits, finish
 		r.ordered = r.ordered || ev.ChosenID // otherwise nobody has it
 	}
 	o.queue = append(o.queue, r)
@@ -116,7 +113,7 @@ func (o *outbox) add(events []*event.Event, waits, ordered bool, finish func(uin
 
 // give lets the outcome of a ticket be asked for.
 func (o *outbox) give(one *ticket) {
-	o.tickets[one.number] = one
+	o.tickets.add(one)
 	if o.ended != nil && !one.isDone {
 		one.err = o.ended
 		o.settle(nil, one)
@@ -211,7 +208,7 @@ func (o *outbox) rouse() {
 
 // forsake notes that nobody waits for a ticket any more.
 func (o *outbox) forsake(one *ticket) {
-	delete(o.tickets, one.number)
+	o.tickets.remove(one.number)
 	if !one.accepted && !one.isDone {
 		one.forsaken = true
 		o.forsaken++
@@ -369,7 +366,7 @@ func (o *outbox) lose(epoch string) (told finishes) {
 // fail ends everything.
 func (o *outbox) fail(err error) (told finishes) {
 	o.queue, o.ended = nil, err
-	for _, one := range o.tickets {
+	for one := range o.tickets.all() {
 		if !one.isDone {
 			one.err = err
 			told = o.settle(told, one)

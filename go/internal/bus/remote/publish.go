@@ -54,7 +54,7 @@ func (b *Bus) enter(t *bus.Thread, events []*event.Event, wait bus.Wait) (r *req
 	if b.closed {
 		return nil, nil, errClosed
 	}
-	if out := len(b.outbox.tickets); out+len(events) > maxOutbox {
+	if out := b.outbox.tickets.count; out+len(events) > maxOutbox {
 		return nil, nil, fault.Exceeded(fault.LimitExceeded, "max_pending_events", maxOutbox, float64(out+len(events)), "%d published events wait for the %s bus, the most there may be; nothing was published, publish again when it has caught up", out, b.server.Name())
 	}
 	r = b.outbox.add(events, waits, !t.Awaits, t.Finish, deadline)
@@ -87,10 +87,10 @@ func (b *Bus) receipts(t *bus.Thread, r *request) []bus.Receipt {
 			receipts[i].Position = one.at
 			continue
 		}
-		receipts[i].Ticket = one.number
 		if r.atOnce {
 			b.outbox.give(one)
 		}
+		receipts[i].Ticket = one.number
 	}
 	return receipts
 }
@@ -98,7 +98,7 @@ func (b *Bus) receipts(t *bus.Thread, r *request) []bus.Receipt {
 // Await implements bus.Bus.
 func (b *Bus) Await(t *bus.Thread, number uint64, timeout time.Duration) bool {
 	t.Lock(&b.mu)
-	one := b.outbox.tickets[number]
+	one := b.outbox.tickets.of(number)
 	if one == nil || one.isDone || timeout <= 0 {
 		defer b.mu.Unlock()
 		return one == nil || one.isDone
@@ -125,12 +125,12 @@ func (b *Bus) Await(t *bus.Thread, number uint64, timeout time.Duration) bool {
 func (b *Bus) Outcome(t *bus.Thread, number uint64) (event.Position, error) {
 	t.Lock(&b.mu)
 	defer b.mu.Unlock()
-	one := b.outbox.tickets[number]
+	one := b.outbox.tickets.of(number)
 	if one == nil {
 		return event.Position{}, fault.New(fault.InvalidValue, "there is no ticket %d", number)
 	}
 	if one.isDone {
-		delete(b.outbox.tickets, number)
+		b.outbox.tickets.remove(number)
 	}
 	return one.at, one.err
 }
@@ -139,7 +139,7 @@ func (b *Bus) Outcome(t *bus.Thread, number uint64) (event.Position, error) {
 func (b *Bus) Forsake(number uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if one := b.outbox.tickets[number]; one != nil {
+	if one := b.outbox.tickets.of(number); one != nil {
 		one.finish = nil
 		b.outbox.forsake(one)
 	}
