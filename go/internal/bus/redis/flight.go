@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// An XREAD costs Redis as much as the entries do that it brings, if those are few: to look at each
-// of 100 streams takes 55 µs, and to find the place in one with something new another 3. A reader
-// that keeps up with a publisher of its own node asks for some hundred events while the next ones
-// are under way, so it waits for those: that took a fifth off publishing and reading 200,000 events.
+// What an XREAD costs Redis is not only the entries that it brings: to look at each of 100 streams takes 55 µs, and to
+// find the place in one that has something new another 3. A reader that keeps up with its own node's publishers asks
+// for a few entries of each stream while the next ones are under way. So after a crowd it waits for those: 200,000 events
+// in 100 streams then take half as many XREADs, and Redis a fifth less time.
 
 const (
 	// crowd is from how many events on the reader waits, and others are worth being waited for.
