@@ -8,7 +8,7 @@ import (
 // What an XREAD costs Redis is not only the entries that it brings: to look at each of 100 streams takes 55 µs, and to
 // find the place in one that has something new another 3. A reader that keeps up with its own node's publishers asks
 // for a few entries of each stream while the next ones are under way. So after a crowd it waits for those: 200,000 events
-// in 100 streams then take half as many XREADs, and Redis a fifth less time.
+// in 100 streams, published one by one, take some 210 XREADs and not 570, and Redis a tenth less time for each event.
 
 const (
 	// crowd is from how many events on the reader waits, and others are worth being waited for.
