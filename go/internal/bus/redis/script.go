@@ -20,8 +20,12 @@ var (
 	tendScript string
 	//go:embed script/found.lua
 	foundScript string
-	//go:embed script/accept.lua
-	acceptScript string
+	// guardScript is given undoScript as an argument: Redis hashes what it is to execute each
+	// time, which takes longer than the rest of a short script.
+	//go:embed script/guard.lua
+	guardScript string
+	//go:embed script/undo.lua
+	undoScript string
 	//go:embed script/publish.lua
 	publishScript string
 	//go:embed script/inspect.lua

@@ -26,6 +26,8 @@ type channelWritten struct {
 
 	// The publisher's alone: somebody outside listens; that is being asked.
 	heard, asked bool
+	// How many events a transaction that is being written adds.
+	adding int
 
 	// Guarded by written.mu.
 	tended time.Time // announced and trimmed
