@@ -131,8 +131,8 @@ func TestBatchesThatAreRefusedLeaveNoGap(t *testing.T) {
 	client := clientOf(t, own)
 	must(t, client.Set(t.Context(), streamPrefix+"wrong", "a text", 0).Err())
 	reader := openNode(t, Options{URL: own.URL(), Batch: 10}, "a", "b")
+	n, other := openNode(t, Options{URL: own.URL()}, "elsewhere"), openNode(t, Options{URL: own.URL()}, "elsewhere")
 	ended := bustest.Started(func() {
-		n := openNode(t, Options{URL: own.URL()}, "elsewhere")
 		for i := range 300 {
 			channels := []string{"a", "b"}
 			if i%2 == 1 {
@@ -143,9 +143,9 @@ func TestBatchesThatAreRefusedLeaveNoGap(t *testing.T) {
 			}
 		}
 	})
-	other := openNode(t, Options{URL: own.URL()}, "elsewhere")
 	for range 300 {
-		other.publish(t, bus.WaitAccepted, bustest.NewEvent(t, "alone", "a", ""))
+		_, err := other.publish(t, bus.WaitAccepted, bustest.NewEvent(t, "alone", "a", ""))
+		must(t, err)
 	}
 	bustest.Receive(t, ended, "the publisher")
 	reader.checkStreams(t.Context(), t, client, "a", "b")
