@@ -13,7 +13,7 @@ type form uint8
 const (
 	// single is one event by XADD.
 	single form = iota
-	// together are several, by a script: all or none.
+	// together are several, in a transaction: all or none.
 	together
 	// known are some that may be there already, by a script that looks for them.
 	known
@@ -68,18 +68,6 @@ func (o *outgoing) encode(ev *event.Event) []byte {
 	return o.text
 }
 
-// addTogether appends the script that accepts all of a request or nothing.
-func (o *outgoing) addTogether(dst []byte, a *attempt) []byte {
-	dst = appendScript(dst, acceptScript, len(a.events), len(a.events))
-	for _, one := range a.events {
-		dst = append(dst, one.channel.stream...)
-	}
-	for _, ev := range a.request.Events {
-		dst = appendArgument(dst, o.encode(ev))
-	}
-	return dst
-}
-
 // addKnown appends the script that accepts of a request what had not been, or nothing.
 func (o *outgoing) addKnown(dst []byte, a *attempt) []byte {
 	c := call{}
@@ -109,14 +97,20 @@ func (o *outgoing) addKnown(dst []byte, a *attempt) []byte {
 // read reads what answers add.
 func (a *attempt) read(r *reply) {
 	a.tended(r)
-	if a.err = r.refusal(); a.err == nil {
-		switch a.form {
-		case single:
+	switch a.form {
+	case single:
+		if a.err = r.refusal(); a.err == nil {
 			a.events[0].accepted(r)
-		case together:
-			a.readTogether(r)
-		case known:
+		} else {
+			a.refused = a.events[0].channel
+		}
+	case together:
+		a.readTogether(r)
+	case known:
+		if a.err = r.refusal(); a.err == nil {
 			a.readKnown(r)
+		} else if len(a.events) == 1 {
+			a.refused = a.events[0].channel
 		}
 	}
 	a.tended(r)
@@ -147,14 +141,6 @@ func (a *attempt) tended(r *reply) {
 func (s *sending) accepted(r *reply) {
 	s.id = r.id()
 	s.hash = s.channel.hash
-}
-
-func (a *attempt) readTogether(r *reply) {
-	if r.counted(len(a.events)) {
-		for i := range a.events {
-			a.events[i].accepted(r)
-		}
-	}
 }
 
 func (a *attempt) readKnown(r *reply) {

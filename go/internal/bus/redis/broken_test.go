@@ -23,6 +23,8 @@ func TestConnectionsThatBreakAtAnyByte(t *testing.T) {
 	proxy.Break(func() int { return 6000 + rand.N(60_000) }) // some thousands are the server's account of itself
 	proxy.Cut()
 	var accepted, refused sync.Map
+	var mu sync.Mutex
+	var requests [][]*event.Event
 	var publishers sync.WaitGroup
 	const most = 6
 	for p := range most {
@@ -36,6 +38,9 @@ func TestConnectionsThatBreakAtAnyByte(t *testing.T) {
 					}
 					events[k] = bustest.NewEvent(t, fmt.Sprintf("%06d.%d", i, k), fmt.Sprintf("%c.%d", "ab"[(i+k)%2], p), id)
 				}
+				mu.Lock()
+				requests = append(requests, events)
+				mu.Unlock()
 				_, err := n.publish(t, bus.Wait(i%2), events...)
 				into := &accepted
 				switch fault.CodeOf(err) {
@@ -84,6 +89,17 @@ func TestConnectionsThatBreakAtAnyByte(t *testing.T) {
 		}
 		return true
 	})
+	for _, events := range requests {
+		count := 0
+		for _, ev := range events {
+			if there[ev.ID] {
+				count++
+			}
+		}
+		if count != 0 && count != len(events) {
+			t.Errorf("%d events of %d of a request are there", count, len(events))
+		}
+	}
 	near.checkStreams(t.Context(), t, client, names...)
 	n.checkStreams(t.Context(), t, client, followed...)
 	if len(there) < 1000 {

@@ -41,6 +41,7 @@ type outgoing struct {
 	attempts  []attempt
 	events    []sending
 	text      []byte
+	firsts    []int // of each stream its first event, in the request that is being written
 	positions []event.Position
 	places    []place // made anew for each round trip, since positions refer to them
 }
@@ -111,6 +112,9 @@ type attempt struct {
 	events  []sending // one an event
 	form    form
 	err     error
+	refused *channelWritten // whose event err is about; nil where that is not told
+	guarded bool            // a script ends the transaction
+	denied  bool            // it was none: its commands were executed one by one
 }
 
 // sending is an event on its way.
@@ -172,8 +176,10 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events 
 		// The requests were accepted; only which epoch their positions are of is unknown.
 		o.server.options.Log.Warn("the epoch of Redis cannot be read", "cause", err.Error())
 	}
+	denied := false
 	for i := range o.attempts {
 		o.settle(&o.attempts[i], began)
+		denied = denied || o.attempts[i].denied
 	}
 	if err != nil { // what was accepted before the connection broke is to be heard all the same
 		soon, cancel := remote.Soon(ctx)
@@ -184,6 +190,9 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events 
 	o.written.note(o.events)
 	clear(o.attempts)
 	clear(o.events)
+	if denied {
+		o.link.drop() // one without transactions is not used
+	}
 	return err
 }
 
@@ -229,8 +238,8 @@ func (o *outgoing) settle(a *attempt, before uint64) {
 		r.Err = nil
 	case isReply(a.err):
 		key := ""
-		if len(a.events) == 1 {
-			key = streamPrefix + a.events[0].channel.name
+		if a.refused != nil {
+			key = streamPrefix + a.refused.name
 		}
 		r.Err = o.server.target.refusal(a.err, key)
 	default:

@@ -31,6 +31,9 @@ func meet(ctx context.Context, client *redis.Client, t target) (peer, error) {
 	var clock *redis.TimeCmd
 	_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		info, id, clock = pipe.Info(ctx), pipe.ClientID(ctx), pipe.Time(ctx)
+		// Where MULTI is refused, what follows it would be executed one by one.
+		pipe.Do(ctx, "multi")
+		pipe.Do(ctx, "exec")
 		return nil
 	})
 	if err != nil {

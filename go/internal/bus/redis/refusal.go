@@ -47,7 +47,7 @@ func (t target) refusal(err error, key string) error {
 	if !isReply(err) {
 		return t.unreached(err)
 	}
-	reply := replyOf(err)
+	reply := strings.TrimPrefix(replyOf(err), "EXECABORT Transaction discarded because of: ")
 	text := strings.TrimPrefix(t.clean(reply), "ERR ")
 	for _, prefix := range passing {
 		if strings.HasPrefix(reply, prefix) {

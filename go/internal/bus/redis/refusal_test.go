@@ -125,7 +125,7 @@ func TestServersThatRefuse(t *testing.T) {
 }
 
 // rights are those that docs/operations.md names.
-const rights = "~fraiseql:* &* -@all +@connection +@read +@write +@stream +@scripting +@pubsub +info +role +time +client|kill"
+const rights = "~fraiseql:* &* -@all +@connection +@read +@write +@stream +@scripting +@pubsub +multi +exec +info +role +time +client|kill"
 
 func TestAUserNeedsTheDocumentedRightsAndNoOthers(t *testing.T) {
 	page, err := os.ReadFile("../../../../docs/operations.md")
@@ -158,7 +158,7 @@ func TestAUserNeedsTheDocumentedRightsAndNoOthers(t *testing.T) {
 	if log := n.log.String(); strings.Contains(log, "NOPERM") || strings.Contains(log, "permission") {
 		t.Error(log)
 	}
-	for lacking, want := range map[string]string{"-xread": "xread", "-eval": "eval", "-info": "info", "resetkeys": " key"} {
+	for lacking, want := range map[string]string{"-xread": "xread", "-eval": "eval", "-info": "info", "-multi": "multi", "-exec": "exec", "resetkeys": " key"} {
 		allow("less", "reset on >hunter2 "+rights+" "+lacking)
 		err := refusal(t, own.Login("less", "hunter2"))
 		if fault.CodeOf(err) != fault.BusError || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "less") {

@@ -45,7 +45,7 @@ func TestAnswersThatAreCutOffOrWrongAreNotRead(t *testing.T) {
 			t.Errorf("%q is read byte by byte: %v", wrong, err)
 		}
 	}
-	for _, none := range []string{"*-1\r\n", "*0\r\n"} {
+	for _, none := range []string{"*-1\r\n", "*0\r\n", "*1\r\n*2\r\n$17\r\nfraiseql:events:a\r\n*0\r\n"} {
 		if _, streams, err := following("a").take(&reply{rest: []byte(none)}); err != nil || streams != 0 {
 			t.Errorf("%q: %d streams, %v", none, streams, err)
 		}

@@ -20,8 +20,19 @@ var (
 	tendScript string
 	//go:embed script/found.lua
 	foundScript string
-	//go:embed script/accept.lua
-	acceptScript string
+	// guardScript ends a transaction that adds to several streams, its keys. Where one is no stream
+	// it runs undoScript, which it is given as an argument: Redis hashes each time what it is to
+	// execute, and that takes longer than executing a short script. Neither has comments,
+	// since each is sent with every such request.
+	//go:embed script/guard.lua
+	guardScript string
+	// undoScript takes back what the transaction has added, if that is the newest (others may have
+	// written where there was no transaction): the entries, the count of those ever added, and
+	// the greatest deleted id (which cannot become none again: 0-1 is before all), or the
+	// stream. The last id stays: it may only grow. After itself, its arguments are of each key how many
+	// events were added, and how the first one begins. It returns 1, and guardScript otherwise 0.
+	//go:embed script/undo.lua
+	undoScript string
 	//go:embed script/publish.lua
 	publishScript string
 	//go:embed script/inspect.lua

@@ -162,11 +162,11 @@ func (t *tail) take(r *reply) (limit *uint64, streams int, err error) {
 		count := r.entries(from, func(e entry) {
 			t.kept = append(t.kept, e)
 		})
-		if count == 0 {
-			r.bad = cmp.Or(r.bad, errElse)
-		}
 		if r.bad != nil {
 			break
+		}
+		if count == 0 {
+			continue // Redis 7.0 answers so who waited for what a transaction wrote and took back
 		}
 		end := t.kept[len(t.kept)-1].id
 		moves = append(moves, move{from, end, count})

@@ -24,8 +24,10 @@ type channelWritten struct {
 	// As sent: its name, its stream's key, and XADD and PUBLISH up to the event.
 	text, stream, add, publish []byte
 
-	// The publisher's alone: somebody outside listens; that is being asked.
+	// The publisher's alone: somebody outside listens; that is being asked; how many events the
+	// transaction that is being written adds.
 	heard, asked bool
+	adding       int
 
 	// Guarded by written.mu.
 	tended time.Time // announced and trimmed

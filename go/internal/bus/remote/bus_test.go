@@ -128,6 +128,34 @@ func TestALostAnswerIsFoundOutByTheEventsID(t *testing.T) {
 	}
 }
 
+// denying is a server that loses its first answer, and refuses what comes after that.
+type denying struct {
+	*logServer
+	asked int
+}
+
+func (s *denying) Publish(ctx context.Context, requests []*Request) {
+	s.logServer.Publish(ctx, requests)
+	for _, one := range requests {
+		if s.asked++; s.asked > 1 {
+			one.Err = fault.New(fault.BusError, "no rights any more")
+		}
+	}
+}
+
+func TestARefusalSaysNothingOfWhatMayHaveBeenAcceptedBefore(t *testing.T) {
+	server := newLogServer()
+	server.swallow = 1
+	b := open(t, bustest.NewDispatcher(t), &denying{logServer: server}, patience)
+	_, err := publish(t, b, bustest.NewEvent(t, "plain", "a", ""), bus.WaitAccepted)
+	if fault.CodeOf(err) != fault.PublishOutcomeUnknown || !strings.Contains(err.Error(), "no rights any more") {
+		t.Errorf("%v, want PUBLISH_OUTCOME_UNKNOWN that says why", err)
+	}
+	if len(server.log) != 1 {
+		t.Errorf("%d events accepted, want the one", len(server.log))
+	}
+}
+
 func TestAnAnswerThatStaysLostIsAnUnknownOutcome(t *testing.T) {
 	server := newLogServer()
 	server.swallow = 1 << 30

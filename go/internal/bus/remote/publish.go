@@ -299,7 +299,10 @@ func (b *Bus) askFor(r *request) {
 // to be tried again. cut: a deadline ended the attempt, which says less than the one before.
 func (b *Bus) verdict(r *request, now time.Time, cut bool) error {
 	var final *fault.Error
-	if errors.As(r.Err, &final) {
+	switch isFinal := errors.As(r.Err, &final); {
+	case isFinal && r.Doubtful: // what is refused now may have been accepted before
+		return b.unknown(r, final)
+	case isFinal:
 		return final
 	}
 	r.Doubtful = r.Doubtful || errors.Is(r.Err, ErrDoubtful)
@@ -312,10 +315,15 @@ func (b *Bus) verdict(r *request, now time.Time, cut bool) error {
 	case b.context.Err() == nil && now.Add(b.options.PublishTimeout/20).Before(r.deadline):
 		return nil
 	case r.Doubtful:
-		return fault.New(fault.PublishOutcomeUnknown, "whether the %s bus accepted event %s could not be found out in time: %w; publish it again with event_id=%q, which is accepted once", b.server.Name(), r.Events[0].ID, r.failure, r.Events[0].ID)
+		return b.unknown(r, r.failure)
 	case b.context.Err() != nil:
 		return errClosed
 	default:
 		return fault.New(fault.BusUnavailable, "the %s bus cannot be reached: %w; nothing was published", b.server.Name(), r.failure)
 	}
+}
+
+func (b *Bus) unknown(r *request, cause error) error {
+	id := r.Events[0].ID
+	return fault.New(fault.PublishOutcomeUnknown, "whether the %s bus accepted event %s could not be found out: %w; publish it again with event_id=%q, which is accepted once", b.server.Name(), id, cause, id)
 }

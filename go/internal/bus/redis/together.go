@@ -1,0 +1,108 @@
+package redis
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+)
+
+// A transaction is executed as a whole or, where one of its commands is refused before that (no
+// memory, no right to the key, a replica), not at all. But where a key holds something else than
+// a stream, its other commands are executed all the same. Unless all are for that key, a script at
+// the end takes them back then: nobody sees what happens within a transaction.
+// https://redis.io/docs/latest/develop/using-commands/transactions/
+
+// addTogether appends the transaction that accepts all of a request or nothing.
+func (o *outgoing) addTogether(dst []byte, a *attempt) []byte {
+	dst = appendCommand(dst, "MULTI", 0)
+	o.firsts = o.firsts[:0]
+	for i, ev := range a.request.Events {
+		one := a.events[i].channel
+		dst = appendArgument(append(dst, one.add...), o.encode(ev))
+		if one.adding++; one.adding == 1 {
+			o.firsts = append(o.firsts, i)
+		}
+	}
+	if a.guarded = len(o.firsts) > 1; a.guarded {
+		dst = appendScript(dst, guardScript, len(o.firsts), 1+2*len(o.firsts))
+		for _, i := range o.firsts {
+			dst = append(dst, a.events[i].channel.stream...)
+		}
+		dst = appendArgument(dst, undoScript)
+		for _, i := range o.firsts {
+			dst = appendArgument(dst, strconv.Itoa(a.events[i].channel.adding))
+			o.text = a.request.Events[i].AppendID(o.text[:0])
+			dst = appendArgument(dst, o.text)
+		}
+	}
+	for _, i := range o.firsts {
+		a.events[i].channel.adding = 0
+	}
+	return appendCommand(dst, "EXEC", 0)
+}
+
+// readTogether reads what answers a transaction. MULTI was permitted when the connection was made:
+// where it is refused all the same, what follows has been executed, and is answered as by EXEC.
+func (a *attempt) readTogether(r *reply) {
+	denial := r.refusal()
+	if a.denied = denial != nil; !a.denied {
+		r.line('+')
+		if a.err = a.readQueued(r); a.err != nil {
+			return
+		}
+	}
+	var first error
+	refused, undone := 0, false
+	for i := range a.events {
+		one := &a.events[i]
+		if err := r.refusal(); err == nil {
+			one.accepted(r)
+		} else if refused++; refused == 1 {
+			first, a.refused = err, one.channel
+		}
+	}
+	if a.guarded && r.refusal() == nil {
+		undone = r.number() > 0
+	}
+	if a.denied {
+		r.refusal() // EXEC's
+	}
+	if refused == 0 && !undone && r.bad == nil {
+		return
+	}
+	for i := range a.events {
+		a.events[i].id = streamID{}
+	}
+	switch {
+	case r.bad != nil: // it may have been taken back
+	case refused == len(a.events), refused > 0 && undone && !a.denied:
+		a.err = first
+	default:
+		a.err = fmt.Errorf("only some of its events were accepted: %v", cmp.Or(first, denial))
+	}
+}
+
+// readQueued reads what answers a transaction until it is executed, or what it is refused with.
+func (a *attempt) readQueued(r *reply) (refused error) {
+	commands := len(a.events)
+	if a.guarded {
+		commands++
+	}
+	for i := range commands {
+		if err := r.refusal(); err == nil {
+			r.line('+')
+		} else if refused == nil {
+			refused = err
+			if i < len(a.events) {
+				a.refused = a.events[i].channel
+			}
+		}
+	}
+	if err := r.refusal(); refused == nil { // EXEC's, which refuses where another was refused, and may tell nothing else
+		refused = err
+	}
+	if refused == nil {
+		r.counted(commands)
+	}
+	return refused
+}
