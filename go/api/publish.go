@@ -1,8 +1,8 @@
 package api
 
 import (
-	"bytes"
 	"strconv"
+	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bridge"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
@@ -30,11 +30,11 @@ func PublishEvent(handle int, eventType, channel string, dataAddress int, correl
 	if err != nil {
 		return "", err
 	}
-	data, err := bridge.Bytes(dataAddress)
+	data, err := bridge.View(dataAddress)
 	if err != nil {
 		return "", err
 	}
-	ev, err := event.New(eventType, channel, data, correlationID, eventID)
+	ev, err := event.Make(time.Now(), eventType, channel, data, correlationID, eventID)
 	if err != nil {
 		return "", err
 	}
@@ -56,14 +56,13 @@ func PublishEvents(handle, eventsAddress, dataAddress, flags int) (receipts stri
 		return "", fault.New(fault.InvalidValue, "there are %d events and the data of %d; give as many", list.Len(), data.Len())
 	}
 	events := make([]*event.Event, list.Len())
-	var one bridge.Event
-	for i := range events {
-		if err := list.Event(i, data, &one); err != nil {
-			return "", err
-		}
-		if events[i], err = event.New(one.Type, one.Channel, bytes.Clone(one.Data), one.CorrelationID, one.ID); err != nil {
-			return "", err
-		}
+	now := time.Now()
+	err = list.Events(data, func(i int, one *bridge.Event) (err error) {
+		events[i], err = event.Make(now, one.Type, one.Channel, one.Data, one.CorrelationID, one.ID)
+		return err
+	})
+	if err != nil {
+		return "", err
 	}
 	return publish(e, t, events, flags)
 }

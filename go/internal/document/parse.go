@@ -61,13 +61,19 @@ var (
 
 // Recycle gives the document's memory to a later New. Nobody may use it, or a Value of it, any more.
 func (d *Document) Recycle() {
-	if cap(d.nodes) <= maxInitialNodes {
-		d.text, d.nodes, d.bigNumber = nil, d.nodes[:0], false
+	if d.Clear() {
 		spare.Put(d)
 		if !recycles.Load() {
 			recycles.Store(true)
 		}
 	}
+}
+
+// Clear empties the document for another text. False: its tape is larger than one that is worth
+// keeping.
+func (d *Document) Clear() bool {
+	d.text, d.nodes, d.root, d.bigNumber = nil, d.nodes[:0], 0, false
+	return cap(d.nodes) <= maxInitialNodes
 }
 
 func initialNodes(textBytes int) int {
