@@ -79,11 +79,16 @@ func publish(e *engine, t *bus.Thread, events []*event.Event, flags int) (string
 		}
 	}
 	t.Awaits = flags&flagLoop == 0
+	memory, some := e.answers.Get().(*answer)
+	if !some {
+		memory = new(answer)
+	}
+	t.Receipts = memory.receipts
 	receipts, err := e.PublishWithExecutor(t, events, wait)
 	if err != nil {
 		return "", err
 	}
-	text := make([]byte, 0, 32*len(receipts))
+	text := memory.text[:0]
 	for i := range receipts {
 		if i > 0 {
 			text = append(text, '\n')
@@ -96,7 +101,21 @@ func publish(e *engine, t *bus.Thread, events []*event.Event, flags int) (string
 			text = strconv.AppendUint(text, receipts[i].Ticket, 10)
 		}
 	}
-	return string(text), nil
+	told := string(text)
+	if len(receipts) <= maxReceipts {
+		memory.receipts, memory.text = receipts, text
+		e.answers.Put(memory)
+	}
+	return told, nil
+}
+
+// maxReceipts is the number from which the memory of an answer is not kept.
+const maxReceipts = 1024
+
+// answer is the memory of what a publish is answered.
+type answer struct {
+	receipts []bus.Receipt
+	text     []byte
 }
 
 // AwaitDispatch waits at most timeoutMs milliseconds for the event behind a

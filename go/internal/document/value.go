@@ -42,7 +42,8 @@ func (v Value) Get(key string) Value {
 		name := &nodes[i]
 		value := i + 1
 		if name.flags&escaped == 0 {
-			if string(text[name.start+1:name.end-1]) == key {
+			// Most names are told apart by their length, without a look at the text.
+			if int(name.end-name.start) == len(key)+2 && string(text[name.start+1:name.end-1]) == key {
 				found = Value{d, value}
 			}
 		} else if equalEscaped(text[name.start+1:name.end-1], key) {

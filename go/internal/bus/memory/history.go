@@ -143,14 +143,17 @@ func (h *history) shrink() {
 
 func (h *history) dropOldest(p *past) {
 	c := p.chunks[0]
-	r := c.oldest()
-	p.floor = r.offset
+	oldest := c.text[c.read:]
+	offset, size := readPlace(oldest)
+	p.floor = offset
 	p.events--
 	h.events--
-	if r.flags&chosenID != 0 {
-		delete(h.chosen, string(r.id))
+	if len(h.chosen) > 0 {
+		if r := readRecord(oldest); r.flags&chosenID != 0 {
+			delete(h.chosen, string(r.id))
+		}
 	}
-	if c.read += r.size; c.read < len(c.text) {
+	if c.read += size; c.read < len(c.text) {
 		return
 	}
 	p.chunks[0] = nil
@@ -252,14 +255,15 @@ func (p *past) between(first, last uint64, visit func(c *chunk, r *record)) {
 	}
 	for _, c := range p.chunks[begin:] {
 		for at := c.read; at < len(c.text); {
-			r := readRecord(c.text[at:])
-			if r.offset > last {
+			offset, size := readPlace(c.text[at:])
+			if offset > last {
 				return
 			}
-			if r.offset >= first {
+			if offset >= first {
+				r := readRecord(c.text[at:])
 				visit(c, &r)
 			}
-			at += r.size
+			at += size
 		}
 	}
 }

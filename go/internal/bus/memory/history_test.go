@@ -178,7 +178,7 @@ func TestHistoryIsBoundedInBytes(t *testing.T) {
 }
 
 func TestAnEventTakesLittleMoreThanItsTexts(t *testing.T) {
-	for n, most := range map[int]int{1: 250, 10: 2500, 10_000: 1_000_000} {
+	for n, most := range map[int]int{1: 300, 10: 3000, 10_000: 1_100_000} {
 		b := filled(t, 20_000, repeated("a", n)...)
 		b.history.check(t)
 		if b.history.bytes > most {

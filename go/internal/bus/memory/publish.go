@@ -14,7 +14,7 @@ const maxPending = 100_000
 // PublishWithExecutor implements bus.Bus. An event with a chosen id that the
 // history still knows gets the position it has; nothing is dispatched for it.
 func (b *Bus) PublishWithExecutor(t *bus.Thread, events []*event.Event, wait bus.Wait) ([]bus.Receipt, error) {
-	receipts := make([]bus.Receipt, len(events))
+	receipts := t.TakeReceipts(len(events))
 	p := b.take(len(events))
 	t.Lock(&b.mu)
 	if err := b.refusal(); err != nil {

@@ -15,7 +15,7 @@ const (
 	// chunkWeight is what a chunk takes besides its text.
 	chunkWeight = 64
 	// maxHeader is the most bytes of a record before its texts.
-	maxHeader = 8 + 8 + 1 + 4*binary.MaxVarintLen64
+	maxHeader = 8 + 8 + 8 + 1 + 4*binary.MaxVarintLen64
 )
 
 // chunk is records, one behind the other: memory without pointers, so that events that are kept
@@ -28,9 +28,6 @@ type chunk struct {
 }
 
 func (c *chunk) weight() int { return chunkWeight + cap(c.text) }
-
-// oldest is the oldest record that is kept.
-func (c *chunk) oldest() record { return readRecord(c.text[c.read:]) }
 
 // record is an event as it is kept, but for its channel. It refers to its chunk.
 type record struct {
@@ -61,22 +58,32 @@ func appendRecord(dst []byte, ev *event.Event) []byte {
 		flags |= correlatedToID
 		correlationID = ""
 	}
+	begin := len(dst)
 	dst = binary.LittleEndian.AppendUint64(dst, ev.Offset)
+	dst = binary.LittleEndian.AppendUint64(dst, 0) // its size, later
 	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(ev.Timestamp))
 	dst = append(dst, flags)
 	for _, length := range [...]int{len(ev.ID), len(ev.Type), len(correlationID), len(ev.Data)} {
 		dst = binary.AppendUvarint(dst, uint64(length))
 	}
 	dst = append(append(append(dst, ev.ID...), ev.Type...), correlationID...)
-	return append(dst, ev.Data...)
+	dst = append(dst, ev.Data...)
+	binary.LittleEndian.PutUint64(dst[begin+8:], uint64(len(dst)-begin))
+	return dst
+}
+
+// readPlace is where the record that text begins with stands, and how long it is. The rest of it may
+// be cold.
+func readPlace(text []byte) (offset uint64, size int) {
+	return binary.LittleEndian.Uint64(text), int(binary.LittleEndian.Uint64(text[8:]))
 }
 
 // readRecord is the record that text begins with.
 func readRecord(text []byte) (r record) {
-	r.offset = binary.LittleEndian.Uint64(text)
-	r.timestamp = math.Float64frombits(binary.LittleEndian.Uint64(text[8:]))
-	r.flags = text[16]
-	at := 17
+	r.offset, r.size = readPlace(text)
+	r.timestamp = math.Float64frombits(binary.LittleEndian.Uint64(text[16:]))
+	r.flags = text[24]
+	at := 25
 	var lengths [4]int
 	for i := range lengths {
 		length, width := binary.Uvarint(text[at:])
@@ -87,7 +94,6 @@ func readRecord(text []byte) (r record) {
 		*part = text[at : at+lengths[i] : at+lengths[i]]
 		at += lengths[i]
 	}
-	r.size = at
 	return r
 }
 
