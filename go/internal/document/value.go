@@ -35,6 +35,9 @@ func (v Value) Get(key string) Value {
 		return Value{}
 	}
 	d := v.document
+	if key != "" && d.names&nameBit(len(key), key[0]) == 0 {
+		return Value{} // as of most names that are looked for and not there
+	}
 	nodes, text := d.nodes, d.text
 	found := Value{}
 	end := nodes[v.index].next
