@@ -8,7 +8,6 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
-	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
 
 // Flags of a publish. The bits above are the number of the consumer that is told
@@ -43,22 +42,23 @@ func PublishEvent(handle int, eventType, channel string, dataAddress int, correl
 
 // PublishEvents publishes the events of the list at eventsAddress, each a tuple
 // (event_type, channel, anything) or (event_type, channel, anything, correlation_id, event_id), with
-// the JSON data that the list at dataAddress has, a bytes object each: all or none. It returns their
-// receipts, separated by newlines.
+// the data that the bytes object at dataAddress has, a JSON array of as many objects: all or none. It
+// returns their receipts, separated by newlines.
 func PublishEvents(handle, eventsAddress, dataAddress, flags int) (receipts string, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return "", err
 	}
-	list, data := bridge.ListAt(eventsAddress), bridge.ListAt(dataAddress)
-	if list.Len() != data.Len() {
-		return "", fault.New(fault.InvalidValue, "there are %d events and the data of %d; give as many", list.Len(), data.Len())
+	data, err := bridge.View(dataAddress)
+	if err != nil {
+		return "", err
 	}
+	list := bridge.ListAt(eventsAddress)
 	events := make([]*event.Event, list.Len())
-	now := time.Now()
-	err = list.Events(data, func(i int, one *bridge.Event) (err error) {
-		events[i], err = event.Make(now, one.Type, one.Channel, one.Data, one.CorrelationID, one.ID)
+	batch := event.NewBatch(time.Now(), data, len(events))
+	err = list.Events(func(i int, one *bridge.Event) (err error) {
+		events[i], err = batch.Make(one.Type, one.Channel, one.CorrelationID, one.ID)
 		return err
 	})
 	if err != nil {

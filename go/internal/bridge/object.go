@@ -56,21 +56,17 @@ func (l List) View(i int) ([]byte, error) {
 	return view(C.PyList_GetItem(l.object, C.Py_ssize_t(i)))
 }
 
-// Event is an event as it crosses from Python. Data is lent.
-type Event struct {
-	Type, Channel, CorrelationID, ID string
-	Data                             []byte
-}
+// Event is an event as it crosses from Python, without its data.
+type Event struct{ Type, Channel, CorrelationID, ID string }
 
-// Events reads the list's items and gives each to take, which must not give up the GIL, with its data
-// from another list. A text is kept where it is the same as in the event before: the events of a batch
-// are of few types and channels.
-func (l List) Events(data List, take func(i int, e *Event) error) error {
+// Events reads the list's items and gives each to take, which must not give up the GIL. A text is kept
+// where it is the same as in the event before: the events of a batch are of few types and channels.
+func (l List) Events(take func(i int, e *Event) error) error {
 	var one Event
 	for i, count := 0, l.Len(); i < count; {
-		found := C.fsq_events_at(l.object, data.object, C.int64_t(i))
+		found := C.fsq_events_at(l.object, C.int64_t(i))
 		if found.count == 0 {
-			return fault.New(fault.InvalidType, "event %d is not a tuple (event_type, channel, data) or (event_type, channel, data, correlation_id, event_id) with a bytes object of its data", i)
+			return fault.New(fault.InvalidType, "event %d is not a tuple (event_type, channel, data) or (event_type, channel, data, correlation_id, event_id)", i)
 		}
 		natives := unsafe.Slice(found.events, int(found.count))
 		for at := range natives {
@@ -90,7 +86,6 @@ func (e *Event) read(native *C.fsq_event) {
 			*text = string(given)
 		}
 	}
-	e.Data = borrowed(native.data, native.data_length)
 }
 
 func borrowed(text *C.char, length C.int64_t) []byte {

@@ -48,7 +48,7 @@ func New(textBytes int) *Document {
 		small.nodes = small.tape[:0]
 		return &small.Document
 	default:
-		return new(Document)
+		return &Document{nodes: make([]node, 0, wanted)}
 	}
 }
 
@@ -97,10 +97,10 @@ func (d *Document) ParseWithin(text []byte, maxDepth int) error {
 	return err
 }
 
-// ParsePrefix is Parse of the value that text begins with. end is where the next thing after it
-// begins, or the text ends.
+// ParsePrefix is Parse of the value that text begins with, however long that is. end is where the
+// next thing after it begins, or the text ends.
 func (d *Document) ParsePrefix(text []byte) (end int, err error) {
-	if end, err = d.parsePrefix(text, MaxDepth); err != nil {
+	if end, err = d.parsePrefix(text[:min(len(text), math.MaxUint32-1)], MaxDepth); err != nil {
 		d.Clear()
 	}
 	return end, err

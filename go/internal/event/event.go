@@ -46,7 +46,10 @@ type Event struct {
 // that is not one JSON object.
 func New(eventType, channel string, data []byte, correlationID, id string) (*Event, error) {
 	e := &Event{document: document.New(len(data))}
-	if err := e.happen(eventType, channel, data); err != nil {
+	if err := e.document.Parse(data); err != nil {
+		return nil, unreadable(err)
+	}
+	if err := e.assemble(eventType, channel); err != nil {
 		return nil, err
 	}
 	now := time.Now()
@@ -60,12 +63,8 @@ func New(eventType, channel string, data []byte, correlationID, id string) (*Eve
 	return e, nil
 }
 
-// happen is what New and Make share: the event is read from its data.
-func (e *Event) happen(eventType, channel string, data []byte) error {
-	if err := e.document.Parse(data); err != nil {
-		return fault.New(fault.InvalidValue, "an event's data cannot be read (%w); give one JSON object", err)
-	}
-	return e.assemble(eventType, channel)
+func unreadable(err error) error {
+	return fault.New(fault.InvalidValue, "an event's data cannot be read (%w); give one JSON object", err)
 }
 
 // assemble is what New, Make and Decode share: the root of the event's document is its data.

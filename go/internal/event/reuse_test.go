@@ -27,8 +27,49 @@ func TestMakeIsNewWithACopyOfItsData(t *testing.T) {
 			t.Errorf("its correlation id is %q", e.CorrelationID)
 		}
 	}
-	if _, err := Make(now, "t", "c", []byte(`[]`), "", ""); fault.CodeOf(err) != fault.InvalidValue {
-		t.Errorf("data that is no object: %v", err)
+	for _, data := range []string{`[]`, `{} {}`, `{`, ``} {
+		if _, err := Make(now, "t", "c", []byte(data), "", ""); fault.CodeOf(err) != fault.InvalidValue {
+			t.Errorf("data that is %s: %v", data, err)
+		}
+	}
+}
+
+func TestABatchIsMadeOfAnArray(t *testing.T) {
+	now := time.UnixMilli(4_100_000_000_123)
+	array := []byte("[ {\"a\":\"]},{\"} ,\n{},{\"b\":[{},[]]}]")
+	batch := NewBatch(now, array, 3)
+	var events []*Event
+	for i, id := range []string{"", "mine", ""} {
+		e, err := batch.Make("t", "c", "", id)
+		if err != nil {
+			t.Fatalf("event %d: %v", i, err)
+		}
+		events = append(events, e)
+	}
+	clear(array)
+	for i, want := range []string{`{"a":"]},{"}`, `{}`, `{"b":[{},[]]}`} {
+		if e := events[i]; string(e.Data) != want || string(e.Document().Root().Raw()) != want || e.ChosenID != (i == 1) || e.Timestamp != 4_100_000_000.123 {
+			t.Errorf("event %d is %s", i, e.AppendJSON(nil))
+		}
+	}
+	if events[0].ID >= events[2].ID {
+		t.Errorf("%s was made before %s", events[0].ID, events[2].ID)
+	}
+	if _, err := batch.Make("t", "c", "", ""); fault.CodeOf(err) != fault.InvalidValue {
+		t.Errorf("one more than there are: %v", err)
+	}
+}
+
+func TestABatchOfOtherThanItsEventsIsRefused(t *testing.T) {
+	for _, array := range []string{``, `[`, `[]`, `[{}]`, `[{},`, `[{},{}`, `[{},{},{}]`, `[{},{}]]`, `[{} {}]`, `{},{}`, ` [{},{}]`, `[{},1]`, `[{},]`, `[{},{]`} {
+		batch := NewBatch(time.Now(), []byte(array), 2)
+		_, err := batch.Make("t", "c", "", "")
+		if err == nil {
+			_, err = batch.Make("t", "c", "", "")
+		}
+		if fault.CodeOf(err) != fault.InvalidValue {
+			t.Errorf("%s: %v", array, err)
+		}
 	}
 }
 
