@@ -27,6 +27,8 @@ type engine struct {
 	lastSocket atomic.Int64
 	sockets    sync.Map // of int → *protocol.Socket
 	streams    sync.Map // of int → *protocol.Streams; numbered likewise
+
+	answers sync.Pool // of *answer
 }
 
 // handles is the package-level state: the engines by their handles, which

@@ -1,14 +1,13 @@
 package api
 
 import (
-	"bytes"
 	"strconv"
+	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bridge"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/executor"
-	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
 
 // Flags of a publish. The bits above are the number of the consumer that is told
@@ -30,11 +29,11 @@ func PublishEvent(handle int, eventType, channel string, dataAddress int, correl
 	if err != nil {
 		return "", err
 	}
-	data, err := bridge.Bytes(dataAddress)
+	data, err := bridge.View(dataAddress)
 	if err != nil {
 		return "", err
 	}
-	ev, err := event.New(eventType, channel, data, correlationID, eventID)
+	ev, err := event.Make(time.Now(), eventType, channel, data, correlationID, eventID)
 	if err != nil {
 		return "", err
 	}
@@ -43,27 +42,27 @@ func PublishEvent(handle int, eventType, channel string, dataAddress int, correl
 
 // PublishEvents publishes the events of the list at eventsAddress, each a tuple
 // (event_type, channel, anything) or (event_type, channel, anything, correlation_id, event_id), with
-// the JSON data that the list at dataAddress has, a bytes object each: all or none. It returns their
-// receipts, separated by newlines.
+// the data that the bytes object at dataAddress has, a JSON array of as many objects: all or none. It
+// returns their receipts, separated by newlines.
 func PublishEvents(handle, eventsAddress, dataAddress, flags int) (receipts string, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)
 	if err != nil {
 		return "", err
 	}
-	list, data := bridge.ListAt(eventsAddress), bridge.ListAt(dataAddress)
-	if list.Len() != data.Len() {
-		return "", fault.New(fault.InvalidValue, "there are %d events and the data of %d; give as many", list.Len(), data.Len())
+	data, err := bridge.View(dataAddress)
+	if err != nil {
+		return "", err
 	}
+	list := bridge.ListAt(eventsAddress)
 	events := make([]*event.Event, list.Len())
-	var one bridge.Event
-	for i := range events {
-		if err := list.Event(i, data, &one); err != nil {
-			return "", err
-		}
-		if events[i], err = event.New(one.Type, one.Channel, bytes.Clone(one.Data), one.CorrelationID, one.ID); err != nil {
-			return "", err
-		}
+	batch := event.NewBatch(time.Now(), data, len(events))
+	err = list.Events(func(i int, one *bridge.Event) (err error) {
+		events[i], err = batch.Make(one.Type, one.Channel, one.CorrelationID, one.ID)
+		return err
+	})
+	if err != nil {
+		return "", err
 	}
 	return publish(e, t, events, flags)
 }
@@ -80,11 +79,16 @@ func publish(e *engine, t *bus.Thread, events []*event.Event, flags int) (string
 		}
 	}
 	t.Awaits = flags&flagLoop == 0
+	memory, some := e.answers.Get().(*answer)
+	if !some {
+		memory = new(answer)
+	}
+	t.Receipts = memory.receipts
 	receipts, err := e.PublishWithExecutor(t, events, wait)
 	if err != nil {
 		return "", err
 	}
-	text := make([]byte, 0, 32*len(receipts))
+	text := memory.text[:0]
 	for i := range receipts {
 		if i > 0 {
 			text = append(text, '\n')
@@ -97,7 +101,21 @@ func publish(e *engine, t *bus.Thread, events []*event.Event, flags int) (string
 			text = strconv.AppendUint(text, receipts[i].Ticket, 10)
 		}
 	}
-	return string(text), nil
+	told := string(text)
+	if len(receipts) <= maxReceipts {
+		memory.receipts, memory.text = receipts, text
+		e.answers.Put(memory)
+	}
+	return told, nil
+}
+
+// maxReceipts is the number from which the memory of an answer is not kept.
+const maxReceipts = 1024
+
+// answer is the memory of what a publish is answered.
+type answer struct {
+	receipts []bus.Receipt
+	text     []byte
 }
 
 // AwaitDispatch waits at most timeoutMs milliseconds for the event behind a

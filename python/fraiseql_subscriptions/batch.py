@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from .arguments import optional_identifier, text_argument
-from .encode import encode, encode_object
+from .encode import array, encode_all, encode_object
 from .process import state
 from .types import Event
 
@@ -16,19 +16,19 @@ __all__ = ["event_batch"]
 _KEYS: Final = frozenset({"event_type", "channel", "data", "correlation_id", "event_id"})
 
 
-def event_batch(events: Iterable[object]) -> tuple[list[tuple[Any, ...]], list[bytes]]:
+def event_batch(events: Iterable[object]) -> tuple[list[tuple[Any, ...]], bytes]:
     """The items of `publish_events` as the engine takes them; errors name an item's index.
 
     They are tuples (event_type, channel, anything) or (event_type, channel, anything,
-    correlation_id, event_id), "" for no id, and the JSON data of each.
+    correlation_id, event_id), "" for no id, and a JSON array with the data of each.
     """
     batch: list[Any] = list(events)
     plain = state.plain_data(batch)
     if plain is not None:  # the usual form
         with contextlib.suppress(TypeError, ValueError):  # one by one, it is found out which
-            return batch, [encode(data) for data in plain]
+            return batch, encode_all(plain)
     tuples = [_event_tuple(index, event) for index, event in enumerate(batch)]
-    return tuples, [one[2] for one in tuples]
+    return tuples, array(one[2] for one in tuples)
 
 
 def _event_tuple(index: int, event: object) -> tuple[str, str, bytes, str, str]:

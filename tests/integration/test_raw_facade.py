@@ -62,17 +62,30 @@ def test_a_batch_is_published_with_as_many_data(handle: int) -> None:
     from fraiseql_subscriptions import _native
 
     events = [("made", "things", None), ("made", "others", None, "7", "")]
-    data: list[Any] = [b"{}", b' {"a": 1}\n']
+    data: Any = b' [{} , {"a": 1}\n]'[1:]
     assert _native.publish_events(handle, id(events), id(data), 0).count("\n") == 1
-    for data in ([], [b"{}"], [b"{}"] * 3, [b"{}", b"{},{}"], [b"{}", b"1"], [b"{}", b""]):
+    for text in (
+        "",
+        "[",
+        "[]",
+        "[{}]",
+        "[{},{},{}]",
+        "[{},{}",
+        "[{},{}]]",
+        "[{} {}]",
+        "{},{}",
+        "[{},1]",
+        "[{},]",
+    ):
+        data = text.encode()
         with pytest.raises(RuntimeError, match=r"^INVALID_VALUE: "):
             _native.publish_events(handle, id(events), id(data), 0)
-    data = [b"{}", "{}"]
-    with pytest.raises(RuntimeError, match=r"^INVALID_TYPE: event 1 "):
+    data = [b"{}", b"{}"]
+    with pytest.raises(RuntimeError, match=r"^INVALID_TYPE: expected the address of a bytes"):
         _native.publish_events(handle, id(events), id(data), 0)
     wrong: list[Any]
     for wrong in ([("t", "c")], [["t", "c", None]], [("t", 5, None)], [("t", "\ud800", None)]):
-        data = [b"{}"]
+        data = b"[{}]"
         with pytest.raises(RuntimeError, match=r"^INVALID_TYPE: event 0 "):
             _native.publish_events(handle, id(wrong), id(data), 0)
 

@@ -26,13 +26,17 @@ typedef struct {
 	uintptr_t value;
 } fsq_result;
 
-/* The event_type, channel, correlation_id and event_id of an event, and its data; all borrowed. */
+/* The event_type, channel, correlation_id and event_id of an event; all borrowed. */
 typedef struct {
 	const char *text[4];
 	int64_t length[4];
-	const char *data;
-	int64_t data_length;
 } fsq_event;
+
+/* Events that were read, in memory that is good until the next ones are or the GIL is given up. */
+typedef struct {
+	const fsq_event *events;
+	int64_t count;
+} fsq_events;
 
 /* PyEval_RestoreThread, but where that would end the thread, because the
  * interpreter is going away, the thread stays there for good. */
@@ -98,10 +102,10 @@ int fsq_append_ticket(PyObject *list, int64_t ticket);
 int fsq_append_text(PyObject *list, const char *text, int64_t length);
 int fsq_append_body(PyObject *list, const char *text, int64_t length);
 
-/* Read an item of a list of tuples (event_type, channel, data), or with correlation_id and event_id,
- * "" for none, behind them; what is at data is not looked at, but in a list of bytes objects as
- * long. Returns 0, or -1 when it is none, and leaves no Python error set. */
-int fsq_event_at(PyObject *events, PyObject *data, int64_t index, fsq_event *event);
+/* Read some items, from index on, of a list of tuples (event_type, channel, data), or with
+ * correlation_id and event_id, "" for none, behind them; what is at data is not looked at. None: the
+ * first of them is no such tuple, or there are no more. Leaves no Python error set. */
+fsq_events fsq_events_at(PyObject *events, int64_t index);
 
 /* Append to list a read-only memoryview of the byte that is 1 in a forked child, have
  * it set there, and append copy_value, plain_data and the type of rounds. Returns 0, 1

@@ -20,7 +20,7 @@ func object(address int) *C.PyObject {
 
 // Bytes is a copy of the bytes object at address.
 func Bytes(address int) ([]byte, error) {
-	viewed, err := view(object(address))
+	viewed, err := View(address)
 	if err != nil {
 		return nil, err
 	}
@@ -28,6 +28,9 @@ func Bytes(address int) ([]byte, error) {
 	copy(copied, viewed)
 	return copied, nil
 }
+
+// View is what the bytes object at address holds, for as long as the caller keeps it.
+func View(address int) ([]byte, error) { return view(object(address)) }
 
 // view is what a bytes object holds, for as long as the object is kept.
 func view(at *C.PyObject) ([]byte, error) {
@@ -53,31 +56,36 @@ func (l List) View(i int) ([]byte, error) {
 	return view(C.PyList_GetItem(l.object, C.Py_ssize_t(i)))
 }
 
-// Event is an event as it crosses from Python. Data is for as long as the list keeps it.
-type Event struct {
-	Type, Channel, CorrelationID, ID string
-	Data                             []byte
+// Event is an event as it crosses from Python, without its data.
+type Event struct{ Type, Channel, CorrelationID, ID string }
 
-	native *C.fsq_event // of its own, since C may see no memory with Go's pointers; nil at first
+// Events reads the list's items and gives each to take, which must not give up the GIL. A text is kept
+// where it is the same as in the event before: the events of a batch are of few types and channels.
+func (l List) Events(take func(i int, e *Event) error) error {
+	var one Event
+	for i, count := 0, l.Len(); i < count; {
+		found := C.fsq_events_at(l.object, C.int64_t(i))
+		if found.count == 0 {
+			return fault.New(fault.InvalidType, "event %d is not a tuple (event_type, channel, data) or (event_type, channel, data, correlation_id, event_id)", i)
+		}
+		natives := unsafe.Slice(found.events, int(found.count))
+		for at := range natives {
+			one.read(&natives[at])
+			if err := take(i, &one); err != nil {
+				return err
+			}
+			i++
+		}
+	}
+	return nil
 }
 
-// Event reads item i into e, its data from another list. What e holds already is kept where it is the
-// same: the events of a batch are of few types and channels.
-func (l List) Event(i int, data List, e *Event) error {
-	if e.native == nil {
-		e.native = new(C.fsq_event)
-	}
-	native := e.native
-	if C.fsq_event_at(l.object, data.object, C.int64_t(i), native) != 0 {
-		return fault.New(fault.InvalidType, "event %d is not a tuple (event_type, channel, data) or (event_type, channel, data, correlation_id, event_id) with a bytes object of its data", i)
-	}
+func (e *Event) read(native *C.fsq_event) {
 	for i, text := range [...]*string{&e.Type, &e.Channel, &e.CorrelationID, &e.ID} {
 		if given := borrowed(native.text[i], native.length[i]); *text != string(given) {
 			*text = string(given)
 		}
 	}
-	e.Data = borrowed(native.data, native.data_length)
-	return nil
 }
 
 func borrowed(text *C.char, length C.int64_t) []byte {

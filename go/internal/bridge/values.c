@@ -78,15 +78,14 @@ int fsq_give_functions(PyObject *list)
 	return 0;
 }
 
-int fsq_event_at(PyObject *events, PyObject *data, int64_t index, fsq_event *event)
+static int read_event(PyObject *item, fsq_event *event)
 {
-	PyObject *item = PyList_GET_ITEM(events, index), *text = PyList_GET_ITEM(data, index);
-	if (!PyTuple_Check(item) || !PyBytes_Check(text))
+	if (!PyTuple_Check(item))
 		return -1;
 	Py_ssize_t count = PyTuple_GET_SIZE(item);
 	if (count != 3 && count != 5)
 		return -1;
-	*event = (fsq_event){.text = {"", "", "", ""}, .data = PyBytes_AS_STRING(text), .data_length = PyBytes_GET_SIZE(text)};
+	*event = (fsq_event){.text = {"", "", "", ""}};
 	static const int places[] = {0, 1, 3, 4};
 	for (int i = 0; i < 4 && places[i] < count; i++) {
 		PyObject *part = PyTuple_GET_ITEM(item, places[i]);
@@ -99,4 +98,14 @@ int fsq_event_at(PyObject *events, PyObject *data, int64_t index, fsq_event *eve
 		}
 	}
 	return 0;
+}
+
+fsq_events fsq_events_at(PyObject *events, int64_t index)
+{
+	static fsq_event found[64];
+	int64_t count = 0, left = PyList_GET_SIZE(events) - index;
+	while (count < left && count < (int64_t)(sizeof found / sizeof *found) &&
+	       read_event(PyList_GET_ITEM(events, index + count), &found[count]) == 0)
+		count++;
+	return (fsq_events){found, count};
 }

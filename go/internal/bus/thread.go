@@ -29,12 +29,26 @@ type Thread struct {
 	// Finish is told the ticket of an event once it has been dispatched, where
 	// the publish returned before that. It must not block. Optional.
 	Finish func(ticket uint64)
+	// Receipts is memory for those of the next publish, if its caller has any to give.
+	Receipts []Receipt
 	// State belongs to whoever made the thread: the bridge keeps the interpreter's
 	// thread state in it.
 	State unsafe.Pointer
 
 	resolving int
 	owed      []func(t *Thread)
+}
+
+// TakeReceipts is empty room for n receipts.
+func (t *Thread) TakeReceipts(n int) []Receipt {
+	given := t.Receipts
+	t.Receipts = nil
+	if cap(given) < n {
+		return make([]Receipt, n)
+	}
+	given = given[:n]
+	clear(given)
+	return given
 }
 
 // Unlocked runs f without the GIL: every wait, and all work that takes more than

@@ -70,6 +70,7 @@ type Document struct {
 	nodes     []node
 	root      uint32
 	bigNumber bool
+	names     uint64 // the nameBits of all members' names; those of others are in no object
 }
 
 // node is one entry of the tape. An object's entry is followed by key and value

@@ -48,7 +48,7 @@ func New(textBytes int) *Document {
 		small.nodes = small.tape[:0]
 		return &small.Document
 	default:
-		return new(Document)
+		return &Document{nodes: make([]node, 0, wanted)}
 	}
 }
 
@@ -61,13 +61,19 @@ var (
 
 // Recycle gives the document's memory to a later New. Nobody may use it, or a Value of it, any more.
 func (d *Document) Recycle() {
-	if cap(d.nodes) <= maxInitialNodes {
-		d.text, d.nodes, d.bigNumber = nil, d.nodes[:0], false
+	if d.Clear() {
 		spare.Put(d)
 		if !recycles.Load() {
 			recycles.Store(true)
 		}
 	}
+}
+
+// Clear empties the document for another text. False: its tape is larger than one that is worth
+// keeping.
+func (d *Document) Clear() bool {
+	d.text, d.nodes, d.root, d.bigNumber = nil, d.nodes[:0], 0, false
+	return cap(d.nodes) <= maxInitialNodes
 }
 
 func initialNodes(textBytes int) int {
@@ -81,24 +87,43 @@ func (d *Document) Parse(text []byte) error { return d.ParseWithin(text, MaxDept
 // ParseWithin is Parse with a depth limit of the caller's, for a text that
 // wraps a document in an envelope of its own.
 func (d *Document) ParseWithin(text []byte, maxDepth int) error {
-	d.text, d.root, d.bigNumber = text, 0, false
+	end, err := d.parsePrefix(text, maxDepth)
+	if err == nil && end != len(text) {
+		err = unexpected(text, end, "the end of the text")
+	}
+	if err != nil {
+		d.Clear()
+	}
+	return err
+}
+
+// ParsePrefix is Parse of the value that text begins with, however long that is. end is where the
+// next thing after it begins, or the text ends.
+func (d *Document) ParsePrefix(text []byte) (end int, err error) {
+	if end, err = d.parsePrefix(text[:min(len(text), math.MaxUint32-1)], MaxDepth); err != nil {
+		d.Clear()
+	}
+	return end, err
+}
+
+// Move has the document refer to another copy of its text.
+func (d *Document) Move(text []byte) { d.text = text }
+
+func (d *Document) parsePrefix(text []byte, maxDepth int) (end int, err error) {
+	d.text, d.root, d.bigNumber, d.names = text, 0, false, 0
 	if d.nodes == nil {
 		d.nodes = make([]node, 0, initialNodes(len(text)))
 	}
 	d.nodes = d.nodes[:0]
-	if err := d.parse(text, maxDepth); err != nil {
-		d.text, d.nodes, d.bigNumber = nil, d.nodes[:0], false
-		return err
-	}
-	return nil
+	return d.parse(text, maxDepth)
 }
 
 // parse is one loop over the values of text. While a container is open, its
 // next field holds the index of the container around it: that is the whole
 // stack, so that depth costs neither recursion nor memory.
-func (d *Document) parse(text []byte, maxDepth int) error {
+func (d *Document) parse(text []byte, maxDepth int) (end int, err error) {
 	if uint64(len(text)) >= math.MaxUint32 {
-		return &ParseError{Offset: math.MaxUint32, Detail: "the text goes on", reason: ErrSize}
+		return 0, &ParseError{Offset: math.MaxUint32, Detail: "the text goes on", reason: ErrSize}
 	}
 	nodes := d.nodes
 	parent, inObject, depth := uint32(noParent), false, 0
@@ -107,20 +132,20 @@ func (d *Document) parse(text []byte, maxDepth int) error {
 values:
 	for {
 		if i >= len(text) {
-			return unexpected(text, i, "a value")
+			return 0, unexpected(text, i, "a value")
 		}
 		here := uint32(len(nodes))
 		switch c := text[i]; c {
 		case '"':
 			end, mark, detail := scanString(text, i+1)
 			if detail != "" {
-				return &ParseError{Offset: end, Detail: detail, reason: ErrSyntax}
+				return 0, &ParseError{Offset: end, Detail: detail, reason: ErrSyntax}
 			}
 			nodes = append(nodes, node{uint32(i), uint32(end), here + 1, String, mark})
 			i = end
 		case '{', '[':
 			if depth++; depth > maxDepth {
-				return &ParseError{Offset: i, Detail: fmt.Sprintf("more than %d levels", maxDepth), reason: ErrDepth}
+				return 0, &ParseError{Offset: i, Detail: fmt.Sprintf("more than %d levels", maxDepth), reason: ErrDepth}
 			}
 			opened := node{start: uint32(i), next: parent, kind: Object}
 			if inObject = c == '{'; !inObject {
@@ -133,34 +158,33 @@ values:
 				break
 			}
 			if inObject {
-				var err error
-				if nodes, i, err = parseKey(text, i, nodes); err != nil {
-					return err
+				if nodes, i, err = d.parseKey(text, i, nodes); err != nil {
+					return 0, err
 				}
 			}
 			continue values
 		case 't':
 			if !literal(text, i, "true") {
-				return unexpected(text, i, "a value")
+				return 0, unexpected(text, i, "a value")
 			}
 			nodes = append(nodes, node{uint32(i), uint32(i + 4), here + 1, True, 0})
 			i += 4
 		case 'f':
 			if !literal(text, i, "false") {
-				return unexpected(text, i, "a value")
+				return 0, unexpected(text, i, "a value")
 			}
 			nodes = append(nodes, node{uint32(i), uint32(i + 5), here + 1, False, 0})
 			i += 5
 		case 'n':
 			if !literal(text, i, "null") {
-				return unexpected(text, i, "a value")
+				return 0, unexpected(text, i, "a value")
 			}
 			nodes = append(nodes, node{uint32(i), uint32(i + 4), here + 1, Null, 0})
 			i += 4
 		default:
 			end, mark, ok := scanNumber(text, i)
 			if !ok {
-				return unexpected(text, end, "a value")
+				return 0, unexpected(text, end, "a value")
 			}
 			if mark&integral != 0 && end-i > 18 && (end-i > 19 || c != '-') {
 				d.bigNumber = true
@@ -174,15 +198,14 @@ values:
 		for parent != noParent {
 			i = skipSpace(text, i)
 			if i >= len(text) {
-				return unexpected(text, i, "a comma or the closing bracket")
+				return 0, unexpected(text, i, "a comma or the closing bracket")
 			}
 			switch c := text[i]; {
 			case c == ',':
 				i = skipSpace(text, i+1)
 				if inObject {
-					var err error
-					if nodes, i, err = parseKey(text, i, nodes); err != nil {
-						return err
+					if nodes, i, err = d.parseKey(text, i, nodes); err != nil {
+						return 0, err
 					}
 				}
 				continue values
@@ -194,20 +217,17 @@ values:
 				inObject = parent != noParent && nodes[parent].kind == Object
 				depth--
 			default:
-				return unexpected(text, i, "a comma or the closing bracket")
+				return 0, unexpected(text, i, "a comma or the closing bracket")
 			}
 		}
-		if i = skipSpace(text, i); i != len(text) {
-			return unexpected(text, i, "the end of the text")
-		}
 		d.nodes = nodes
-		return nil
+		return skipSpace(text, i), nil
 	}
 }
 
 // parseKey reads a member's name and colon; the returned offset is that of the
 // member's value.
-func parseKey(text []byte, i int, nodes []node) ([]node, int, error) {
+func (d *Document) parseKey(text []byte, i int, nodes []node) ([]node, int, error) {
 	if i >= len(text) || text[i] != '"' {
 		return nodes, i, unexpected(text, i, "a member's name in double quotes")
 	}
@@ -216,11 +236,19 @@ func parseKey(text []byte, i int, nodes []node) ([]node, int, error) {
 		return nodes, i, &ParseError{Offset: end, Detail: detail, reason: ErrSyntax}
 	}
 	nodes = append(nodes, node{uint32(i), uint32(end), uint32(len(nodes)) + 1, String, mark})
+	if mark&escaped == 0 {
+		d.names |= nameBit(end-i-2, text[i+1])
+	} else {
+		d.names = math.MaxUint64
+	}
 	if i = skipSpace(text, end); i >= len(text) || text[i] != ':' {
 		return nodes, i, unexpected(text, i, "a colon")
 	}
 	return nodes, skipSpace(text, i+1), nil
 }
+
+// nameBit is one of 64 bits by a name's length and first byte, which is the quote behind an empty one.
+func nameBit(length int, first byte) uint64 { return 1 << ((uint(length) + uint(first)) % 64) }
 
 func literal(text []byte, i int, word string) bool {
 	return len(text)-i >= len(word) && string(text[i:i+len(word)]) == word

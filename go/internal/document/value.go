@@ -35,6 +35,9 @@ func (v Value) Get(key string) Value {
 		return Value{}
 	}
 	d := v.document
+	if key != "" && d.names&nameBit(len(key), key[0]) == 0 {
+		return Value{} // as of most names that are looked for and not there
+	}
 	nodes, text := d.nodes, d.text
 	found := Value{}
 	end := nodes[v.index].next
@@ -42,7 +45,8 @@ func (v Value) Get(key string) Value {
 		name := &nodes[i]
 		value := i + 1
 		if name.flags&escaped == 0 {
-			if string(text[name.start+1:name.end-1]) == key {
+			// Most names are told apart by their length, without a look at the text.
+			if int(name.end-name.start) == len(key)+2 && string(text[name.start+1:name.end-1]) == key {
 				found = Value{d, value}
 			}
 		} else if equalEscaped(text[name.start+1:name.end-1], key) {

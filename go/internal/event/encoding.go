@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/document"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
@@ -104,13 +105,13 @@ func Decode(text []byte) (*Event, error) {
 		return nil, fault.New(fault.InvalidValue, "an event's data is missing; give one JSON object")
 	}
 	d.Narrow(data)
-	e, err := assemble(texts[0], texts[1], d)
-	if err != nil {
+	e := &Event{Timestamp: timestamp, document: d}
+	if err := e.assemble(texts[0], texts[1]); err != nil {
 		return nil, err
 	}
-	e.Timestamp = timestamp
 	if texts[2] == "" {
-		texts[2], _ = newID()
+		id, _ := appendID(nil, time.Now())
+		texts[2] = string(id)
 	}
 	e.identify(texts[2], texts[3])
 	return e, nil
@@ -129,7 +130,7 @@ func timestampField(root document.Value) (float64, error) {
 	v := root.Get("timestamp")
 	switch v.Kind() {
 	case document.Missing, document.Null:
-		return now(), nil
+		return inSeconds(time.Now().UnixMilli()), nil
 	case document.Number:
 	default:
 		return 0, fault.New(fault.InvalidValue, "an event's timestamp is of type %v; it must be unix seconds, a number", v.Kind())

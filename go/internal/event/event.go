@@ -11,7 +11,7 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
 
-// Event is one published event. It is made by New or Decode, given its Offset
+// Event is one published event. It is made by New, Make or Decode, given its Offset
 // by the bus that accepts it, and not changed afterwards: any number of
 // goroutines may then read it, but for its Document.
 type Event struct {
@@ -36,6 +36,8 @@ type Event struct {
 	Echo atomic.Uint64
 
 	document *document.Document
+	// room is the memory of an event of Make: Data, and the ID if that was made.
+	room []byte
 }
 
 // New makes an event that happens now. An empty id becomes a new one, an empty
@@ -43,38 +45,41 @@ type Event struct {
 // The error has the code InvalidValue: an empty eventType or channel, or data
 // that is not one JSON object.
 func New(eventType, channel string, data []byte, correlationID, id string) (*Event, error) {
-	d := document.New(len(data))
-	if err := d.Parse(data); err != nil {
-		return nil, fault.New(fault.InvalidValue, "an event's data cannot be read (%w); give one JSON object", err)
+	e := &Event{document: document.New(len(data))}
+	if err := e.document.Parse(data); err != nil {
+		return nil, unreadable(err)
 	}
-	e, err := assemble(eventType, channel, d)
-	if err != nil {
+	if err := e.assemble(eventType, channel); err != nil {
 		return nil, err
 	}
+	now := time.Now()
 	if id == "" {
-		var milliseconds int64
-		id, milliseconds = newID()
-		e.Timestamp = float64(milliseconds) / 1000
+		text, milliseconds := appendID(make([]byte, 0, idBytes), now)
+		id, e.Timestamp = string(text), inSeconds(milliseconds)
 	} else {
-		e.ChosenID = true
-		e.Timestamp = now()
+		e.ChosenID, e.Timestamp = true, inSeconds(now.UnixMilli())
 	}
 	e.identify(id, correlationID)
 	return e, nil
 }
 
-// assemble is what New and Decode share: d's root is the event's data.
-func assemble(eventType, channel string, d *document.Document) (*Event, error) {
-	root := d.Root()
+func unreadable(err error) error {
+	return fault.New(fault.InvalidValue, "an event's data cannot be read (%w); give one JSON object", err)
+}
+
+// assemble is what New, Make and Decode share: the root of the event's document is its data.
+func (e *Event) assemble(eventType, channel string) error {
+	root := e.document.Root()
 	switch {
 	case eventType == "":
-		return nil, fault.New(fault.InvalidValue, "an event's event_type is missing or empty; name the kind of event, such as orderUpdated")
+		return fault.New(fault.InvalidValue, "an event's event_type is missing or empty; name the kind of event, such as orderUpdated")
 	case channel == "":
-		return nil, fault.New(fault.InvalidValue, "an event's channel is missing or empty; name the channel, such as orders")
+		return fault.New(fault.InvalidValue, "an event's channel is missing or empty; name the channel, such as orders")
 	case root.Kind() != document.Object:
-		return nil, fault.New(fault.InvalidValue, "an event's data is of type %v; give one JSON object", root.Kind())
+		return fault.New(fault.InvalidValue, "an event's data is of type %v; give one JSON object", root.Kind())
 	}
-	return &Event{Type: eventType, Channel: channel, Data: root.Raw(), document: d}, nil
+	e.Type, e.Channel, e.Data = eventType, channel, root.Raw()
+	return nil
 }
 
 func (e *Event) identify(id, correlationID string) {
@@ -119,5 +124,5 @@ func (e *Event) Apart() *Event {
 	}
 }
 
-// now is the present in a timestamp's unit and resolution.
-func now() float64 { return float64(time.Now().UnixMilli()) / 1000 }
+// inSeconds is a timestamp's unit.
+func inSeconds(milliseconds int64) float64 { return float64(milliseconds) / 1000 }

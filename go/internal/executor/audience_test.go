@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
@@ -104,7 +105,7 @@ func (r choice) event(t testing.TB) *event.Event {
 
 func newEvent(t testing.TB, eventType, channel, data string) *event.Event {
 	t.Helper()
-	ev, err := event.New(eventType, channel, []byte(data), "", "")
+	ev, err := event.Make(time.Now(), eventType, channel, []byte(data), "", "")
 	if err != nil {
 		t.Fatalf("%v: %s", err, data)
 	}

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"strings"
@@ -139,10 +140,10 @@ func (x *Executor) auditDenied(d *delivery) {
 	}
 	record := AuditRecord{
 		Kind: AuditDenied, Reason: "subscriptions of the channel may not see the event", Count: count,
-		EventID: d.event.ID, EventType: d.event.Type, Channel: d.event.Channel, Denied: denied,
+		EventID: strings.Clone(d.event.ID), EventType: d.event.Type, Channel: d.event.Channel, Denied: denied,
 	}
 	if x.options.Audit.Data {
-		record.Data = d.event.Data
+		record.Data = bytes.Clone(d.event.Data)
 	}
 	x.Audit(record)
 	pause := time.Duration(math.Min(float64(time.Second)/x.options.Audit.Denials, float64(time.Hour)))

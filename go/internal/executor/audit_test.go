@@ -60,7 +60,7 @@ func TestADenialThatIsNotToldAllocatesNothing(t *testing.T) {
 	if record := python.records(t, 1)[0]; record.Kind != executor.AuditDenied || record.Denied["tenant"] != 3 {
 		t.Errorf("told %+v", record)
 	}
-	ev, err := event.New("orderUpdated", "orders", []byte(`{"tenant_id":2}`), "", "")
+	ev, err := event.Make(time.Now(), "orderUpdated", "orders", []byte(`{"tenant_id":2}`), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

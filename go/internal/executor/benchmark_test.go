@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
@@ -101,7 +102,7 @@ func registerBenchmark(b testing.TB, x *executor.Executor, number int, options s
 
 func publishBenchmark(b testing.TB, x *executor.Executor, data []byte) {
 	b.Helper()
-	ev, err := event.New("orderUpdated", "orders", data, "", "")
+	ev, err := event.Make(time.Now(), "orderUpdated", "orders", data, "", "")
 	if err != nil {
 		b.Fatal(err)
 	}

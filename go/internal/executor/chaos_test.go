@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
@@ -138,7 +139,7 @@ func (c *chaos) look(h *household, s *executor.Subscription) {
 func (c *chaos) publish(r *rand.Rand) {
 	tenant := 1 + r.IntN(2)
 	data := fmt.Sprintf(`{"id":%d,"tenant_id":%d,"secret":{"k":1}}`, tenant, tenant)
-	ev, err := event.New("orderUpdated", fmt.Sprint("orders.", r.IntN(3)), []byte(data), "", "")
+	ev, err := event.Make(time.Now(), "orderUpdated", fmt.Sprint("orders.", r.IntN(3)), []byte(data), "", "")
 	if err != nil {
 		c.t.Error(err)
 		return
@@ -206,7 +207,7 @@ func (c *chaos) step(r *rand.Rand) {
 	case 11:
 		c.clock.set(float64(c.clock.read())/1e9+0.1, true)
 	case 12:
-		ev, err := event.New("orderUpdated", "orders.1", []byte(`{"id":1,"tenant_id":1}`), "", "")
+		ev, err := event.Make(time.Now(), "orderUpdated", "orders.1", []byte(`{"id":1,"tenant_id":1}`), "", "")
 		if err == nil {
 			_, err = c.x.Explain(thread, ev, true)
 		}

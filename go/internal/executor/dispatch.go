@@ -228,7 +228,7 @@ func (d *delivery) Leave(t *bus.Thread, at event.Position) (left bool) {
 // Deliver implements bus.Delivery.
 func (d *delivery) Deliver(t *bus.Thread, at event.Position) {
 	x := d.executor
-	began := time.Now()
+	began := x.limits.elapsed()
 	d.begin()
 	d.event.Publication = nil // the history keeps the event
 	defer d.publication.wasDelivered()
@@ -238,7 +238,7 @@ func (d *delivery) Deliver(t *bus.Thread, at event.Position) {
 			return
 		}
 		x.metrics.Dispatched(1)
-		x.metrics.DispatchTook(time.Since(began))
+		x.metrics.DispatchTook(time.Duration(x.limits.elapsed() - began))
 		d.recycle()
 	}()
 	if len(d.targets) == 0 {

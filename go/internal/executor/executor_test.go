@@ -135,7 +135,7 @@ func register(t *testing.T, x *executor.Executor, r executor.Registration) *exec
 
 func publish(t *testing.T, x *executor.Executor, channel, data string) bus.Receipt {
 	t.Helper()
-	ev, err := event.New("orderUpdated", channel, []byte(data), "", "")
+	ev, err := event.Make(time.Now(), "orderUpdated", channel, []byte(data), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

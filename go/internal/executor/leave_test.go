@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
@@ -15,7 +16,7 @@ func onLoop(t *testing.T, x *executor.Executor, data string) (thread *bus.Thread
 	t.Helper()
 	told = make(chan uint64, 2)
 	thread = &bus.Thread{Loop: true, Finish: func(ticket uint64) { told <- ticket }}
-	ev, err := event.New("orderUpdated", "orders", []byte(data), "", "")
+	ev, err := event.Make(time.Now(), "orderUpdated", "orders", []byte(data), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -292,7 +292,7 @@ func TestAChannelsRateRefusesThePublishAndNothingOfIt(t *testing.T) {
 		events := make([]*event.Event, len(channels))
 		for i, channel := range channels {
 			var err error
-			if events[i], err = event.New("t", channel, []byte(`{"id":1}`), "", ""); err != nil {
+			if events[i], err = event.Make(time.Now(), "t", channel, []byte(`{"id":1}`), "", ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -340,7 +340,7 @@ func TestTooManyViolationsEndWhatTheConnectionHas(t *testing.T) {
 	other := mustTry(t, x, "other", "1", `{"event_types":["z"]}`)
 	ticker := func(eventType, data string) {
 		t.Helper()
-		ev, err := event.New(eventType, "orders", []byte(data), "", "")
+		ev, err := event.Make(time.Now(), eventType, "orders", []byte(data), "", "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -291,7 +291,7 @@ func publishing(t *testing.T, x *executor.Executor, channel, data string) <-chan
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		ev, err := event.New("orderUpdated", channel, []byte(data), "", "")
+		ev, err := event.Make(time.Now(), "orderUpdated", channel, []byte(data), "", "")
 		if err != nil {
 			t.Error(err)
 			return

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
@@ -217,7 +218,7 @@ func TestAPolicyCostsADispatchNoAllocationOfItsOwn(t *testing.T) {
 		register(t, x, executor.Registration{Subscription: fmt.Sprint(i), Options: named(fmt.Sprintf(`{"context":{"tenant_id":%d}}`, i), number)})
 		data = append(data, fmt.Sprintf(`"t%d":%d`, i, i/2*2))
 	}
-	ev, err := event.New("e", "orders", []byte("{"+strings.Join(data, ",")+"}"), "", "")
+	ev, err := event.Make(time.Now(), "e", "orders", []byte("{"+strings.Join(data, ",")+"}"), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

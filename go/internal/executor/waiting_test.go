@@ -107,7 +107,7 @@ func TestWhoNeverWaitsDropsAtOnce(t *testing.T) {
 		x := open(t, newResolvers())
 		s := register(t, x, executor.Registration{Subscription: "s", Options: bounded(1, "block", blocking)})
 		for i := range 3 {
-			ev, err := event.New("t", "orders", fmt.Appendf(nil, `{"id":%d}`, i), "", "")
+			ev, err := event.Make(time.Now(), "t", "orders", fmt.Appendf(nil, `{"id":%d}`, i), "", "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -147,7 +147,7 @@ func TestAForsakenWaitDropsWhatDoesNotFit(t *testing.T) {
 	x := open(t, newResolvers())
 	s := register(t, x, executor.Registration{Subscription: "s", Options: bounded(1, "block", blocking)})
 	publish(t, x, "orders", `{"id":1}`)
-	ev, err := event.New("t", "orders", []byte(`{"id":2}`), "", "")
+	ev, err := event.Make(time.Now(), "t", "orders", []byte(`{"id":2}`), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestNobodyWaitsForAReaderThatHasGone(t *testing.T) {
 	s := register(t, x, executor.Registration{Subscription: "s", Options: bounded(1, "block", blocking)})
 	thread := &bus.Thread{}
 	waited := func() bool {
-		ev, err := event.New("t", "orders", []byte(`{"id":1}`), "", "")
+		ev, err := event.Make(time.Now(), "t", "orders", []byte(`{"id":1}`), "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +202,7 @@ func TestALoopIsToldWhenItsResponseFits(t *testing.T) {
 	publish(t, x, "orders", `{"id":1}`)
 	told := make(chan uint64, 1)
 	thread := &bus.Thread{Loop: true, Finish: func(ticket uint64) { told <- ticket }}
-	ev, err := event.New("t", "orders", []byte(`{"id":2}`), "", "")
+	ev, err := event.Make(time.Now(), "t", "orders", []byte(`{"id":2}`), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestAnEventPublishedAgainIsNotWaitedFor(t *testing.T) {
 	x := open(t, newResolvers())
 	register(t, x, executor.Registration{Subscription: "s", Options: bounded(1, "block", blocking)})
 	for range 2 {
-		ev, err := event.New("t", "orders", []byte(`{"id":1}`), "", "chosen")
+		ev, err := event.Make(time.Now(), "t", "orders", []byte(`{"id":1}`), "", "chosen")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -322,7 +322,7 @@ func TestAPublisherIsToldOnceAlsoWhereItsEventIsDispatchedAfterwards(t *testing.
 	x := open(t, newResolvers())
 	full := register(t, x, executor.Registration{Subscription: "full", Options: bounded(1, "block", blocking)})
 	publish(t, x, "orders", `{"id":1}`)
-	ev, err := event.New("orderUpdated", "orders", []byte(`{"id":2}`), "", "")
+	ev, err := event.Make(time.Now(), "orderUpdated", "orders", []byte(`{"id":2}`), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

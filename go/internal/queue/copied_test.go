@@ -7,7 +7,7 @@ import (
 )
 
 func TestACopyIsOfItsOwnBytesAndShortOnesAreOneAllocation(t *testing.T) {
-	for _, size := range []int{0, 1, 80, 81, 208, 209, 464, 465, 5000} {
+	for _, size := range []int{0, 1, 80, 81, 128, 129, 208, 209, 304, 305, 464, 465, 5000} {
 		payload := bytes.Repeat([]byte("x"), size)
 		response := Copied(payload)
 		clear(payload)

@@ -28,6 +28,8 @@ type Bus struct {
 	patience   time.Duration // for which a granted turn may lie unused
 	passing    bus.Thread    // stands for the holder of a turn on its way to another thread
 
+	publishings sync.Pool // of *publishing: the memory of publishes that are over
+
 	// mu guards everything below. It is held for tens of nanoseconds and never
 	// across a dispatch, and nobody waits for the GIL while holding it.
 	mu         sync.Mutex
@@ -41,7 +43,6 @@ type Bus struct {
 	lastTicket uint64
 	settling   []settling
 	history    history
-	spare      *single // nil while a publish has it
 }
 
 // settling is a call that waits until everything up to an offset is dispatched.

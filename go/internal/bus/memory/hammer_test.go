@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -129,37 +130,38 @@ func (h *hammer) replay() {
 	h.replayed += len(found)
 }
 
-func (h *hammer) publish(t *bus.Thread, n int, wait bus.Wait) (batch []*event.Event, receipts []bus.Receipt) {
+// publish publishes events whose memory others get when they have been dispatched.
+func (h *hammer) publish(t *bus.Thread, n int, wait bus.Wait) (accounts []*account, receipts []bus.Receipt) {
+	var batch []*event.Event
 	for range n {
 		kind := plain
 		if rand.IntN(3) == 0 {
 			kind = python
 		}
 		a := &account{data: fmt.Sprintf(`{"n":%d}`, h.made.Add(1))}
-		ev, err := event.New(kind, fmt.Sprintf("c%d", rand.IntN(4)), []byte(a.data), "", "")
+		ev, err := event.Make(time.Now(), kind, fmt.Sprintf("c%d", rand.IntN(4)), []byte(a.data), "", "")
 		if err != nil {
 			h.Fatal(err)
 		}
 		a.publisher.Store(t)
-		h.accounts.Store(ev.ID, a)
-		batch = append(batch, ev)
+		h.accounts.Store(strings.Clone(ev.ID), a)
+		batch, accounts = append(batch, ev), append(accounts, a)
 	}
 	receipts, err := h.bus.PublishWithExecutor(t, batch, wait)
 	if err != nil {
 		h.Error(err)
 	}
 	h.accepted.Add(int64(n))
-	return batch, receipts
+	return accounts, receipts
 }
 
 // await takes the tickets of a batch as Python does: in slices, from a new thread
 // for each call; now and then it gives up.
-func (h *hammer) await(batch []*event.Event, receipts []bus.Receipt) {
+func (h *hammer) await(accounts []*account, receipts []bus.Receipt) {
 	for i, receipt := range receipts {
 		if receipt.Ticket == 0 {
 			continue
 		}
-		found, _ := h.accounts.Load(batch[i].ID)
 		for deadline := time.Now().Add(long); ; {
 			if rand.IntN(8) == 0 {
 				h.bus.Forsake(receipt.Ticket)
@@ -167,7 +169,7 @@ func (h *hammer) await(batch []*event.Event, receipts []bus.Receipt) {
 			}
 			done := false
 			h.gil.held(func(t *bus.Thread) {
-				found.(*account).publisher.Store(t)
+				accounts[i].publisher.Store(t)
 				done = h.bus.Await(t, receipt.Ticket, time.Duration(rand.IntN(1000))*time.Microsecond)
 			})
 			if done {
@@ -188,7 +190,7 @@ func TestNoTurnIsLostAndNoEventRunsTwiceUnderHammering(t *testing.T) {
 	for kind := range 6 {
 		group.Go(func() {
 			for range 400 {
-				var batch []*event.Event
+				var accounts []*account
 				var receipts []bus.Receipt
 				h.gil.held(func(thread *bus.Thread) {
 					switch kind {
@@ -201,10 +203,10 @@ func TestNoTurnIsLostAndNoEventRunsTwiceUnderHammering(t *testing.T) {
 					case 2:
 						h.publish(thread, 1+rand.IntN(3), bus.WaitAccepted)
 					default:
-						batch, receipts = h.publish(thread, 1+rand.IntN(kind), bus.WaitDispatched)
+						accounts, receipts = h.publish(thread, 1+rand.IntN(kind), bus.WaitDispatched)
 					}
 				})
-				h.await(batch, receipts)
+				h.await(accounts, receipts)
 			}
 		})
 	}

@@ -3,6 +3,7 @@ package memory
 import (
 	"cmp"
 	"container/list"
+	"math"
 	"slices"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
@@ -15,27 +16,27 @@ import (
 const (
 	maxHistoryBytes    = 64 << 20
 	maxHistoryChannels = 16_384
-	// eventBytes is what an event takes besides its texts: the Event and its
-	// place in the history.
-	eventBytes = 192
 )
 
 // history keeps the newest events of each channel. Not safe for concurrent use:
 // Bus.mu guards it.
 type history struct {
 	retain   int // events a channel
-	bytes    int
+	bytes    int // of all chunks
 	events   int
 	channels map[string]*list.Element // of *past
 	recent   *list.List               // of *past, most recently published first
 	chosen   map[string]uint64        // offsets of retained events whose id the publisher chose
 	floor    uint64                   // highest offset of any forgotten channel
+	spare    *chunk                   // for a channel that needs one
 }
 
 // past is one channel's history: the newest events, oldest first.
 type past struct {
 	channel string
-	events  []*event.Event
+	chunks  []*chunk // none of them empty
+	events  int
+	bytes   int    // of its chunks
 	floor   uint64 // highest offset dropped from this channel
 }
 
@@ -67,26 +68,58 @@ func (h *history) seen(ev *event.Event) (uint64, bool) {
 }
 
 func (h *history) add(ev *event.Event) {
-	element := h.channels[ev.Channel]
-	if element == nil {
-		element = h.recent.PushFront(&past{channel: ev.Channel, floor: h.floor})
-		h.channels[ev.Channel] = element
-	} else {
-		h.recent.MoveToFront(element)
-	}
-	p := element.Value.(*past)
-	p.events = append(p.events, ev)
+	p := h.newest(ev.Channel)
+	c := h.room(p, ev)
+	c.text = appendRecord(c.text, ev)
+	p.events++
 	h.events++
-	h.bytes += weight(ev)
 	if ev.ChosenID {
 		h.chosen[ev.ID] = ev.Offset
 	}
-	if len(p.events) > h.retain {
+	if p.events > h.retain {
 		h.dropOldest(p)
 	}
 	for h.bytes > maxHistoryBytes || len(h.channels) > maxHistoryChannels {
 		h.shrink()
 	}
+}
+
+// newest is the history of a channel, which is now the most recently published one.
+func (h *history) newest(channel string) *past {
+	if front := h.recent.Front(); front != nil {
+		if p := front.Value.(*past); p.channel == channel {
+			return p
+		}
+	}
+	if element := h.channels[channel]; element != nil {
+		h.recent.MoveToFront(element)
+		return element.Value.(*past)
+	}
+	p := &past{channel: channel, floor: h.floor}
+	h.channels[channel] = h.recent.PushFront(p)
+	return p
+}
+
+// room is p's last chunk, with room for ev. Each new one doubles what the channel has, up to a limit:
+// most channels have few events.
+func (h *history) room(p *past, ev *event.Event) *chunk {
+	size := recordSize(ev)
+	if len(p.chunks) > 0 {
+		if last := p.chunks[len(p.chunks)-1]; cap(last.text)-len(last.text) >= size {
+			return last
+		}
+	}
+	c := h.spare
+	if p.bytes >= chunkBytes && c != nil && cap(c.text) >= size {
+		h.spare = nil
+	} else {
+		c = &chunk{text: slices.Grow([]byte(nil), max(size, min(p.bytes, chunkBytes)))}
+	}
+	c.first = ev.Offset
+	p.chunks = append(p.chunks, c)
+	p.bytes += c.weight()
+	h.bytes += c.weight()
+	return c
 }
 
 // shrink drops the least recently published channel, or the oldest half of the
@@ -95,12 +128,12 @@ func (h *history) shrink() {
 	oldest := h.recent.Back()
 	p := oldest.Value.(*past)
 	if h.recent.Len() == 1 {
-		for range (len(p.events) + 1) / 2 {
+		for range (p.events + 1) / 2 {
 			h.dropOldest(p)
 		}
 		return
 	}
-	for len(p.events) > 0 {
+	for p.events > 0 {
 		h.dropOldest(p)
 	}
 	h.floor = max(h.floor, p.floor)
@@ -109,20 +142,27 @@ func (h *history) shrink() {
 }
 
 func (h *history) dropOldest(p *past) {
-	ev := p.events[0]
-	p.events[0] = nil
-	p.events = p.events[1:]
-	p.floor = ev.Offset
+	c := p.chunks[0]
+	oldest := c.text[c.read:]
+	offset, size := readPlace(oldest)
+	p.floor = offset
+	p.events--
 	h.events--
-	h.bytes -= weight(ev)
-	if ev.ChosenID {
-		delete(h.chosen, ev.ID)
+	if len(h.chosen) > 0 {
+		if r := readRecord(oldest); r.flags&chosenID != 0 {
+			delete(h.chosen, string(r.id))
+		}
 	}
-}
-
-// weight is about how many bytes ev keeps in use.
-func weight(ev *event.Event) int {
-	return eventBytes + len(ev.Data) + len(ev.ID) + len(ev.Type) + len(ev.Channel) + len(ev.CorrelationID)
+	if c.read += size; c.read < len(c.text) {
+		return
+	}
+	p.chunks[0] = nil
+	p.chunks = p.chunks[1:]
+	p.bytes -= c.weight()
+	h.bytes -= c.weight()
+	if h.spare == nil && !c.lent && cap(c.text) >= chunkBytes && cap(c.text) < 2*chunkBytes {
+		h.spare = &chunk{text: c.text[:0]}
+	}
 }
 
 // after is, in order, every retained event on a matching channel that a client
@@ -146,9 +186,12 @@ func (h *history) after(since event.Position, patterns []channel.Pattern) (event
 		return nil, false
 	}
 	for _, p := range sought {
-		events = p.appendThose(events, since.Missing)
-		first, _ := p.find(since.Offset + 1)
-		events = append(events, p.events[first:]...)
+		keep := func(c *chunk, r *record) {
+			c.lent = true
+			events = append(events, r.event(p.channel))
+		}
+		p.those(since.Missing, keep)
+		p.between(since.Offset+1, math.MaxUint64, keep)
 	}
 	slices.SortFunc(events, func(a, b *event.Event) int { return cmp.Compare(a.Offset, b.Offset) })
 	return events, true
@@ -184,32 +227,43 @@ func (h *history) sought(patterns []channel.Pattern) (sought []*past, unknown bo
 // retains tells whether the events at all these offsets are kept, on whichever
 // channels.
 func (h *history) retains(offsets []uint64) bool {
-	var found []*event.Event
+	found := 0
 	for element := h.recent.Front(); element != nil; element = element.Next() {
-		found = element.Value.(*past).appendThose(found, offsets)
+		element.Value.(*past).those(offsets, func(*chunk, *record) { found++ })
 	}
-	return len(found) == len(offsets)
+	return found == len(offsets)
 }
 
-// appendThose appends p's events at these offsets, which ascend. They come from a
+// those visits p's events at these offsets, which ascend. They come from a
 // client: its time is bounded by what p keeps, however many they are.
-func (p *past) appendThose(events []*event.Event, offsets []uint64) []*event.Event {
+func (p *past) those(offsets []uint64, visit func(c *chunk, r *record)) {
 	if len(offsets) == 0 {
-		return events
+		return
 	}
-	first, _ := p.find(offsets[0])
-	end, _ := p.find(offsets[len(offsets)-1] + 1)
-	for _, ev := range p.events[first:end] {
-		if _, found := slices.BinarySearch(offsets, ev.Offset); found {
-			events = append(events, ev)
+	p.between(offsets[0], offsets[len(offsets)-1], func(c *chunk, r *record) {
+		if _, found := slices.BinarySearch(offsets, r.offset); found {
+			visit(c, r)
+		}
+	})
+}
+
+// between visits p's events from offset first to last, in order.
+func (p *past) between(first, last uint64, visit func(c *chunk, r *record)) {
+	begin, found := slices.BinarySearchFunc(p.chunks, first, func(c *chunk, offset uint64) int { return cmp.Compare(c.first, offset) })
+	if !found && begin > 0 {
+		begin-- // the chunk before may go on beyond it
+	}
+	for _, c := range p.chunks[begin:] {
+		for at := c.read; at < len(c.text); {
+			offset, size := readPlace(c.text[at:])
+			if offset > last {
+				return
+			}
+			if offset >= first {
+				r := readRecord(c.text[at:])
+				visit(c, &r)
+			}
+			at += size
 		}
 	}
-	return events
-}
-
-// find is where the event at offset is, or would be.
-func (p *past) find(offset uint64) (index int, found bool) {
-	return slices.BinarySearchFunc(p.events, offset, func(ev *event.Event, offset uint64) int {
-		return cmp.Compare(ev.Offset, offset)
-	})
 }

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -65,16 +66,31 @@ func (h *history) check(t *testing.T) {
 	events, bytes, chosen := 0, 0, 0
 	for element := h.recent.Front(); element != nil; element = element.Next() {
 		p := element.Value.(*past)
-		if h.channels[p.channel] != element || len(p.events) > h.retain {
-			t.Fatalf("channel %s has %d events", p.channel, len(p.events))
+		if h.channels[p.channel] != element || p.events > h.retain {
+			t.Fatalf("channel %s has %d events", p.channel, p.events)
 		}
-		for _, ev := range p.events {
-			events++
-			bytes += weight(ev)
-			if ev.ChosenID {
+		held, last := 0, p.floor
+		p.between(0, math.MaxUint64, func(_ *chunk, r *record) {
+			if r.offset <= last {
+				t.Fatalf("channel %s has event %d behind %d", p.channel, r.offset, last)
+			}
+			held, last = held+1, r.offset
+			if r.flags&chosenID != 0 {
 				chosen++
 			}
+		})
+		weight := 0
+		for _, c := range p.chunks {
+			weight += c.weight()
+			if c.read == len(c.text) {
+				t.Errorf("channel %s has an empty chunk", p.channel)
+			}
 		}
+		if p.events != held || p.bytes != weight {
+			t.Errorf("channel %s counts %d events in %d bytes; holds %d in %d", p.channel, p.events, p.bytes, held, weight)
+		}
+		events += held
+		bytes += weight
 	}
 	if h.events != events || h.bytes != bytes || len(h.chosen) != chosen || h.recent.Len() != len(h.channels) {
 		t.Errorf("counts %d events, %d bytes, %d chosen, %d channels; holds %d, %d, %d, %d",
@@ -161,10 +177,55 @@ func TestHistoryIsBoundedInBytes(t *testing.T) {
 	}
 }
 
-func TestSmallEventsCountWithAllTheyKeep(t *testing.T) {
-	ev := bustest.NewEvent(t, plain, "a", "")
-	if got := weight(ev); got < 250 || got > 600 {
-		t.Errorf("an event with an id and 8 bytes of data counts as %d bytes", got)
+func TestAnEventTakesLittleMoreThanItsTexts(t *testing.T) {
+	for n, most := range map[int]int{1: 300, 10: 3000, 10_000: 1_100_000} {
+		b := filled(t, 20_000, repeated("a", n)...)
+		b.history.check(t)
+		if b.history.bytes > most {
+			t.Errorf("%d events of 36 bytes of id and 8 of data count as %d bytes", n, b.history.bytes)
+		}
+	}
+}
+
+// TestReplayedEventsStayWhatTheyWere looks at them again when what the history kept them in has been
+// written anew.
+func TestReplayedEventsStayWhatTheyWere(t *testing.T) {
+	b := New(idle{}, 100)
+	written := make(map[uint64]string)
+	publish := func() {
+		for i := range 1000 {
+			id, correlationID := "", ""
+			if i%2 == 0 {
+				id = fmt.Sprint("chosen", len(written))
+			}
+			if i%3 == 0 {
+				correlationID = "why"
+			}
+			data := fmt.Appendf(nil, `{"n":%d,"text":"%s"}`, len(written), strings.Repeat("x", i))
+			ev, err := event.New(plain, []string{"a", "b"}[i%5/4], data, correlationID, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			written[accept(t, b, new(bus.Thread), ev, bus.WaitDispatched).Position.Offset] = string(ev.AppendJSON(nil))
+		}
+		b.history.check(t)
+	}
+	publish()
+	var replayed []bus.Replayed
+	err := b.Replay(new(bus.Thread), b.position(900), bustest.Patterns(t, "a", "b"), func(events []bus.Replayed, _ uint64, recovered bool) {
+		if replayed = events; len(events) != 100 || !recovered {
+			t.Errorf("%d events are replayed, recovered %v", len(events), recovered)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	publish()
+	for i, one := range replayed {
+		offset, ev := uint64(901+i), one.Event
+		if got := string(ev.AppendJSON(nil)); ev.Offset != offset || got != written[offset] || ev.ChosenID != strings.HasPrefix(ev.ID, "chosen") {
+			t.Fatalf("event %d is %s, chosen %v; want %s", ev.Offset, got, ev.ChosenID, written[offset])
+		}
 	}
 }
 

@@ -14,39 +14,38 @@ const maxPending = 100_000
 // PublishWithExecutor implements bus.Bus. An event with a chosen id that the
 // history still knows gets the position it has; nothing is dispatched for it.
 func (b *Bus) PublishWithExecutor(t *bus.Thread, events []*event.Event, wait bus.Wait) ([]bus.Receipt, error) {
-	receipts := make([]bus.Receipt, len(events))
-	var jobs []job
-	if len(events) != 1 {
-		jobs = make([]job, len(events))
-	}
+	receipts := t.TakeReceipts(len(events))
+	p := b.take(len(events))
 	t.Lock(&b.mu)
 	if err := b.refusal(); err != nil {
 		b.mu.Unlock()
 		return nil, err
 	}
-	if len(events) == 1 { // the usual case
-		one := b.takeSpare()
-		b.publish(t, events, wait, one.jobs[:], receipts, &one.lane)
-		b.giveBack(one)
-	} else {
-		b.publish(t, events, wait, jobs, receipts, nil)
-	}
+	b.publish(t, events, wait, p, receipts)
+	over := p.isOver()
 	b.mu.Unlock()
+	if over {
+		b.giveBack(p)
+	}
 	t.Settle()
 	return receipts, nil
 }
 
-// publish fills jobs and receipts, one an event. spare is memory for a lane, or
-// nil. b.mu is held on entry and on return, and not while events are dispatched.
-func (b *Bus) publish(t *bus.Thread, events []*event.Event, wait bus.Wait, jobs []job, receipts []bus.Receipt, spare *lane) {
+// publish fills p's jobs and receipts, one an event. b.mu is held on entry and on
+// return, and not while events are dispatched.
+func (b *Bus) publish(t *bus.Thread, events []*event.Event, wait bus.Wait, p *publishing, receipts []bus.Receipt) {
 	nested := t.Nested()
 	waits := wait == bus.WaitDispatched && !t.Loop && !nested
+	jobs := p.jobs
+	var l *lane
 	for i, ev := range events {
 		if offset, seen := b.history.seen(ev); seen {
 			receipts[i].Position = b.position(offset)
 			continue
 		}
-		l := b.lane(ev.Channel, spare)
+		if l == nil || l.channel != ev.Channel { // the events of a batch are of few channels
+			l = b.lane(ev.Channel, p)
+		}
 		switch {
 		case l.holder != nil:
 		case !nested:
@@ -54,7 +53,8 @@ func (b *Bus) publish(t *bus.Thread, events []*event.Event, wait bus.Wait, jobs 
 		case l.last == nil || l.last.thread != t:
 			// The event in hand goes first; this one follows on the same thread
 			// unless somebody else gets to it before.
-			t.Owe(func(t *bus.Thread) { b.takeUp(t, l) })
+			owed := l
+			t.Owe(func(t *bus.Thread) { b.takeUp(t, owed) })
 		}
 		jobs[i].thread, jobs[i].waiting = t, waits
 		b.accept(ev, l, &jobs[i])
@@ -78,29 +78,46 @@ func (b *Bus) publish(t *bus.Thread, events []*event.Event, wait bus.Wait, jobs 
 	}
 }
 
-// single is what a publish of one event needs.
-type single struct {
-	jobs [1]job
-	lane lane
+// maxJobs is the number of events from which the memory of a publish is not kept.
+const maxJobs = 1024
+
+// publishing is the memory of a publish.
+type publishing struct {
+	jobs []job // one an event
+	lane lane  // of the first channel that needs one
 }
 
-// takeSpare is memory for a publish of one event. b.mu is held.
-func (b *Bus) takeSpare() *single {
-	one := b.spare
-	if b.spare = nil; one == nil {
-		one = new(single)
+// take is memory for a publish of n events.
+func (b *Bus) take(n int) *publishing {
+	p, some := b.publishings.Get().(*publishing)
+	if !some {
+		p = new(publishing)
 	}
-	return one
+	if cap(p.jobs) < n {
+		p.jobs = make([]job, n)
+	}
+	p.jobs = p.jobs[:n]
+	return p
 }
 
-// giveBack lets the next publish have the memory of one that is over, unless somebody else may still
-// have it: a ticket or a grant refers to its job, and whoever dispatches behind it has its lane.
-// A job that is done is in no lane, and a lane without a holder and events in no table. b.mu is held.
-func (b *Bus) giveBack(one *single) {
-	j, l := &one.jobs[0], &one.lane
-	if j.done && j.ticket == 0 && j.unused == nil && l.holder == nil && l.first == nil {
-		*one = single{}
-		b.spare = one
+// isOver tells that nobody else has p: no ticket and no grant refers to a job of it, and nobody dispatches
+// in its lane. A job that is done is in no lane, and a lane without a holder and events in no
+// table. b.mu is held.
+func (p *publishing) isOver() bool {
+	for i := range p.jobs {
+		if j := &p.jobs[i]; j.lane != nil && (!j.done || j.ticket != 0 || j.unused != nil) {
+			return false
+		}
+	}
+	return p.lane.holder == nil && p.lane.first == nil
+}
+
+// giveBack lets a later publish have the memory of one that is over.
+func (b *Bus) giveBack(p *publishing) {
+	if len(p.jobs) <= maxJobs {
+		clear(p.jobs)
+		p.lane = lane{}
+		b.publishings.Put(p)
 	}
 }
 
@@ -115,18 +132,17 @@ func (b *Bus) refusal() error {
 	return nil
 }
 
-// lane is the lane of a channel, made if there is none, in spare if that is not
-// nil. b.mu is held.
-func (b *Bus) lane(channel string, spare *lane) *lane {
-	if l := b.lanes[channel]; l != nil {
-		return l
+// lane is the lane of a channel, made if there is none. b.mu is held.
+func (b *Bus) lane(channel string, p *publishing) *lane {
+	l := b.lanes[channel]
+	if l == nil {
+		if l = &p.lane; l.channel != "" {
+			l = new(lane)
+		}
+		l.channel = channel
+		b.lanes[channel] = l
 	}
-	if spare == nil {
-		spare = new(lane)
-	}
-	spare.channel = channel
-	b.lanes[channel] = spare
-	return spare
+	return l
 }
 
 // accept gives ev its place in the order. b.mu is held.

@@ -48,7 +48,7 @@ func (b *Bus) drive(t *bus.Thread, l *lane, until *job) {
 			b.mu.Unlock()
 		}
 		j.delivery.Deliver(t, at)
-		j.event.ReleaseDocument() // only the history keeps the event from here on
+		j.event.Release() // the history has its texts
 		t.Lock(&b.mu)
 		b.finish(t, j)
 	}
