@@ -42,8 +42,8 @@ func PublishEvent(handle int, eventType, channel string, dataAddress int, correl
 
 // PublishEvents publishes the events of the list at eventsAddress, each a tuple
 // (event_type, channel, anything) or (event_type, channel, anything, correlation_id, event_id), with
-// the data that the bytes object at dataAddress has, a JSON array of as many objects: all or none. It
-// returns their receipts, separated by newlines.
+// the data that the bytes object at dataAddress has (see event.Batch): all or none. It returns their
+// receipts, separated by newlines.
 func PublishEvents(handle, eventsAddress, dataAddress, flags int) (receipts string, err error) {
 	defer guard(handle, &err)
 	e, t, err := open(handle)

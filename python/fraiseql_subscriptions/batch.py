@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from .arguments import optional_identifier, text_argument
-from .encode import array, encode_all, encode_object
+from .encode import encode_all, encode_object, marked_array
 from .process import state
 from .types import Event
 
@@ -20,7 +20,7 @@ def event_batch(events: Iterable[object]) -> tuple[list[tuple[Any, ...]], bytes]
     """The items of `publish_events` as the engine takes them; errors name an item's index.
 
     They are tuples (event_type, channel, anything) or (event_type, channel, anything,
-    correlation_id, event_id), "" for no id, and a JSON array with the data of each.
+    correlation_id, event_id), "" for no id, and the marked array of the data of each.
     """
     batch: list[Any] = list(events)
     plain = state.plain_data(batch)
@@ -28,7 +28,7 @@ def event_batch(events: Iterable[object]) -> tuple[list[tuple[Any, ...]], bytes]
         with contextlib.suppress(TypeError, ValueError):  # one by one, it is found out which
             return batch, encode_all(plain)
     tuples = [_event_tuple(index, event) for index, event in enumerate(batch)]
-    return tuples, array(one[2] for one in tuples)
+    return tuples, marked_array(one[2] for one in tuples)
 
 
 def _event_tuple(index: int, event: object) -> tuple[str, str, bytes, str, str]:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time
 from decimal import Decimal
 from json.encoder import encode_basestring as _quote
+from secrets import randbits
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,12 +25,12 @@ import orjson
 
 __all__ = [
     "MAX_DEPTH",
-    "array",
     "decode",
     "decode_exact",
     "encode",
     "encode_all",
     "encode_object",
+    "marked_array",
 ]
 
 #: How deep objects and lists may nest; the engine's parser has the same limit.
@@ -70,17 +71,29 @@ def encode(value: Any) -> bytes:
 
 
 def encode_all(values: list[Any]) -> bytes:
-    """The JSON array of `values`, each as `encode` has it; raises as it does."""
+    """The marked array of `values`, each as `encode` has it; raises as it does.
+
+    That is a JSON array with one and the same number before each value. What is given as JSON
+    already (`orjson.Fragment`) is not looked at here: text that were to end its own value, and to
+    begin others, would have to know the number, which is a new one each time.
+    """
+    marked = [_mark()] * (2 * len(values))
+    marked[1::2] = values
     with contextlib.suppress(TypeError):
-        text = _dumps(values, _default, _OPTIONS)
+        text = _dumps(marked, _default, _OPTIONS)
         if text.rfind(b"null") < 0 or _is_plain(values):
             return text
-    return array(encode(value) for value in values)
+    return marked_array(encode(value) for value in values)
 
 
-def array(texts: Iterable[bytes]) -> bytes:
-    """The JSON array of values that are JSON already."""
-    return b"[%b]" % b",".join(texts)
+def marked_array(texts: Iterable[bytes]) -> bytes:
+    """The marked array, as of `encode_all`, of values that are JSON already."""
+    mark = b"%d," % _mark()
+    return b"[%b%b]" % (mark, (b"," + mark).join(texts))
+
+
+def _mark() -> int:
+    return randbits(62)
 
 
 def encode_object(value: Any, name: str = "data") -> bytes:

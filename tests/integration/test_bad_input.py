@@ -296,6 +296,11 @@ def test_json_that_is_given_as_it_is_stays_one_events_own(executor: Subscription
                 ("t", "c", {'":"': orjson.Fragment(b"1")}),
             ]
         )
+    swallowing = orjson.Fragment(b'[{"a":1'), orjson.Fragment(b'1}]},{"forged":1},{"z":2')
+    with pytest.raises(ValueError, match="data cannot be read"):
+        executor.publish_events(
+            [("t", "c", {"x": swallowing[0]}), ("t", "c", {}), ("t", "c", {"q": swallowing[1]})]
+        )
 
 
 def test_every_call_after_close_says_so(

@@ -62,20 +62,20 @@ def test_a_batch_is_published_with_as_many_data(handle: int) -> None:
     from fraiseql_subscriptions import _native
 
     events = [("made", "things", None), ("made", "others", None, "7", "")]
-    data: Any = b' [{} , {"a": 1}\n]'[1:]
+    data: Any = b'[70,{} ,70, {"a": 1}\n]'
     assert _native.publish_events(handle, id(events), id(data), 0).count("\n") == 1
     for text in (
         "",
         "[",
-        "[]",
-        "[{}]",
-        "[{},{},{}]",
-        "[{},{}",
-        "[{},{}]]",
-        "[{} {}]",
-        "{},{}",
-        "[{},1]",
-        "[{},]",
+        "[7,{}]",
+        "[7,{},7,{},7,{}]",
+        "[7,{},7,{}",
+        "[7,{},7,{}]]",
+        "[7,{} 7,{}]",
+        "[7,{},7,1]",
+        "[7,{},{}]",
+        "[7,{},8,{}]",
+        "[{},{}]",
     ):
         data = text.encode()
         with pytest.raises(RuntimeError, match=r"^INVALID_VALUE: "):
@@ -85,7 +85,7 @@ def test_a_batch_is_published_with_as_many_data(handle: int) -> None:
         _native.publish_events(handle, id(events), id(data), 0)
     wrong: list[Any]
     for wrong in ([("t", "c")], [["t", "c", None]], [("t", 5, None)], [("t", "\ud800", None)]):
-        data = b"[{}]"
+        data = b"[7,{}]"
         with pytest.raises(RuntimeError, match=r"^INVALID_TYPE: event 0 "):
             _native.publish_events(handle, id(wrong), id(data), 0)
 

@@ -32,12 +32,6 @@ typedef struct {
 	int64_t length[4];
 } fsq_event;
 
-/* Events that were read, in memory that is good until the next ones are or the GIL is given up. */
-typedef struct {
-	const fsq_event *events;
-	int64_t count;
-} fsq_events;
-
 /* PyEval_RestoreThread, but where that would end the thread, because the
  * interpreter is going away, the thread stays there for good. */
 void fsq_restore(PyThreadState *state);
@@ -102,10 +96,11 @@ int fsq_append_ticket(PyObject *list, int64_t ticket);
 int fsq_append_text(PyObject *list, const char *text, int64_t length);
 int fsq_append_body(PyObject *list, const char *text, int64_t length);
 
-/* Read some items, from index on, of a list of tuples (event_type, channel, data), or with
- * correlation_id and event_id, "" for none, behind them; what is at data is not looked at. None: the
- * first of them is no such tuple, or there are no more. Leaves no Python error set. */
-fsq_events fsq_events_at(PyObject *events, int64_t index);
+/* Read at most so many items into found, from index on, of a list of tuples (event_type, channel, data), or with
+ * correlation_id and event_id, "" for none, behind them; what is at data is not looked at. Returns
+ * how many were read before there were no more, or one that is no such tuple. Leaves no Python error
+ * set. */
+int64_t fsq_events_at(PyObject *events, int64_t index, fsq_event *found, int64_t most);
 
 /* Append to list a read-only memoryview of the byte that is 1 in a forked child, have
  * it set there, and append copy_value, plain_data and the type of rounds. Returns 0, 1

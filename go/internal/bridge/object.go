@@ -63,14 +63,15 @@ type Event struct{ Type, Channel, CorrelationID, ID string }
 // where it is the same as in the event before: the events of a batch are of few types and channels.
 func (l List) Events(take func(i int, e *Event) error) error {
 	var one Event
-	for i, count := 0, l.Len(); i < count; {
-		found := C.fsq_events_at(l.object, C.int64_t(i))
-		if found.count == 0 {
+	count := l.Len()
+	room := make([]C.fsq_event, min(count, 64))
+	for i := 0; i < count; {
+		found := C.fsq_events_at(l.object, C.int64_t(i), unsafe.SliceData(room), C.int64_t(len(room)))
+		if found == 0 {
 			return fault.New(fault.InvalidType, "event %d is not a tuple (event_type, channel, data) or (event_type, channel, data, correlation_id, event_id)", i)
 		}
-		natives := unsafe.Slice(found.events, int(found.count))
-		for at := range natives {
-			one.read(&natives[at])
+		for at := range room[:found] {
+			one.read(&room[at])
 			if err := take(i, &one); err != nil {
 				return err
 			}

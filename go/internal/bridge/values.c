@@ -100,12 +100,11 @@ static int read_event(PyObject *item, fsq_event *event)
 	return 0;
 }
 
-fsq_events fsq_events_at(PyObject *events, int64_t index)
+int64_t fsq_events_at(PyObject *events, int64_t index, fsq_event *found, int64_t most)
 {
-	static fsq_event found[64];
-	int64_t count = 0, left = PyList_GET_SIZE(events) - index;
-	while (count < left && count < (int64_t)(sizeof found / sizeof *found) &&
+	int64_t count = 0;
+	while (count < most && index + count < PyList_GET_SIZE(events) &&
 	       read_event(PyList_GET_ITEM(events, index + count), &found[count]) == 0)
 		count++;
-	return (fsq_events){found, count};
+	return count;
 }

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"sync"
 	"time"
 	"unsafe"
@@ -29,36 +30,53 @@ func Make(now time.Time, eventType, channel string, data []byte, correlationID, 
 	return e, nil
 }
 
-// Batch is the data of several events: one JSON array, of which they are made one after the other.
+// Batch is the data of several events, of which they are made one after the other: a JSON array with
+// one and the same number before each object, [7,{…},7,{…}]. Whoever writes it chooses a number that
+// the data's authors cannot know: some of the data may have been written unread, and would
+// otherwise end its own event and begin others.
 type Batch struct {
 	now  time.Time
 	rest []byte
-	next byte // what the rest is to begin with
-	left int  // events
+	mark []byte // the number and its comma
+	left int    // events
 }
 
 // NewBatch has the data of so many events that happen at now. It is lent to the batch.
 func NewBatch(now time.Time, array []byte, events int) *Batch {
-	return &Batch{now: now, rest: array, next: '[', left: events}
+	b := &Batch{now: now, left: events}
+	digits := 1
+	for digits < len(array) && '0' <= array[digits] && array[digits] <= '9' {
+		digits++
+	}
+	if digits > 1 && digits < len(array) && array[0] == '[' && array[digits] == ',' {
+		b.rest, b.mark = array[1:], array[1:digits+1]
+	}
+	return b
 }
 
 // Make is Make of the next event.
 func (b *Batch) Make(eventType, channel, correlationID, id string) (*Event, error) {
-	if b.left == 0 || len(b.rest) == 0 || b.rest[0] != b.next {
+	text, marked := bytes.CutPrefix(b.rest, b.mark)
+	if b.left == 0 || len(b.mark) == 0 || !marked {
 		return nil, errBatch
 	}
-	e, end, err := makeFrom(b.now, eventType, channel, b.rest[1:], len(b.rest)/b.left, correlationID, id)
+	e, end, err := makeFrom(b.now, eventType, channel, text, len(text)/b.left, correlationID, id)
 	if err != nil {
 		return nil, err
 	}
-	b.rest, b.next = b.rest[1+end:], ','
-	if b.left--; b.left == 0 && string(b.rest) != "]" {
+	b.left--
+	b.rest = text[end:]
+	if b.left == 0 {
+		if string(b.rest) != "]" {
+			return nil, errBatch
+		}
+	} else if b.rest, marked = bytes.CutPrefix(b.rest, []byte{','}); !marked {
 		return nil, errBatch
 	}
 	return e, nil
 }
 
-var errBatch = fault.New(fault.InvalidValue, "the data of a batch is no JSON array of as many objects as there are events")
+var errBatch = fault.New(fault.InvalidValue, "an event's data cannot be read (it does not end with its JSON object, or the data is not of as many events as there are); give one JSON object for each")
 
 // makeFrom makes an event of the data that text begins with, about size bytes of it. end is where
 // the text goes on behind that.

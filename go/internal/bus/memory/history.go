@@ -103,17 +103,18 @@ func (h *history) newest(channel string) *past {
 // room is p's last chunk, with room for ev. Each new one doubles what the channel has, up to a limit:
 // most channels have few events.
 func (h *history) room(p *past, ev *event.Event) *chunk {
-	size := recordSize(ev)
+	size, kept := recordSize(ev), p.bytes
 	if len(p.chunks) > 0 {
+		kept -= p.chunks[0].read
 		if last := p.chunks[len(p.chunks)-1]; cap(last.text)-len(last.text) >= size {
 			return last
 		}
 	}
 	c := h.spare
-	if p.bytes >= chunkBytes && c != nil && cap(c.text) >= size {
+	if kept >= chunkBytes && c != nil && cap(c.text) >= size {
 		h.spare = nil
 	} else {
-		c = &chunk{text: slices.Grow([]byte(nil), max(size, min(p.bytes, chunkBytes)))}
+		c = &chunk{text: slices.Grow([]byte(nil), max(size, min(kept, chunkBytes)))}
 	}
 	c.first = ev.Offset
 	p.chunks = append(p.chunks, c)
@@ -186,12 +187,13 @@ func (h *history) after(since event.Position, patterns []channel.Pattern) (event
 		return nil, false
 	}
 	for _, p := range sought {
-		keep := func(c *chunk, r *record) {
+		keep := func(c *chunk, at int) {
 			c.lent = true
+			r := readRecord(c.text[at:])
 			events = append(events, r.event(p.channel))
 		}
 		p.those(since.Missing, keep)
-		p.between(since.Offset+1, math.MaxUint64, keep)
+		p.between(since.Offset+1, math.MaxUint64, func(c *chunk, at int, _ uint64) { keep(c, at) })
 	}
 	slices.SortFunc(events, func(a, b *event.Event) int { return cmp.Compare(a.Offset, b.Offset) })
 	return events, true
@@ -229,26 +231,26 @@ func (h *history) sought(patterns []channel.Pattern) (sought []*past, unknown bo
 func (h *history) retains(offsets []uint64) bool {
 	found := 0
 	for element := h.recent.Front(); element != nil; element = element.Next() {
-		element.Value.(*past).those(offsets, func(*chunk, *record) { found++ })
+		element.Value.(*past).those(offsets, func(*chunk, int) { found++ })
 	}
 	return found == len(offsets)
 }
 
 // those visits p's events at these offsets, which ascend. They come from a
 // client: its time is bounded by what p keeps, however many they are.
-func (p *past) those(offsets []uint64, visit func(c *chunk, r *record)) {
+func (p *past) those(offsets []uint64, visit func(c *chunk, at int)) {
 	if len(offsets) == 0 {
 		return
 	}
-	p.between(offsets[0], offsets[len(offsets)-1], func(c *chunk, r *record) {
-		if _, found := slices.BinarySearch(offsets, r.offset); found {
-			visit(c, r)
+	p.between(offsets[0], offsets[len(offsets)-1], func(c *chunk, at int, offset uint64) {
+		if _, found := slices.BinarySearch(offsets, offset); found {
+			visit(c, at)
 		}
 	})
 }
 
-// between visits p's events from offset first to last, in order.
-func (p *past) between(first, last uint64, visit func(c *chunk, r *record)) {
+// between visits p's events from offset first to last, in order: where they lie in a chunk.
+func (p *past) between(first, last uint64, visit func(c *chunk, at int, offset uint64)) {
 	begin, found := slices.BinarySearchFunc(p.chunks, first, func(c *chunk, offset uint64) int { return cmp.Compare(c.first, offset) })
 	if !found && begin > 0 {
 		begin-- // the chunk before may go on beyond it
@@ -260,8 +262,7 @@ func (p *past) between(first, last uint64, visit func(c *chunk, r *record)) {
 				return
 			}
 			if offset >= first {
-				r := readRecord(c.text[at:])
-				visit(c, &r)
+				visit(c, at, offset)
 			}
 			at += size
 		}

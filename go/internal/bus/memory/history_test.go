@@ -70,12 +70,12 @@ func (h *history) check(t *testing.T) {
 			t.Fatalf("channel %s has %d events", p.channel, p.events)
 		}
 		held, last := 0, p.floor
-		p.between(0, math.MaxUint64, func(_ *chunk, r *record) {
-			if r.offset <= last {
-				t.Fatalf("channel %s has event %d behind %d", p.channel, r.offset, last)
+		p.between(0, math.MaxUint64, func(c *chunk, at int, offset uint64) {
+			if offset <= last {
+				t.Fatalf("channel %s has event %d behind %d", p.channel, offset, last)
 			}
-			held, last = held+1, r.offset
-			if r.flags&chosenID != 0 {
+			held, last = held+1, offset
+			if r := readRecord(c.text[at:]); r.flags&chosenID != 0 {
 				chosen++
 			}
 		})
@@ -274,5 +274,21 @@ func TestAClosedBusKeepsNoEvents(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAShortHistoryStaysSmall publishes to each channel far more than is kept.
+func TestAShortHistoryStaysSmall(t *testing.T) {
+	const channels, rounds = 50, 300
+	h := newHistory(1)
+	for i := range uint64(channels * rounds) {
+		ev := bustest.NewEvent(t, "plain", fmt.Sprintf("c.%d", i%channels), "")
+		ev.Offset = i + 1
+		h.add(ev)
+	}
+	h.check(t)
+	one := recordSize(bustest.NewEvent(t, "plain", "c.0", ""))
+	if most := channels * (4*one + 2*chunkWeight); h.bytes > most {
+		t.Errorf("%d events are kept in %d bytes, want at most %d", h.events, h.bytes, most)
 	}
 }

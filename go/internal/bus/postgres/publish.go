@@ -299,7 +299,7 @@ func (s *Server) accept(ctx context.Context, conn *pgx.Conn, requests []*remote.
 				s.noteOwn(seq, ev)
 			}
 			if same && seq == uint64(newest) && seq > s.accepted.seq {
-				s.accepted = witness{seq, ev.ID}
+				s.accepted = witness{seq, strings.Clone(ev.ID)} // which may lie in the event's memory
 			}
 		}
 	}

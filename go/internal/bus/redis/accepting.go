@@ -107,10 +107,8 @@ func (a *attempt) read(r *reply) {
 	case together:
 		a.readTogether(r)
 	case known:
-		if a.err = r.refusal(); a.err == nil {
+		if a.err = r.refusal(); a.err == nil { // the script's own refusals name the key
 			a.readKnown(r)
-		} else if len(a.events) == 1 {
-			a.refused = a.events[0].channel
 		}
 	}
 	a.tended(r)

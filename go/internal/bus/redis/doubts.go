@@ -1,6 +1,10 @@
 package redis
 
-import "github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+import (
+	"strings"
+
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+)
 
 // mostDoubts bounds how many events are remembered.
 const mostDoubts = 10_000
@@ -25,6 +29,7 @@ func (d *doubts) note(ev *event.Event, after streamID) {
 		delete(d.after, d.ids[0])
 		d.ids = d.ids[1:]
 	}
-	d.after[ev.ID] = after
-	d.ids = append(d.ids, ev.ID)
+	id := strings.Clone(ev.ID) // it may lie in the event's memory
+	d.after[id] = after
+	d.ids = append(d.ids, id)
 }

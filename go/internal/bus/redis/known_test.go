@@ -25,6 +25,9 @@ func TestWhatLiesWhereIdsAreNoted(t *testing.T) {
 	if got := client.XLen(t.Context(), streamPrefix+"a").Val(); got != 0 {
 		t.Errorf("a request was refused, and %d of its events are there", got)
 	}
+	if _, err := n.publish(t, bus.WaitAccepted, bustest.NewEvent(t, "alone", "a", "second")); err == nil || !strings.Contains(err.Error(), idPrefix+"second") {
+		t.Errorf("%v, want an error that names the key", err)
+	}
 	must(t, client.Set(t.Context(), idPrefix+"third", "a text", 0).Err())
 	for range 2 {
 		if _, err := n.publish(t, bus.WaitAccepted, bustest.NewEvent(t, "three", "c", "third")); err != nil {

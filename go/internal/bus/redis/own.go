@@ -3,6 +3,7 @@ package redis
 import (
 	"bytes"
 	"hash/maphash"
+	"slices"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
@@ -31,7 +32,7 @@ func (o *own) recognise(entries []entry) {
 	for i := range entries {
 		o.ids = append(o.ids, idIn(entries[i].text))
 	}
-	o.found = append(o.found[:0], make([]*event.Event, len(entries))...)
+	o.found = slices.Grow(o.found[:0], len(entries))[:len(entries)]
 	o.find(o.ids, o.found)
 	for i := range entries {
 		e, ev := &entries[i], o.found[i]
@@ -40,6 +41,7 @@ func (o *own) recognise(entries []entry) {
 			e.event, e.text = ev, nil
 		}
 	}
+	clear(o.ids) // they lie in the answer
 	clear(o.found)
 }
 

@@ -17,6 +17,11 @@ func TestOnesOwnEventsAreKnownByAllThatTheySay(t *testing.T) {
 	read := func(text []byte) *event.Event {
 		entries := []entry{{from: from}, {from: from, text: text}}
 		o.recognise(entries)
+		for _, id := range o.ids[:cap(o.ids)] {
+			if id != nil {
+				t.Errorf("the id %s is kept, and with it the answer in which it lies", id)
+			}
+		}
 		if known := entries[1].event != nil; known == (entries[1].text != nil) {
 			t.Errorf("%s: known is %v, and the text is %s", text, known, entries[1].text)
 		}

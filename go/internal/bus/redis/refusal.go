@@ -54,8 +54,8 @@ func (t target) refusal(err error, key string) error {
 			return errors.New(text)
 		}
 	}
-	if words := strings.Fields(reply); key == "" && strings.HasPrefix(words[len(words)-1], keyPrefix) {
-		key = words[len(words)-1] // of the scripts' own making
+	if at := strings.LastIndexByte(reply, ' '); key == "" && strings.HasPrefix(reply[at+1:], keyPrefix) {
+		key = reply[at+1:] // of the scripts' own making
 	}
 	where := ""
 	if key != "" {

@@ -14,6 +14,9 @@ import (
 
 // addTogether appends the transaction that accepts all of a request or nothing.
 func (o *outgoing) addTogether(dst []byte, a *attempt) []byte {
+	for _, one := range a.events {
+		one.channel.adding = 0
+	}
 	dst = appendCommand(dst, "MULTI", 0)
 	o.firsts = o.firsts[:0]
 	for i, ev := range a.request.Events {
@@ -35,14 +38,12 @@ func (o *outgoing) addTogether(dst []byte, a *attempt) []byte {
 			dst = appendArgument(dst, o.text)
 		}
 	}
-	for _, i := range o.firsts {
-		a.events[i].channel.adding = 0
-	}
 	return appendCommand(dst, "EXEC", 0)
 }
 
 // readTogether reads what answers a transaction. MULTI was permitted when the connection was made:
-// where it is refused all the same, what follows has been executed, and is answered as by EXEC.
+// where it is refused all the same, what follows has been executed, and is answered as by EXEC. If it
+// was for several streams, and one of them was none, what is taken back then may have been read.
 func (a *attempt) readTogether(r *reply) {
 	denial := r.refusal()
 	if a.denied = denial != nil; !a.denied {

@@ -346,3 +346,24 @@ func TestATransactionsRefusalIsThatOfItsCommand(t *testing.T) {
 		t.Errorf("%v, want an error after which it is tried again", err)
 	}
 }
+
+// TestAChannelThatIsNoStreamIsNotAnnounced has a node follow all channels, and somebody publish on one
+// whose key holds something else.
+func TestAChannelThatIsNoStreamIsNotAnnounced(t *testing.T) {
+	own := startOwn(t)
+	client := clientOf(t, own)
+	must(t, client.Set(t.Context(), streamPrefix+"wrong", "a text", 0).Err())
+	n := openNode(t, Options{URL: own.URL()}, ">")
+	for _, events := range [][]*event.Event{
+		{bustest.NewEvent(t, "plain", "a", ""), bustest.NewEvent(t, "plain", "wrong", "")},
+		{bustest.NewEvent(t, "plain", "wrong", "")},
+	} {
+		if _, err := n.publish(t, bus.WaitAccepted, events...); fault.CodeOf(err) != fault.BusError || !strings.Contains(err.Error(), streamPrefix+"wrong") {
+			t.Errorf("%v, want BUS_ERROR that names the key", err)
+		}
+	}
+	if _, err := n.publish(t, bus.WaitDispatched, bustest.NewEvent(t, "heard", "a", "")); err != nil {
+		t.Errorf("what follows on another channel: %v", err)
+	}
+	n.awaitKinds(t, "heard")
+}

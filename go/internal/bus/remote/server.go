@@ -69,7 +69,7 @@ type Server interface {
 type Recogniser interface {
 	// Recognise is called once, before Open. own finds events by their ids and writes them to
 	// found, at the same places: each while it has not come back, and only once, otherwise nil. What
-	// came back may still be another one of that id: the server compares them. own is for any
+	// came back may still be another one, of that id or of its hash: the server compares them. own is for any
 	// goroutine, and short.
 	Recognise(own func(ids [][]byte, found []*event.Event))
 }

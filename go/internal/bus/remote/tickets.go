@@ -2,52 +2,54 @@ package remote
 
 import "iter"
 
-// tickets are those whose outcome may be asked for, by their numbers. The low bits of a number say
-// where its ticket lies: a map of as many would be looked up four times an event, each time in
-// memory that nothing else has touched lately.
+// tickets are those whose outcome may be asked for, by their numbers. Those of one request follow each
+// other, so that they can be asked for as one range, but where a place is taken. The low bits of a
+// number say where its ticket lies: a map of as many would be looked up four times an event, each
+// time in memory that nothing else has touched lately.
 type tickets struct {
-	slots []*ticket
-	free  []uint32 // slots of none
+	slots []*ticket // a power of two, at most half of them used
 	count int
-	given uint64 // how many there have been
+	last  uint64
 }
 
-// slotBits is what of a number says where its ticket lies: outstanding ones are at most maxOutbox.
-const slotBits = 20
+const fewestSlots = 1024
 
 // add gives a ticket a number, of which there is no other, and which is not 0.
 func (t *tickets) add(one *ticket) {
-	if len(t.free) == 0 {
-		t.free = append(t.free, uint32(len(t.slots)))
-		t.slots = append(t.slots, nil)
+	if t.count++; 2*t.count > len(t.slots) {
+		old := t.slots
+		t.slots = make([]*ticket, max(fewestSlots, 2*len(old)))
+		for _, one := range old {
+			if one != nil {
+				*t.slot(one.number) = one
+			}
+		}
 	}
-	last := len(t.free) - 1
-	slot := t.free[last]
-	t.free = t.free[:last]
-	t.given++
-	t.count++
-	one.number = t.given<<slotBits | uint64(slot)
-	t.slots[slot] = one
+	for t.last++; *t.slot(t.last) != nil; t.last++ { // somebody who takes long has that one
+	}
+	one.number = t.last
+	*t.slot(t.last) = one
 }
+
+func (t *tickets) slot(number uint64) **ticket { return &t.slots[number&uint64(len(t.slots)-1)] }
 
 // of is the ticket of a number, nil if there is none.
 func (t *tickets) of(number uint64) *ticket {
-	slot := number & (1<<slotBits - 1)
-	if slot >= uint64(len(t.slots)) || t.slots[slot] == nil || t.slots[slot].number != number {
+	if len(t.slots) == 0 {
 		return nil
 	}
-	return t.slots[slot]
+	if one := *t.slot(number); one != nil && one.number == number {
+		return one
+	}
+	return nil
 }
 
 // remove takes a number's ticket out, if there is one.
 func (t *tickets) remove(number uint64) {
-	if t.of(number) == nil {
-		return
+	if t.of(number) != nil {
+		*t.slot(number) = nil
+		t.count--
 	}
-	slot := uint32(number & (1<<slotBits - 1))
-	t.slots[slot] = nil
-	t.free = append(t.free, slot)
-	t.count--
 }
 
 func (t *tickets) all() iter.Seq[*ticket] {
