@@ -46,7 +46,15 @@ func (l *link) do(ctx context.Context, f func(client *redis.Client) error) (sent
 		return false, err
 	}
 	stop := context.AfterFunc(ctx, l.interrupt)
+	ended := false
+	defer func() {
+		if !ended { // f has panicked: answers that nobody has read would be taken for the next ones
+			stop()
+			l.drop()
+		}
+	}()
 	err = f(l.client)
+	ended = true
 	if !stop() || !isReply(err) {
 		l.drop()
 		if ctx.Err() != nil && !isReply(err) {
