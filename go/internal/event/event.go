@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/document"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
@@ -52,15 +53,20 @@ func New(eventType, channel string, data []byte, correlationID, id string) (*Eve
 	if err := e.assemble(eventType, channel); err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	e.begin(time.Now(), nil, id, correlationID)
+	return e, nil
+}
+
+// begin has e happen at now, with the ids of its publisher. An id that is made lies behind room.
+func (e *Event) begin(now time.Time, room []byte, id, correlationID string) {
 	if id == "" {
-		text, milliseconds := appendID(make([]byte, 0, idBytes), now)
-		id, e.Timestamp = string(text), inSeconds(milliseconds)
+		text, milliseconds := appendID(room, now)
+		made := text[len(room):]
+		id, e.Timestamp = unsafe.String(unsafe.SliceData(made), len(made)), inSeconds(milliseconds)
 	} else {
 		e.ChosenID, e.Timestamp = true, inSeconds(now.UnixMilli())
 	}
 	e.identify(id, correlationID)
-	return e, nil
 }
 
 func unreadable(err error) error {

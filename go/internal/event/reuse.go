@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"sync"
 	"time"
-	"unsafe"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/document"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
@@ -99,13 +98,7 @@ func makeFrom(now time.Time, eventType, channel string, text []byte, size int, c
 	if err := e.assemble(eventType, channel); err != nil {
 		return nil, 0, err
 	}
-	if id == "" {
-		text, milliseconds := appendID(data[end:], now)
-		id, e.Timestamp = unsafe.String(unsafe.SliceData(text), len(text)), inSeconds(milliseconds)
-	} else {
-		e.ChosenID, e.Timestamp = true, inSeconds(now.UnixMilli())
-	}
-	e.identify(id, correlationID)
+	e.begin(now, data, id, correlationID)
 	return e, end, nil
 }
 

@@ -187,13 +187,13 @@ func (h *history) after(since event.Position, patterns []channel.Pattern) (event
 		return nil, false
 	}
 	for _, p := range sought {
-		keep := func(c *chunk, at int) {
+		keep := func(c *chunk, at int, _ uint64) {
 			c.lent = true
 			r := readRecord(c.text[at:])
 			events = append(events, r.event(p.channel))
 		}
 		p.those(since.Missing, keep)
-		p.between(since.Offset+1, math.MaxUint64, func(c *chunk, at int, _ uint64) { keep(c, at) })
+		p.between(since.Offset+1, math.MaxUint64, keep)
 	}
 	slices.SortFunc(events, func(a, b *event.Event) int { return cmp.Compare(a.Offset, b.Offset) })
 	return events, true
@@ -231,20 +231,20 @@ func (h *history) sought(patterns []channel.Pattern) (sought []*past, unknown bo
 func (h *history) retains(offsets []uint64) bool {
 	found := 0
 	for element := h.recent.Front(); element != nil; element = element.Next() {
-		element.Value.(*past).those(offsets, func(*chunk, int) { found++ })
+		element.Value.(*past).those(offsets, func(*chunk, int, uint64) { found++ })
 	}
 	return found == len(offsets)
 }
 
 // those visits p's events at these offsets, which ascend. They come from a
 // client: its time is bounded by what p keeps, however many they are.
-func (p *past) those(offsets []uint64, visit func(c *chunk, at int)) {
+func (p *past) those(offsets []uint64, visit func(c *chunk, at int, offset uint64)) {
 	if len(offsets) == 0 {
 		return
 	}
 	p.between(offsets[0], offsets[len(offsets)-1], func(c *chunk, at int, offset uint64) {
 		if _, found := slices.BinarySearch(offsets, offset); found {
-			visit(c, at)
+			visit(c, at, offset)
 		}
 	})
 }

@@ -35,7 +35,6 @@ type record struct {
 	timestamp                          float64
 	flags                              byte
 	id, eventType, correlationID, data []byte
-	size                               int // of the whole record
 }
 
 // The flags of a record.
@@ -80,7 +79,7 @@ func readPlace(text []byte) (offset uint64, size int) {
 
 // readRecord is the record that text begins with.
 func readRecord(text []byte) (r record) {
-	r.offset, r.size = readPlace(text)
+	r.offset, _ = readPlace(text)
 	r.timestamp = math.Float64frombits(binary.LittleEndian.Uint64(text[16:]))
 	r.flags = text[24]
 	at := 25

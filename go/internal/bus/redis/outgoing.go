@@ -114,7 +114,7 @@ type attempt struct {
 	err     error
 	refused *channelWritten // whose event err is about; nil where that is not told
 	guarded bool            // a script ends the transaction
-	denied  bool            // it was none: its commands were executed one by one
+	denied  bool            // MULTI was refused: the commands were executed one by one
 }
 
 // sending is an event on its way.

@@ -27,10 +27,11 @@ var (
 	//go:embed script/guard.lua
 	guardScript string
 	// undoScript takes back what the transaction has added, if the oldest of as many entries is its
-	// own (others may have written since where there was no transaction): the entries, the count of those ever added, and
-	// the greatest deleted id (which cannot become none again: 0-1 is before all), or the
-	// stream. The last id stays: it may only grow. After itself, its arguments are of each key how many
-	// events were added, and how the first one begins. It returns 1, and guardScript otherwise 0.
+	// own (others may have written since where there was no transaction): the entries, the count of
+	// those ever added, and the greatest deleted id (which cannot become none again: 0-1 is before
+	// all), or the stream. The last id stays: it may only grow. After itself, its arguments are of each
+	// key how many events were added, and how the first one begins. It returns 1, and guardScript
+	// otherwise 0.
 	//go:embed script/undo.lua
 	undoScript string
 	//go:embed script/publish.lua

@@ -76,7 +76,7 @@ func (b *Bus) enter(t *bus.Thread, events []*event.Event, wait bus.Wait) (r *req
 // receipts are those of a request: positions of what is done already and has nobody else
 // waiting for it, tickets of the rest.
 func (b *Bus) receipts(t *bus.Thread, r *request) []bus.Receipt {
-	receipts := make([]bus.Receipt, len(r.tickets))
+	receipts := t.TakeReceipts(len(r.tickets))
 	if r.atOnce {
 		t.Lock(&b.mu)
 		defer b.mu.Unlock()
