@@ -91,7 +91,7 @@ func (x *Executor) DispatchEventToSubscriptions(t *bus.Thread, ev *event.Event) 
 // look reads what the decisions need of the event, and finds the candidates.
 func (d *delivery) look() {
 	x, ev := d.executor, d.event
-	d.facts.read(x.policy, ev)
+	d.facts = d.facts.about(ev)
 	d.now = x.expiryClock()
 	d.candidates = x.index.AppendCandidates(d.candidates[:0], ev.Channel, d)
 }
@@ -363,7 +363,7 @@ func (d *delivery) recycle() {
 	x := d.executor
 	*d = delivery{
 		lookup:     lookup{values: d.values, round: d.round + 1},
-		facts:      d.facts.forget(),
+		facts:      d.facts.about(nil),
 		candidates: d.candidates[:0],
 		targets:    d.targets[:0],
 		works:      d.works[:0],

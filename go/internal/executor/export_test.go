@@ -67,8 +67,7 @@ func (x *Executor) Audience(ev *event.Event) (found map[*Subscription]int, visit
 // looked at.
 func (x *Executor) Everybody(ev *event.Event) (found map[*Subscription]int, visited, kept int) {
 	found = make(map[*Subscription]int)
-	var facts facts
-	facts.read(x.policy, ev)
+	facts := facts{event: ev}
 	cohorts := x.index.AppendMatches(nil, ev.Channel)
 	for _, c := range cohorts {
 		switch verdict, _ := x.DispatchEventToSingle(ev, &facts, x.expiryClock(), c); verdict {

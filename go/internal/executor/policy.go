@@ -57,13 +57,11 @@ func (x *Executor) policyOf(number int) (*security.Policy, error) {
 	return all[number], nil
 }
 
-// facts is what policies need to know of one event: read once by each that guards a
-// candidate.
+// facts is what policies need to know of one event: read by each that guards a candidate, once,
+// when it is first asked.
 type facts struct {
-	event  *event.Event
-	policy *security.Policy // the executor's
-	own    security.Facts   // by that
-	others []factsBy
+	event *event.Event
+	read  []factsBy
 }
 
 type factsBy struct {
@@ -71,28 +69,19 @@ type factsBy struct {
 	facts  security.Facts
 }
 
-// read begins with an event.
-func (f *facts) read(policy *security.Policy, ev *event.Event) {
-	f.event, f.policy = ev, policy
-	f.own = policy.Read(ev.Channel, ev.Document().Root())
-}
-
 // by are the facts for a policy, in memory that is good until the next call.
 func (f *facts) by(policy *security.Policy) *security.Facts {
-	if policy == f.policy {
-		return &f.own
-	}
-	for i := range f.others {
-		if f.others[i].policy == policy {
-			return &f.others[i].facts
+	for i := range f.read {
+		if f.read[i].policy == policy {
+			return &f.read[i].facts
 		}
 	}
-	f.others = append(f.others, factsBy{policy, policy.Read(f.event.Channel, f.event.Document().Root())})
-	return &f.others[len(f.others)-1].facts
+	f.read = append(f.read, factsBy{policy, policy.Read(f.event.Channel, f.event.Document().Root())})
+	return &f.read[len(f.read)-1].facts
 }
 
-// forget lets go of the event and keeps the memory.
-func (f *facts) forget() facts {
-	clear(f.others)
-	return facts{others: f.others[:0]}
+// about are the facts of another event, nil for none, in f's memory.
+func (f *facts) about(ev *event.Event) facts {
+	clear(f.read)
+	return facts{event: ev, read: f.read[:0]}
 }

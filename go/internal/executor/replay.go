@@ -76,11 +76,11 @@ func (x *Executor) reserve(outside *bus.Thread, s *Subscription, since event.Pos
 
 // match appends those of found that s may see.
 func (x *Executor) match(s *Subscription, events []missed, found []bus.Replayed, reached *event.Position) []missed {
+	var facts facts
 	for _, one := range found {
 		ev := one.Event.Apart() // it may just be dispatched
 		*reached = one.At
-		var facts facts
-		facts.read(x.policy, ev)
+		facts = facts.about(ev)
 		if verdict, _ := x.DispatchEventToSingle(ev, &facts, x.expiryClock(), s.first.cohort); verdict == Deliver {
 			events = append(events, missed{event: ev, at: one.At})
 		} else {
