@@ -31,8 +31,8 @@ func formOf(r *remote.Request) form {
 	return together
 }
 
-// add appends what lets the server accept a request, and what is due with it.
-func (o *outgoing) add(dst []byte, a *attempt) []byte {
+// announce appends what tells of the channels that are due, which comes before their events.
+func (o *outgoing) announce(dst []byte, a *attempt) []byte {
 	options := &o.server.options
 	for _, one := range a.events {
 		if one.due {
@@ -42,14 +42,29 @@ func (o *outgoing) add(dst []byte, a *attempt) []byte {
 			dst = c.appendTo(dst, announceScript)
 		}
 	}
+	return dst
+}
+
+// add appends what lets the server accept a request, in a transaction that has been begun or by itself.
+func (o *outgoing) add(dst []byte, a *attempt, within bool) []byte {
 	switch a.form {
 	case single:
 		dst = appendArgument(append(dst, a.events[0].channel.add...), o.encode(a.request.Events[0]))
 	case together:
-		dst = o.addTogether(dst, a)
+		if within {
+			return o.addTogether(dst, a)
+		}
+		dst = o.addTogether(appendCommand(dst, "MULTI", 0), a)
+		dst = appendCommand(dst, "EXEC", 0)
 	case known:
 		dst = o.addKnown(dst, a)
 	}
+	return dst
+}
+
+// tend appends what trims the channels that are due.
+func (o *outgoing) tend(dst []byte, a *attempt) []byte {
+	options := &o.server.options
 	for _, one := range a.events {
 		if one.due {
 			c := call{}
@@ -64,7 +79,9 @@ func (o *outgoing) add(dst []byte, a *attempt) []byte {
 // encode is what an event is sent as, until the next one is encoded.
 func (o *outgoing) encode(ev *event.Event) []byte {
 	o.text = ev.AppendJSON(o.text[:0])
-	o.server.reading.tail.own.note(ev, o.text)
+	if o.flight == nil { // otherwise it is not read again
+		o.own.note(ev, o.text)
+	}
 	return o.text
 }
 
@@ -95,23 +112,23 @@ func (o *outgoing) addKnown(dst []byte, a *attempt) []byte {
 }
 
 // read reads what answers add.
-func (a *attempt) read(r *reply) {
-	a.tended(r)
-	switch a.form {
-	case single:
-		if a.err = r.refusal(); a.err == nil {
+func (a *attempt) read(r *reply, within bool) {
+	switch {
+	case a.form == single:
+		if err := r.refusal(); err == nil {
 			a.events[0].accepted(r)
-		} else {
-			a.refused = a.events[0].channel
+		} else if a.err == nil {
+			a.err, a.refused = err, a.events[0].channel
 		}
-	case together:
+	case a.form == together && within:
 		a.readTogether(r)
-	case known:
+	case a.form == together:
+		a.readTransaction(r)
+	default:
 		if a.err = r.refusal(); a.err == nil { // the script's own refusals name the key
 			a.readKnown(r)
 		}
 	}
-	a.tended(r)
 	if a.err == nil {
 		a.err = r.bad
 	}

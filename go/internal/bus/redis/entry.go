@@ -46,6 +46,9 @@ type notice struct {
 	follow    []start
 }
 
+// isLoss reports whether events have been lost, and that is new.
+func (n *notice) isLoss() bool { return n != nil && n.lost && n.news }
+
 // start is a channel to be followed, and the newest id that is history. exists: it is an
 // entry's. added is how many entries there have been.
 type start struct {

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -23,7 +24,8 @@ const (
 type outgoing struct {
 	server *Server
 	link   link
-	flight flight
+	flight *flight // under way; nil for none
+	own    own
 	// place is behind everything that this node has published: its positions tell its own
 	// events of one millisecond apart.
 	place place
@@ -40,6 +42,7 @@ type outgoing struct {
 	// Memory: of what is in hand, and of what the newest Publish has told.
 	attempts  []attempt
 	events    []sending
+	read      []entry // by a flight
 	text      []byte
 	firsts    []int // of each stream its first event, in the request that is being written
 	positions []event.Position
@@ -50,6 +53,7 @@ func (o *outgoing) open(s *Server) {
 	o.server = s
 	o.link.target = s.target
 	o.link.introduce = o.introduce
+	o.own = s.reading.tail.own
 	o.written.open(s)
 }
 
@@ -139,26 +143,14 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events 
 	sent, err := o.link.do(ctx, func(*redis.Client) error {
 		o.prepare(requests, events) // not before: what is due counts as done, unless it is refused
 		began = o.clock
-		w := &o.link.wire
-		defer o.flight.begin(events)()
-		w.begin(blockPatience + answerPatience)
-		w.commands = appendArgument(appendCommand(w.commands, "GET", 1), epochKey)
-		for i := range o.attempts {
-			w.commands = o.add(w.commands, &o.attempts[i])
-			w.spill()
+		if o.flies() {
+			o.flight = o.server.flights.begin(events, o.link.peer.run)
 		}
-		w.commands = o.audience.ask(w.commands, o.events)
-		w.send()
-		r := w.answer()
-		if refusal = r.refusal(); refusal == nil {
-			epoch = string(r.optional())
+		again, err := o.exchange(&epoch, &refusal)
+		if again { // in which each request is accepted or refused by itself
+			_, err = o.exchange(&epoch, &refusal)
 		}
-		for i := range o.attempts {
-			o.attempts[i].read(&r)
-		}
-		o.audience.read(&r)
-		w.done(&r, false)
-		return r.bad
+		return err
 	})
 	if !sent {
 		for _, one := range requests {
@@ -194,6 +186,82 @@ func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events 
 		o.link.drop() // one without transactions is not used
 	}
 	return err
+}
+
+// flies reports whether what is prepared may be sent in one transaction.
+func (o *outgoing) flies() bool {
+	return !slices.ContainsFunc(o.attempts, func(a attempt) bool { return a.form == known })
+}
+
+// exchange sends the attempts and reads the answers. again says that a flight was refused, and nothing accepted.
+func (o *outgoing) exchange(epoch *string, refusal *error) (again bool, err error) {
+	one := o.flight
+	var found *brought
+	defer func() {
+		o.flight = nil
+		if one != nil {
+			o.server.flights.land(one, *epoch, found, o.attempts)
+			clear(o.read)
+		}
+	}()
+	w := &o.link.wire
+	w.begin(blockPatience + answerPatience)
+	w.commands = appendArgument(appendCommand(w.commands, "GET", 1), epochKey)
+	for i := range o.attempts {
+		w.commands = o.announce(w.commands, &o.attempts[i])
+	}
+	if one != nil {
+		w.commands = one.takeOff(w.commands)
+	}
+	for i := range o.attempts {
+		w.commands = o.add(w.commands, &o.attempts[i], one != nil)
+		w.spill()
+	}
+	if one != nil {
+		w.commands = appendCommand(w.commands, "EXEC", 0)
+	}
+	for i := range o.attempts {
+		w.commands = o.tend(w.commands, &o.attempts[i])
+	}
+	w.commands = o.audience.ask(w.commands, o.events)
+	w.send()
+
+	r := w.answer()
+	if *refusal = r.refusal(); *refusal == nil {
+		*epoch = string(r.optional())
+	}
+	for i := range o.attempts {
+		o.attempts[i].tended(&r)
+	}
+	if one != nil {
+		found, again = o.readFlight(&r, one)
+	} else {
+		for i := range o.attempts {
+			o.attempts[i].read(&r, false)
+		}
+	}
+	for i := range o.attempts {
+		o.attempts[i].tended(&r)
+	}
+	o.audience.read(&r)
+	kept := false
+	if found != nil {
+		o.own.recognise(found.entries)
+		kept = readEvents(found.entries)
+	}
+	w.done(&r, kept)
+	if !again {
+		return false, r.bad
+	}
+	for i := range o.attempts {
+		a := &o.attempts[i]
+		if r.bad == nil {
+			a.err, a.refused = nil, nil
+		} else {
+			a.err = cmp.Or(a.err, r.bad)
+		}
+	}
+	return r.bad == nil, r.bad
 }
 
 // prepare makes attempts of requests.

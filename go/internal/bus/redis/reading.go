@@ -104,9 +104,14 @@ func (s *Server) Read(ctx context.Context) ([]remote.Item, error) {
 	if r.astray || r.link.client == nil {
 		return nil, errHistoryLost
 	}
-	s.tidy()
-	if len(r.items) >= crowd {
-		s.outgoing.flight.await()
+	now := time.Now()
+	due := now.Sub(r.tidied) >= tidying
+	if landed := s.flights.await(ctx, len(r.items) >= crowd, due); len(landed) > 0 {
+		s.interests.advance(landed[len(landed)-1].mark.wake)
+		return s.items(nil, landed), nil
+	}
+	if due {
+		s.tidy(now)
 	}
 	var given []entry
 	_, err := r.link.do(ctx, func(client *redis.Client) (err error) {
@@ -121,20 +126,32 @@ func (s *Server) Read(ctx context.Context) ([]remote.Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	items := append(r.items[:0], r.ready...)
+	ready := r.ready
 	r.ready = nil
-	for i := range given {
-		items = append(items, s.item(&given[i]))
-	}
+	items := s.items(ready, given)
 	if missed := r.tail.takeGaps(); len(missed) > 0 {
 		s.missed(missed)
 		items = append(items, remote.Item{Mark: r.mark(), Skipped: missed.have})
+		r.items = items
+	}
+	s.interests.advance(r.tail.wake)
+	s.progress(r.tail.epoch, len(r.tail.byKey))
+	if !r.astray {
+		s.flights.release(r.link.peer.run)
+	}
+	return items, nil
+}
+
+// items are those that are ready, and entries, until it is called again.
+func (s *Server) items(ready []remote.Item, entries []entry) []remote.Item {
+	r := &s.reading
+	items := append(r.items[:0], ready...)
+	for i := range entries {
+		items = append(items, s.item(&entries[i]))
 	}
 	clear(r.items[min(len(items), len(r.items)):])
 	r.items = items
-	s.interests.advance(r.tail.wake)
-	s.progress(r.tail.epoch, len(r.tail.byKey))
-	return items, nil
+	return items
 }
 
 // item is an entry in the terms of remote.Server.
@@ -146,7 +163,7 @@ func (s *Server) item(e *entry) remote.Item {
 	case n != nil && n.wake != 0:
 		id := e.id
 		s.reading.wake.Store(&id)
-	case n != nil && n.lost && n.news:
+	case n.isLoss():
 		// Somebody else found that out; the reader has to look where its streams are.
 		s.declareLost(n.epoch)
 		item.Lost = true
@@ -173,12 +190,8 @@ func (s *Server) straighten(ctx context.Context, client *redis.Client) error {
 }
 
 // tidy lets go of streams that nobody needs.
-func (s *Server) tidy() {
+func (s *Server) tidy(now time.Time) {
 	r := &s.reading
-	now := time.Now()
-	if now.Sub(r.tidied) < tidying {
-		return
-	}
 	r.tidied = now
 	s.interests.sweep(now)
 	old := uint64(2 * s.options.horizon().Milliseconds())

@@ -14,11 +14,18 @@ import (
 const answered = "*1\r\n*2\r\n$17\r\nfraiseql:events:a\r\n*2\r\n" +
 	"*2\r\n$3\r\n1-2\r\n*2\r\n$4\r\ndata\r\n$46\r\n" + `{"event_type":"t","channel":"a","data":{"n":1}}`
 
+// taken lets a tail take an answer, and returns of how many streams it was.
+func taken(t *tail, answer *reply) (streams int, err error) {
+	t.appendRead(nil, false, 0)
+	found, err := t.take(answer)
+	return len(found.moves), err
+}
+
 func TestAnswersThatAreCutOffOrWrongAreNotRead(t *testing.T) {
 	document := `{"event_type":"t","channel":"a","data":{"n":1}}`
 	good := fmt.Sprintf("*1\r\n*2\r\n$17\r\nfraiseql:events:a\r\n*2\r\n*2\r\n$3\r\n1-2\r\n*4\r\n$1\r\nx\r\n$1\r\ny\r\n$4\r\ndata\r\n$%d\r\n%s\r\n*2\r\n$3\r\n1-3\r\n*2\r\n$1\r\nx\r\n$0\r\n\r\n", len(document), document)
 	r := following("a")
-	if _, streams, err := r.take(&reply{rest: []byte(good)}); err != nil || streams != 1 || names(r.kept) != "a 1-2, a 1-3" || string(r.kept[0].text) != document || r.kept[1].wrong == nil {
+	if streams, err := taken(r, &reply{rest: []byte(good)}); err != nil || streams != 1 || names(r.kept) != "a 1-2, a 1-3" || string(r.kept[0].text) != document || r.kept[1].wrong == nil {
 		t.Errorf("%d streams, %s, %v", streams, names(r.kept), err)
 	}
 	if !readEvents(r.kept) || r.kept[0].event == nil || r.kept[0].text != nil || r.kept[1].event != nil {
@@ -26,7 +33,7 @@ func TestAnswersThatAreCutOffOrWrongAreNotRead(t *testing.T) {
 	}
 	for end := range len(good) {
 		r := following("a")
-		if _, _, err := r.take(&reply{rest: []byte(good[:end])}); err == nil || len(r.kept) > 0 || !r.follows("a").last.isZero() {
+		if _, err := taken(r, &reply{rest: []byte(good[:end])}); err == nil || len(r.kept) > 0 || !r.follows("a").last.isZero() {
 			t.Fatalf("what ends at byte %d is read: %s, %v", end, names(r.kept), err)
 		}
 	}
@@ -36,22 +43,22 @@ func TestAnswersThatAreCutOffOrWrongAreNotRead(t *testing.T) {
 		"*1\r\n*2\r\n$17\r\nfraiseql:events:b\r\n", "*2\r\n*2\r\n$17\r\nfraiseql:events:a\r\n*0\r\n", "*1\r\n-ERR no\r\n",
 	} {
 		r := following("a")
-		if _, _, err := r.take(&reply{rest: []byte(wrong)}); err == nil || len(r.kept) > 0 {
+		if _, err := taken(r, &reply{rest: []byte(wrong)}); err == nil || len(r.kept) > 0 {
 			t.Errorf("%q is read: %s", wrong, names(r.kept))
 		}
 		// What is wrong is noticed before the rest has come: it would be taken for the next answer.
 		r = following("a")
-		if _, _, err := r.take(&reply{from: iotest.OneByteReader(strings.NewReader(wrong))}); wrong != good+"*0\r\n" && (err == nil || isReply(err)) {
+		if _, err := taken(r, &reply{from: iotest.OneByteReader(strings.NewReader(wrong))}); wrong != good+"*0\r\n" && (err == nil || isReply(err)) {
 			t.Errorf("%q is read byte by byte: %v", wrong, err)
 		}
 	}
 	for _, none := range []string{"*-1\r\n", "*0\r\n", "*1\r\n*2\r\n$17\r\nfraiseql:events:a\r\n*0\r\n"} {
-		if _, streams, err := following("a").take(&reply{rest: []byte(none)}); err != nil || streams != 0 {
+		if streams, err := taken(following("a"), &reply{rest: []byte(none)}); err != nil || streams != 0 {
 			t.Errorf("%q: %d streams, %v", none, streams, err)
 		}
 	}
 	var refused redis.Error
-	if _, _, err := following("a").take(&reply{rest: []byte("-NOPERM no\r\n")}); !errors.As(err, &refused) || err.Error() != "NOPERM no" {
+	if _, err := taken(following("a"), &reply{rest: []byte("-NOPERM no\r\n")}); !errors.As(err, &refused) || err.Error() != "NOPERM no" {
 		t.Errorf("an error is read as %v", err)
 	}
 }
@@ -130,7 +137,7 @@ func FuzzAnswers(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		r := following("a")
-		if _, streams, err := r.take(&reply{rest: []byte(text)}); err != nil && (streams != 0 || len(r.kept) > 0) {
+		if streams, err := taken(r, &reply{rest: []byte(text)}); err != nil && (streams != 0 || len(r.kept) > 0) {
 			t.Fatalf("%d streams, %d entries and %v", streams, len(r.kept), err)
 		}
 		readEvents(r.kept)

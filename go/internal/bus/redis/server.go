@@ -29,6 +29,7 @@ type Server struct {
 	reading  reading
 	calls    calls
 	outgoing outgoing
+	flights  flights
 
 	counters counters
 	mu       sync.Mutex
@@ -75,6 +76,7 @@ func New(options Options) (*Server, error) {
 	}
 	s := &Server{options: options, target: t, interests: newInterests(), node: strings.ToLower(rand.Text())}
 	s.reading.open(s)
+	s.flights.open(s.reading.tail)
 	s.calls.open(t)
 	s.outgoing.open(s)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -85,7 +87,7 @@ func New(options Options) (*Server, error) {
 
 // Recognise implements remote.Recogniser.
 func (s *Server) Recognise(own func(ids [][]byte, found []*event.Event)) {
-	s.reading.tail.own.find = own
+	s.reading.tail.own.find, s.outgoing.own.find = own, own
 }
 
 // Name implements remote.Server.

@@ -3,8 +3,6 @@
 package redis
 
 import (
-	"cmp"
-	"errors"
 	"hash/maphash"
 	"slices"
 	"strconv"
@@ -28,13 +26,22 @@ type stream struct {
 	// were written without an announcement. Otherwise zero.
 	found uint64
 
-	argument []byte   // last, as XREAD is given it
+	argument []byte   // last, as XREAD is given it; empty until it is
 	sorted   streamID // of the newest entry that sortEntries has seen
 }
 
 func (s *stream) moveTo(last streamID) {
 	s.last = last
-	s.argument = appendArgument(s.argument[:0], last.String())
+	s.argument = s.argument[:0]
+}
+
+// pass notes that so many entries have been read, to that of an id.
+func (s *stream) pass(count int, end streamID) {
+	s.known, s.active = end, end.ms
+	s.moveTo(end)
+	if s.added >= 0 {
+		s.added += int64(count)
+	}
 }
 
 // tail reads the streams that it follows, in the order of the entries' times; those
@@ -64,8 +71,10 @@ type tail struct {
 	// straighten.
 	skewed  bool
 	given   []entry   // memory: that of the newest entries given
-	ordered []*stream // in the order of their arguments; nil when streams have changed
+	ordered []*stream // in the order of their arguments; nil when streams have changed, and never changed itself
 	keys    []byte    // theirs, as XREAD is given them
+	// changes is how often the streams have changed.
+	changes uint64
 }
 
 func newTail(batch int, wants func(string) (uint64, bool)) *tail {
@@ -80,8 +89,13 @@ func (t *tail) add(key, channel string, after streamID) *stream {
 		made.hash = hashChannel(channel)
 	}
 	t.byKey[key] = made
-	t.ordered = nil
+	t.change()
 	return made
+}
+
+func (t *tail) change() {
+	t.ordered = nil
+	t.changes++
 }
 
 // follow reads a channel's entries after an id from now on; not if it is followed.
@@ -101,7 +115,7 @@ func (t *tail) forget(unwanted func(*stream) bool) {
 			continue
 		}
 		delete(t.byKey, key)
-		t.ordered = nil
+		t.change()
 		t.kept = slices.DeleteFunc(t.kept, func(e entry) bool { return e.from == one })
 	}
 }
@@ -120,75 +134,92 @@ func (t *tail) next(on *wire, patience time.Duration) ([]entry, error) {
 		t.check(&answer, one)
 	}
 	before := len(t.kept)
-	limit, streams, err := t.take(&answer)
+	found, err := t.take(&answer)
 	if err != nil {
 		on.done(&answer, false)
 		return nil, err
 	}
+	limit := found.limit
 	t.own.recognise(t.kept[before:])
 	on.done(&answer, readEvents(t.kept[before:]))
-	if waits && streams == 1 {
+	if waits && len(found.moves) == 1 {
 		// Redis 7.0 answers who waits with the stream that was written to first, not with
 		// all that one transaction wrote to.
 		if first := t.kept[0].id.ms; limit == nil || first < *limit {
 			limit = &first
 		}
 	}
+	sortEntries(t.kept)
 	return t.give(limit), nil
 }
 
-var errElse = errors.New("the server answers XREAD with something else")
+// take keeps what an XREAD has brought that nothing follows, or nothing of it.
+func (t *tail) take(r *reply) (found brought, err error) {
+	found, err = r.streams(t.ordered, t.batch, t.kept)
+	if err == nil && len(r.rest) > 0 {
+		err = errElse
+	}
+	if err == nil {
+		t.keep(&found)
+	}
+	return found, err
+}
 
-// take keeps what an XREAD brought. limit is, of the streams that were cut off, the time
-// of the end that comes first; nil if there is none.
-func (t *tail) take(r *reply) (limit *uint64, streams int, err error) {
-	type move struct {
-		stream *stream
-		end    streamID
-		count  int
-	}
-	var moves []move
-	before := len(t.kept)
-	if err := r.refusal(); err != nil {
-		return nil, 0, err
-	}
-	for range r.array() {
-		r.pair()
-		from := t.byKey[string(r.text())]
-		if from == nil {
-			r.bad = cmp.Or(r.bad, errElse)
-			break
-		}
-		count := r.entries(from, func(e entry) {
-			t.kept = append(t.kept, e)
-		})
-		if r.bad != nil {
-			break
-		}
-		if count == 0 {
-			continue // Redis 7.0 answers so who waited for what a transaction wrote and took back
-		}
-		end := t.kept[len(t.kept)-1].id
-		moves = append(moves, move{from, end, count})
-		if count >= t.batch && (limit == nil || end.ms < *limit) {
-			limit = &end.ms
-		}
-	}
-	if r.bad != nil || len(r.rest) > 0 {
-		t.kept = t.kept[:before] // nothing of it counts as read
-		return nil, 0, cmp.Or(r.bad, errElse)
-	}
-	for _, one := range moves {
-		one.stream.known, one.stream.active = one.end, one.end.ms
-		one.stream.moveTo(one.end)
-		if one.stream.added >= 0 {
-			one.stream.added += int64(one.count)
-		}
+// keep notes what an XREAD has brought.
+func (t *tail) keep(found *brought) {
+	t.kept = found.entries
+	for _, one := range found.moves {
+		one.stream.pass(one.count, one.end)
 		if one.count >= t.full {
 			t.suspect(one.stream)
 		}
 	}
-	return limit, len(moves), nil
+}
+
+// isCalm tells that there is nothing to be read or put right before anything else.
+func (t *tail) isCalm() bool {
+	return len(t.kept)+len(t.suspects)+len(t.skipped) == 0 && !t.skewed
+}
+
+// passTransaction takes what a transaction has read, as from a calm tail, and has had accepted then, and gives
+// all of it that is to be given, until something is given again.
+func (t *tail) passTransaction(found *brought, attempts []attempt) []entry {
+	found.entries = append(t.kept, found.entries...)
+	t.keep(found)
+	sortEntries(t.kept)
+	if found.limit != nil { // what it has added is behind what it has not shown
+		return t.give(found.limit)
+	}
+	newest := streamID{}
+	if len(t.kept) > 0 {
+		newest = t.kept[len(t.kept)-1].id
+	}
+	ascending := true
+	for i := range attempts {
+		for k := range attempts[i].events {
+			one := &attempts[i].events[k]
+			from := t.streamOf(one.channel)
+			if from == nil { // nobody here wants it, or it is read later
+				continue
+			}
+			from.pass(1, one.id)
+			t.kept = append(t.kept, entry{id: one.id, from: from, event: attempts[i].request.Events[k]})
+			ascending = ascending && one.id.ms >= newest.ms
+			newest = one.id
+		}
+	}
+	if !ascending { // the clock went back, or somebody has chosen an id
+		sortEntries(t.kept)
+	}
+	return t.give(nil)
+}
+
+// streamOf is the stream of a channel that this node publishes on, nil if it is not followed.
+func (t *tail) streamOf(one *channelWritten) *stream {
+	if one.changes != t.changes {
+		one.followed, one.changes = t.follows(one.name), t.changes
+	}
+	return one.followed
 }
 
 // appendRead appends the next XREAD.
@@ -211,14 +242,16 @@ func (t *tail) appendRead(dst []byte, waits bool, patience time.Duration) []byte
 	}
 	dst = append(dst, t.keys...)
 	for _, one := range t.ordered {
+		if len(one.argument) == 0 {
+			one.argument = appendArgument(one.argument, one.last.String())
+		}
 		dst = append(dst, one.argument...)
 	}
 	return dst
 }
 
-// give takes out what is not later than limit; nil for everything.
+// give takes out what is not later than limit; nil for everything. What is kept is in order.
 func (t *tail) give(limit *uint64) []entry {
-	sortEntries(t.kept)
 	end := 0
 	marks := make([]mark, len(t.kept))
 	for ; end < len(t.kept); end++ {

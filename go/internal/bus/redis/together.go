@@ -2,6 +2,7 @@ package redis
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strconv"
 )
@@ -12,12 +13,11 @@ import (
 // the end takes them back then: nobody sees what happens within a transaction.
 // https://redis.io/docs/latest/develop/using-commands/transactions/
 
-// addTogether appends the transaction that accepts all of a request or nothing.
+// addTogether appends what, within a transaction, accepts all of a request or nothing.
 func (o *outgoing) addTogether(dst []byte, a *attempt) []byte {
 	for _, one := range a.events {
 		one.channel.adding = 0
 	}
-	dst = appendCommand(dst, "MULTI", 0)
 	o.firsts = o.firsts[:0]
 	for i, ev := range a.request.Events {
 		one := a.events[i].channel
@@ -38,20 +38,32 @@ func (o *outgoing) addTogether(dst []byte, a *attempt) []byte {
 			dst = appendArgument(dst, o.text)
 		}
 	}
-	return appendCommand(dst, "EXEC", 0)
+	return dst
 }
 
-// readTogether reads what answers a transaction. MULTI was permitted when the connection was made:
+// readTransaction reads what answers a transaction of one's own. MULTI was permitted when the connection was made:
 // where it is refused all the same, what follows has been executed, and is answered as by EXEC. If it
 // was for several streams, and one of them was none, what is taken back then may have been read.
-func (a *attempt) readTogether(r *reply) {
-	denial := r.refusal()
-	if a.denied = denial != nil; !a.denied {
+func (a *attempt) readTransaction(r *reply) {
+	if a.denied = r.refusal() != nil; !a.denied {
 		r.line('+')
-		if a.err = a.readQueued(r); a.err != nil {
+		a.readQueued(r)
+		if err := r.refusal(); a.err == nil { // EXEC's, which refuses where another was refused, and may tell nothing else
+			a.err = err
+		}
+		if a.err != nil {
 			return
 		}
+		r.counted(a.commands())
 	}
+	a.readTogether(r)
+	if a.denied {
+		r.refusal() // EXEC's
+	}
+}
+
+// readTogether reads what addTogether is answered with once it is executed.
+func (a *attempt) readTogether(r *reply) {
 	var first error
 	refused, undone := 0, false
 	for i := range a.events {
@@ -65,9 +77,6 @@ func (a *attempt) readTogether(r *reply) {
 	if a.guarded && r.refusal() == nil {
 		undone = r.number() > 0
 	}
-	if a.denied {
-		r.refusal() // EXEC's
-	}
 	if refused == 0 && !undone && r.bad == nil {
 		return
 	}
@@ -79,31 +88,32 @@ func (a *attempt) readTogether(r *reply) {
 	case refused == len(a.events), refused > 0 && undone && !a.denied:
 		a.err = first
 	default:
-		a.err = fmt.Errorf("only some of its events were accepted: %v", cmp.Or(first, denial))
+		a.err = fmt.Errorf("only some of its events were accepted: %v", cmp.Or(first, errTakenBack))
 	}
 }
 
-// readQueued reads what answers a transaction until it is executed, or what it is refused with.
-func (a *attempt) readQueued(r *reply) (refused error) {
-	commands := len(a.events)
+// errTakenBack is said where no event's own answer says why.
+var errTakenBack = errors.New("what was added has been taken back")
+
+// commands is how many a transaction has of a request.
+func (a *attempt) commands() int {
 	if a.guarded {
-		commands++
+		return len(a.events) + 1
 	}
-	for i := range commands {
+	return len(a.events)
+}
+
+// readQueued reads what answers the commands within a transaction until it is executed. The first that was refused
+// is the request's error.
+func (a *attempt) readQueued(r *reply) {
+	for i := range a.commands() {
 		if err := r.refusal(); err == nil {
 			r.line('+')
-		} else if refused == nil {
-			refused = err
+		} else if a.err == nil {
+			a.err = err
 			if i < len(a.events) {
 				a.refused = a.events[i].channel
 			}
 		}
 	}
-	if err := r.refusal(); refused == nil { // EXEC's, which refuses where another was refused, and may tell nothing else
-		refused = err
-	}
-	if refused == nil {
-		r.counted(commands)
-	}
-	return refused
 }

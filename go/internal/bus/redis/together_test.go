@@ -308,7 +308,7 @@ func TestAnswersToATransaction(t *testing.T) {
 		read := func(answer string) (*attempt, *reply) {
 			a := &attempt{form: together, guarded: c.guarded, events: []sending{{channel: newChannelWritten("a")}, {channel: newChannelWritten("b")}}}
 			r := &reply{from: strings.NewReader(answer)}
-			a.read(r)
+			a.read(r, false)
 			return a, r
 		}
 		a, r := read(c.answer)

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"math"
 	"sync"
 	"time"
 
@@ -28,6 +29,9 @@ type channelWritten struct {
 	// transaction that is being written adds.
 	heard, asked bool
 	adding       int
+	// followed is its stream in the tail whose streams have changed as often; nil: it is not followed.
+	followed *stream
+	changes  uint64
 
 	// Guarded by written.mu.
 	tended time.Time // announced and trimmed
@@ -42,7 +46,7 @@ func (w *written) open(s *Server) {
 }
 
 func newChannelWritten(name string) *channelWritten {
-	one := &channelWritten{name: name, hash: hashChannel(name)}
+	one := &channelWritten{name: name, hash: hashChannel(name), changes: math.MaxUint64}
 	one.stream = appendArgument(nil, streamPrefix+name)
 	one.add = append(appendCommand(nil, "XADD", 4), one.stream...)
 	one.add = appendArgument(appendArgument(one.add, "*"), dataField)

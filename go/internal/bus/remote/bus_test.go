@@ -424,10 +424,10 @@ func TestAnEventIsRecognisedOnceWhileItIsToComeBack(t *testing.T) {
 			t.Errorf("of one id, time %d: %v", i, got)
 		}
 	}
-	o.dispatched("mine", event.Position{})
+	o.dispatched(chosen, event.Position{})
 	third := bustest.NewEvent(t, "plain", "a", "mine")
 	o.expect(&o.add([]*event.Event{third}, true, true, nil, time.Now()).tickets[0])
-	o.dispatched("mine", event.Position{})
+	o.dispatched(third, event.Position{})
 	if got := o.recognise([]byte("mine")); got != nil {
 		t.Errorf("what has come back is recognised: %v", got)
 	}

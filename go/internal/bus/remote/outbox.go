@@ -65,7 +65,9 @@ type ticket struct {
 	at     event.Position
 	err    error
 	finish func(ticket uint64)
-	next   *ticket // in returning
+	// awaited is for returning, which it lies in, and prev and next are its.
+	awaited    bool
+	prev, next *ticket
 }
 
 // finishes are those to be told, once no lock is held: also who gives up waiting meanwhile.
@@ -98,6 +100,7 @@ func (o *outbox) add(events []*event.Event, waits, ordered bool, finish func(uin
 	for i, ev := range events {
 		one := &r.tickets[i]
 		one.event, one.waits, one.finish = ev, waits, finish
+		ev.Sent = one
 		r.ordered = r.ordered || ev.ChosenID // otherwise nobody has it
 	}
 	o.queue = append(o.queue, r)
@@ -235,7 +238,7 @@ func (o *outbox) accept(r *request) (told finishes) {
 		}
 		// One that had been accepted before may have been read before, too.
 		if !r.Follows[i] || one.astray || r.Repeated != nil && r.Repeated[i] || o.isSkipped(one) {
-			o.forgetReturning(one)
+			o.returning.take(one)
 			one.waits = false
 		}
 		told = o.settle(told, one)
@@ -251,7 +254,7 @@ func (o *outbox) refuse(r *request, err error) (told finishes) {
 		if one.dispatched { // so it was accepted
 			continue
 		}
-		o.forgetReturning(one)
+		o.returning.take(one)
 		one.err = err
 		told = o.settle(told, one)
 	}
@@ -270,15 +273,22 @@ func (r *request) returned() bool {
 }
 
 // dispatched notes that an event that was read has been dispatched.
-func (o *outbox) dispatched(id string, at event.Position) (told finishes) {
-	o.returning.remove(id, func(one *ticket) bool {
-		if one.event.ID != id {
+func (o *outbox) dispatched(ev *event.Event, at event.Position) (told finishes) {
+	arrive := func(one *ticket) bool {
+		if one.event.ID != ev.ID {
 			return false
 		}
 		one.dispatched, one.at = true, at
 		told = o.settle(told, one)
 		return true
-	})
+	}
+	if one := o.returning.only(ev); one != nil {
+		o.returning.take(one)
+		arrive(one)
+	} else {
+		o.returning.takeAll(ev.ID, arrive)
+	}
+	ev.Sent = nil // a history may keep the event
 	return told
 }
 
@@ -297,16 +307,22 @@ func (o *outbox) recognise(id []byte) *event.Event {
 // cameBack notes that an event was read: it has been accepted, even where its publisher
 // has not heard so yet. It returns the executor's account of its publisher, once: what has
 // been read may be its dispatch's.
-func (o *outbox) cameBack(id string) (publication any) {
-	for one := o.returning.like(id); one != nil; one = one.next {
-		if one.event.ID != id {
-			continue
-		}
+func (o *outbox) cameBack(ev *event.Event) (publication any) {
+	arrive := func(one *ticket) {
 		o.count(one)
 		if publication == nil && !one.read {
 			publication = one.event.Publication
 		}
 		one.read = true
+	}
+	if one := o.returning.only(ev); one != nil {
+		arrive(one)
+		return publication
+	}
+	for one := o.returning.like(ev.ID); one != nil; one = one.next {
+		if one.event.ID == ev.ID {
+			arrive(one)
+		}
 	}
 	return publication
 }
@@ -323,7 +339,7 @@ func (o *outbox) letGo(follows func(channel string) bool) (told finishes) {
 	o.lettings.Add(1)
 	for _, one := range o.returning.which(func(one *ticket) bool { return !follows(one.event.Channel) }) {
 		if one.astray = true; one.accepted {
-			o.forgetReturning(one)
+			o.returning.take(one)
 			one.waits = false
 			told = o.settle(told, one)
 		}
@@ -340,7 +356,7 @@ func (o *outbox) skip(gone func(channel string, at event.Position) bool) (told f
 	for _, one := range o.returning.which(func(one *ticket) bool {
 		return one.accepted && !one.read && gone(one.event.Channel, one.at)
 	}) {
-		o.forgetReturning(one)
+		o.returning.take(one)
 		one.waits = false
 		told = o.settle(told, one)
 	}
@@ -356,7 +372,7 @@ func (o *outbox) isSkipped(one *ticket) bool {
 // in the epoch that has begun.
 func (o *outbox) lose(epoch string) (told finishes) {
 	for _, one := range o.returning.which(func(one *ticket) bool { return one.accepted && one.at.Epoch != epoch }) {
-		o.forgetReturning(one)
+		o.returning.take(one)
 		one.err = errLost
 		told = o.settle(told, one)
 	}
@@ -372,7 +388,7 @@ func (o *outbox) fail(err error) (told finishes) {
 			told = o.settle(told, one)
 		}
 	}
-	clear(o.returning.byHash)
+	o.returning.clear()
 	return told
 }
 
@@ -390,13 +406,6 @@ func (o *outbox) settle(told finishes, one *ticket) finishes {
 		told = append(told, finish{one.finish, one.number})
 	}
 	return told
-}
-
-// forgetReturning takes one out of those that are to come back.
-func (o *outbox) forgetReturning(gone *ticket) {
-	if gone.returns {
-		o.returning.remove(gone.event.ID, func(one *ticket) bool { return one == gone })
-	}
 }
 
 var errNeverSent = errors.New("it has not answered in time")

@@ -25,7 +25,7 @@ func TestOnlyWhatWasNotReadIsGivenUpForAGap(t *testing.T) {
 	for _, one := range []*request{read, unread} {
 		o.accept(one).tell()
 	}
-	o.cameBack(read.Events[0].ID)
+	o.cameBack(read.Events[0])
 	o.skip(func(channel string, _ event.Position) bool { return channel == "b" }).tell()
 	if told != 0 {
 		t.Errorf("%d told of another channel's gap", told)
@@ -37,7 +37,7 @@ func TestOnlyWhatWasNotReadIsGivenUpForAGap(t *testing.T) {
 	if o.accept(late).tell(); told != 2 {
 		t.Error("what was accepted and had gone is waited for")
 	}
-	if o.dispatched(read.Events[0].ID, event.Position{}).tell(); told != 3 || !o.returning.isEmpty() {
+	if o.dispatched(read.Events[0], event.Position{}).tell(); told != 3 || !o.returning.isEmpty() {
 		t.Errorf("%d told in the end, %d are still to come", told, len(o.returning.byHash))
 	}
 }
@@ -51,11 +51,11 @@ func TestAnIDThatIsReadTwiceIsItsPublishersOnce(t *testing.T) {
 	ev := bustest.NewEvent(t, "x", "a", "")
 	ev.Publication = "an account"
 	o.expect(&o.add([]*event.Event{ev}, true, true, nil, time.Time{}).tickets[0])
-	if got := o.cameBack(ev.ID); got != "an account" {
+	if got := o.cameBack(ev); got != "an account" {
 		t.Errorf("the first is the publisher's by %v", got)
 	}
 	dispatch := bustest.Started(func() { ev.Publication = nil })
-	if got := o.cameBack(ev.ID); got != nil {
+	if got := o.cameBack(ev); got != nil {
 		t.Errorf("the second is the publisher's by %v", got)
 	}
 	bustest.Receive(t, dispatch, "the dispatch")

@@ -106,7 +106,7 @@ func (b *Bus) take(t *bus.Thread, item Item) {
 	}
 	l := b.lanes.accept(item)
 	alone := len(b.lanes.byChannel) == 0 // and so it stays: only this goroutine makes lanes
-	ev.Publication = b.outbox.cameBack(ev.ID)
+	ev.Publication = b.outbox.cameBack(ev)
 	for _, one := range b.records {
 		one.items = append(one.items, item)
 	}
@@ -164,7 +164,7 @@ func (b *Bus) run(t *bus.Thread, l *lane) {
 // finish takes a dispatched event off the books, and tells those who wait. b.mu is held
 // on entry, and not on return.
 func (b *Bus) finish(item Item, at event.Position) {
-	finishes := b.outbox.dispatched(item.Event.ID, at)
+	finishes := b.outbox.dispatched(item.Event, at)
 	var calls []func()
 	if len(b.settling) > 0 {
 		calls = b.settled()
