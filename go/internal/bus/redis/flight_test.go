@@ -81,8 +81,11 @@ func crowdOn(t *testing.T, channels ...string) (requests []*remote.Request) {
 func TestWhatAddsACrowdReadsForTheReader(t *testing.T) {
 	client := emptied(t)
 	s := readerOf(t, Options{URL: server.URL()}, "a", "b")
-	add(t.Context(), t, client, "a", "*", 1)
-	add(t.Context(), t, client, "b", "*", 2)
+	for n, channel := range []string{"a", "b", "a", "b"} {
+		add(t.Context(), t, client, channel, "*", n)
+		written := client.Time(t.Context()).Val()
+		eventually(t, "the next millisecond", func() bool { return client.Time(t.Context()).Val().Sub(written) > time.Millisecond })
+	}
 	before := reads(t, client)
 	requests := append(crowdOn(t, "a", "b", "elsewhere"), asked(t, "a", "b", "a"))
 	s.Publish(t.Context(), requests)
@@ -95,16 +98,16 @@ func TestWhatAddsACrowdReadsForTheReader(t *testing.T) {
 			}
 		}
 	}
-	items := read(t, s, 2+len(own))
+	items := read(t, s, 4+len(own))
 	if got := reads(t, client) - before; got != 1 {
 		t.Errorf("%d XREADs, want one", got)
 	}
-	for i, one := range items[:2] {
-		if want := fmt.Sprintf(`{"n":%d}`, i+1); string(one.Event.Data) != want {
+	for i, one := range items[:4] {
+		if want := fmt.Sprintf(`{"n":%d}`, i); string(one.Event.Data) != want {
 			t.Errorf("event %d of another program is %s", i, one.Event.Data)
 		}
 	}
-	for i, one := range items[2:] {
+	for i, one := range items[4:] {
 		if one.Event != own[i] {
 			t.Fatalf("event %d is %v, want the one that was published", i, one.Event)
 		}
@@ -115,8 +118,11 @@ func TestWhatAddsACrowdReadsForTheReader(t *testing.T) {
 	if err != nil || len(rest) != len(items)-41 {
 		t.Errorf("%d events after the first 41 of %d, %v", len(rest), len(items), err)
 	}
-	add(t.Context(), t, client, "b", "*", 3)
-	if last := read(t, s, 1)[0]; string(last.Event.Data) != `{"n":3}` {
+	if late := s.counters.late.Load(); late > 0 {
+		t.Errorf("%d came late", late)
+	}
+	add(t.Context(), t, client, "b", "*", 4)
+	if last := read(t, s, 1)[0]; string(last.Event.Data) != `{"n":4}` {
 		t.Errorf("then %s is read", last.Event.Data)
 	}
 	for _, name := range []string{"a", "b"} {
@@ -266,6 +272,9 @@ func TestMultiTakenFromAConnectionInUseWithinAFlight(t *testing.T) {
 			t.Errorf("request %d: %v", i, r.Err)
 		}
 	}
+	if len(s.flights.landed) > 0 {
+		t.Error("what was executed one by one is taken for a transaction")
+	}
 	if s.outgoing.link.client != nil {
 		t.Error("a connection without transactions is kept")
 	}
@@ -308,6 +317,9 @@ func TestAClockThatGoesBackWithinAFlight(t *testing.T) {
 		requests := crowdOn(t, "a", "b")
 		s.Publish(t.Context(), requests)
 		read(t, s, len(requests)+1-round)
+		if late := s.counters.late.Load(); round == 0 && late > 0 {
+			t.Error("what one flight has brought is late for itself")
+		}
 	}
 	if s.counters.late.Load() == 0 {
 		t.Error("nobody has noticed")
