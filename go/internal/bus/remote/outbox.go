@@ -9,8 +9,13 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
 
-// calm is after how many batches a crowd counts as gone.
-const calm = 8
+const (
+	// calm is after how many batches a crowd counts as gone.
+	calm = 8
+	// mostTaken bounds the events of a batch of several requests: those behind them are told no later
+	// than it takes, and meanwhile their publishers make the next ones.
+	mostTaken = 1000
+)
 
 // outbox is what this node has published and somebody still waits for, or that has not
 // come back through the reader yet. Guarded by Bus.mu.
@@ -137,8 +142,7 @@ func (o *outbox) expect(one *ticket) {
 // requests, and one transaction for all gains more than overlapping.
 func (o *outbox) take() (taken []*request) {
 	if len(o.underWay) == 0 {
-		taken, o.queue = o.queue, nil
-		return o.send(taken)
+		return o.send(o.takeFirst())
 	}
 	// Who forsakes an event may publish the next one.
 	if len(o.underWay) == o.publishers || o.forsaken > 0 || o.crowded() {
@@ -158,6 +162,20 @@ func (o *outbox) take() (taken []*request) {
 	}
 	o.queue = left
 	return o.send(taken)
+}
+
+// takeFirst takes as many requests off the queue as make a batch.
+func (o *outbox) takeFirst() (taken []*request) {
+	events := 0
+	for i, one := range o.queue {
+		if events += len(one.Events); i > 0 && events > mostTaken {
+			taken = o.queue[:i:i]
+			o.queue = append([]*request(nil), o.queue[i:]...) // not behind what is taken: that is not to be kept
+			return taken
+		}
+	}
+	taken, o.queue = o.queue, nil
+	return taken
 }
 
 // crowded tells that there have been more requests at once than can be under way, lately.

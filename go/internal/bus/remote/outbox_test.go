@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -59,4 +60,29 @@ func TestAnIDThatIsReadTwiceIsItsPublishersOnce(t *testing.T) {
 		t.Errorf("the second is the publisher's by %v", got)
 	}
 	bustest.Receive(t, dispatch, "the dispatch")
+}
+
+// TestABatchIsNoLargerThanItsPublishersNeed has many requests wait: those behind the first thousand events are sent with the
+// next batch, and one request is never divided.
+func TestABatchIsNoLargerThanItsPublishersNeed(t *testing.T) {
+	var o outbox
+	o.open(1)
+	add := func(events int) {
+		o.add(slices.Repeat([]*event.Event{bustest.NewEvent(t, "x", "a", "")}, events), true, true, nil, time.Time{})
+	}
+	for _, events := range []int{mostTaken - 1, 1, 1, 2 * mostTaken, 3} {
+		add(events)
+	}
+	for _, want := range []int{2, 1, 1, 1, 0} {
+		taken := o.take()
+		if len(taken) != want {
+			t.Errorf("%d requests are taken, want %d", len(taken), want)
+		}
+		if len(taken) > 0 {
+			o.putBack(taken, nil)
+		}
+	}
+	if !o.isEmpty() {
+		t.Error("some are left")
+	}
 }
