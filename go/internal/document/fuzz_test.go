@@ -141,7 +141,9 @@ func same(v Value, want any) bool {
 			names[members.Key().Text()] = true
 		}
 		for name, member := range want {
-			if !same(v.Get(name), member) {
+			var found [MostPicked]Value
+			v.Pick([]string{name + "?", name}, &found)
+			if !same(v.Get(name), member) || found[1] != v.Get(name) || found[0] != v.Get(name+"?") {
 				return false
 			}
 		}

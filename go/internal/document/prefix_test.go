@@ -39,6 +39,31 @@ func TestADocumentReadsTheCopyItWasMovedTo(t *testing.T) {
 	}
 }
 
+func TestNamesArePickedTogetherAsTheyAreAlone(t *testing.T) {
+	var d Document
+	text := `{"a":1,"bb":{"a":5},"cc":3,"a":4,"\u0065":[],"":0}`
+	if err := d.Parse([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"cc", "a", "none", "e", "bb", "", "a", "dd"}
+	var found [MostPicked]Value
+	for _, v := range []Value{d.Root(), d.Root().Get("bb"), d.Root().Get("e"), d.Root().Get("a"), {}} {
+		for count := range len(names) + 1 {
+			found[len(names)-1] = d.Root() // of an earlier call
+			v.Pick(names[:count], &found)
+			for i, one := range found {
+				want := Value{}
+				if i < count {
+					want = v.Get(names[i])
+				}
+				if one != want {
+					t.Errorf("%d of %q in %s: %q is %q", count, names, v.Raw(), names[i], one.Raw())
+				}
+			}
+		}
+	}
+}
+
 // TestEveryNameIsFound looks for names of many lengths and first bytes, with and without escapes, and
 // for ones that are not there.
 func TestEveryNameIsFound(t *testing.T) {

@@ -57,6 +57,39 @@ func (v Value) Get(key string) Value {
 	return found
 }
 
+// MostPicked is how many members Pick looks for at once.
+const MostPicked = 8
+
+// Pick is Get of up to MostPicked names in one walk over the object: found[i] is the member named names[i].
+func (v Value) Pick(names []string, found *[MostPicked]Value) {
+	*found = [MostPicked]Value{}
+	if v.Kind() != Object {
+		return
+	}
+	d := v.document
+	nodes, text := d.nodes, d.text
+	end := nodes[v.index].next
+	for i := v.index + 1; i < end; {
+		name := &nodes[i]
+		value := i + 1
+		if name.flags&escaped == 0 {
+			length := int(name.end - name.start - 2)
+			for k, wanted := range names {
+				if len(wanted) == length && string(text[name.start+1:name.end-1]) == wanted {
+					found[k] = Value{d, value}
+				}
+			}
+		} else {
+			for k, wanted := range names {
+				if equalEscaped(text[name.start+1:name.end-1], wanted) {
+					found[k] = Value{d, value}
+				}
+			}
+		}
+		i = nodes[value].next
+	}
+}
+
 // At is the element of an array by its index from 0, Missing when there is none
 // or v is no array. It walks the elements before it.
 func (v Value) At(index int) Value {

@@ -178,7 +178,7 @@ func (c *compiler) flat(group []*ast.Field, parent *ast.Definition, applies func
 	}
 	// An empty selection costs memory as well.
 	c.size++
-	set := &selection{fields: make([]field, 0, len(g.groups))}
+	set := &selection{fields: make([]field, 0, len(g.groups)), names: make([]string, 0, len(g.groups))}
 	for _, fields := range g.groups {
 		switch merge {
 		case mergeOrRefuse:
@@ -193,6 +193,7 @@ func (c *compiler) flat(group []*ast.Field, parent *ast.Definition, applies func
 			return nil, err
 		}
 		set.fields = append(set.fields, one)
+		set.names = append(set.names, one.name)
 	}
 	return set, nil
 }

@@ -43,6 +43,7 @@ type field struct {
 // object's type when there is a type condition or an abstract type.
 type selection struct {
 	fields   []field
+	names    []string // the fields'
 	variants []variant
 
 	// Without a schema: what to select of objects whose __typename is none of

@@ -168,8 +168,12 @@ func (w *writer) projectList(set *selection, list document.Value, at *step) {
 func (w *writer) projectObject(set *selection, object document.Value, at *step) {
 	w.dst = append(w.dst, '{')
 	member := step{parent: at}
+	var found [document.MostPicked]document.Value
 	for i := range set.fields {
-		f := &set.fields[i]
+		f, at := &set.fields[i], i%len(found)
+		if at == 0 {
+			object.Pick(set.names[i:min(i+len(found), len(set.names))], &found)
+		}
 		if i > 0 {
 			w.dst = append(w.dst, ',')
 		}
@@ -179,7 +183,7 @@ func (w *writer) projectObject(set *selection, object document.Value, at *step) 
 			w.forbid(f, &member)
 			continue
 		}
-		w.project(f.set, object.Get(f.name), &member)
+		w.project(f.set, found[at], &member)
 		if w.overflow {
 			break
 		}

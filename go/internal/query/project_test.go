@@ -14,6 +14,11 @@ func TestWithoutASchemaTheDataIsProjected(t *testing.T) {
 		{"a root field without selections is the data", `subscription { order }`, ``, `{"id":1,"b":[1,{}]}`, `{"order":{"id":1,"b":[1,{}]}}`},
 		{"members follow the query's order", `subscription { o { c a b } }`, ``, `{"a":1,"b":2,"c":3}`, `{"o":{"c":3,"a":1,"b":2}}`},
 		{"aliases rename", `subscription { o { x: a y: a a } }`, ``, `{"a":1}`, `{"o":{"x":1,"y":1,"a":1}}`},
+		{
+			"any number of fields is selected", `subscription { o { a b c d e f g h i none x: a j { a } k l m n o p } }`, ``,
+			`{"p":16,"o":15,"n":14,"m":13,"l":12,"k":11,"j":{"a":10},"i":9,"h":8,"g":7,"f":6,"e":5,"d":4,"c":3,"b":2,"a":1}`,
+			`{"o":{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"none":null,"x":1,"j":{"a":10},"k":11,"l":12,"m":13,"n":14,"o":15,"p":16}}`,
+		},
 		{"a missing member is null", `subscription { o { a b { c } } }`, ``, `{}`, `{"o":{"a":null,"b":null}}`},
 		{"a null stays null", `subscription { o { a b { c } } }`, ``, `{"a":null,"b":null}`, `{"o":{"a":null,"b":null}}`},
 		{"objects nest", `subscription { o { a { b { c } } } }`, ``, `{"a":{"b":{"c":1,"d":2},"e":3}}`, `{"o":{"a":{"b":{"c":1}}}}`},
