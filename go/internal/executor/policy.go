@@ -76,8 +76,10 @@ func (f *facts) by(policy *security.Policy) *security.Facts {
 			return &f.read[i].facts
 		}
 	}
-	f.read = append(f.read, factsBy{policy, policy.Read(f.event.Channel, f.event.Document().Root())})
-	return &f.read[len(f.read)-1].facts
+	f.read = append(f.read, factsBy{policy: policy})
+	facts := &f.read[len(f.read)-1].facts
+	policy.Read(facts, f.event.Channel, f.event.Document().Root())
+	return facts
 }
 
 // about are the facts of another event, nil for none, in f's memory.

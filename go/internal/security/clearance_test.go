@@ -34,7 +34,7 @@ func TestFieldsAreClearedByThePermissionsOfTheContext(t *testing.T) {
 		required := strings.Fields(c.required)
 		clearance, err := p.Clear(ctx, nil, required, c.projected)
 		what := fmt.Sprintf("%s %s, which needs %q, projected %v", c.options, c.context, c.required, c.projected)
-		facts := p.Read("c", parsed(t, `{}`))
+		facts := read(p, "c", parsed(t, `{}`))
 		allowed, _ := p.Check(ctx, &facts, &clearance)
 		if c.missing == "refused" {
 			if refusal, ok := err.(*Refusal); !ok || refusal.Module != RBACModule || fault.CodeOf(err) != fault.Forbidden {
@@ -68,7 +68,7 @@ func TestManyPermissions(t *testing.T) {
 		if err != nil || !slices.Equal(clearance.Missing(), []string{one}) {
 			t.Errorf("without %s: %v, %v", one, clearance.Missing(), err)
 		}
-		facts := nulling.Read("c", parsed(t, `{}`))
+		facts := read(nulling, "c", parsed(t, `{}`))
 		if allowed, _ := nulling.Check(ctx, &facts, &clearance); !allowed {
 			t.Errorf("without %s, nulled: denied", one)
 		}
@@ -84,7 +84,7 @@ func TestAClearanceGoesOverToAContextOfTheSameText(t *testing.T) {
 	p := policy(t, ``)
 	one, other := context(t, `{"tenant_id":1}`), context(t, `{"tenant_id":1}`)
 	clearance := cleared(t, p, one)
-	facts := p.Read("c", parsed(t, `{"tenant_id":1}`))
+	facts := read(p, "c", parsed(t, `{"tenant_id":1}`))
 	if allowed, module := p.Check(other, &facts, &clearance); allowed || module != ScopeModule {
 		t.Errorf("allowed %v, by %v", allowed, module)
 	}

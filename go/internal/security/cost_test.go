@@ -23,7 +23,7 @@ func TestReadingAndCheckingAllocateNothing(t *testing.T) {
 		p, ctx := policy(t, ""), context(t, c.context)
 		clearance := cleared(t, p, ctx)
 		if n := testing.AllocsPerRun(100, func() {
-			facts := p.Read(c.channel, d.Root())
+			facts := read(p, c.channel, d.Root())
 			if allowed, module := p.Check(ctx, &facts, &clearance); !allowed {
 				t.Fatal(module)
 			}
@@ -40,7 +40,7 @@ func BenchmarkRead(b *testing.B) {
 	p, data := policy(b, ""), parsed(b, costData)
 	b.ReportAllocs()
 	for b.Loop() {
-		p.Read("orders.eu.paris", data)
+		read(p, "orders.eu.paris", data)
 	}
 }
 
@@ -71,7 +71,7 @@ func allModules(t testing.TB, tenant string, service int) (*Policy, *Context, Cl
 		t.Fatal(err)
 	}
 	data := parsed(t, fmt.Sprintf(`{"id":4711,"tenant_id":%q,"user_id":123456,"federation_id":"eu-west","service_name":%d}`, tenant, service))
-	return p, ctx, clearance, p.Read("orders.eu.paris", data)
+	return p, ctx, clearance, read(p, "orders.eu.paris", data)
 }
 
 func TestCheckingAllModulesAllocatesNothing(t *testing.T) {
@@ -123,7 +123,7 @@ func BenchmarkCheck(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			p, ctx := policy(b, ""), context(b, c.context)
 			clearance := cleared(b, p, ctx)
-			facts := p.Read(c.channel, parsed(b, c.data))
+			facts := read(p, c.channel, parsed(b, c.data))
 			b.ReportAllocs()
 			for b.Loop() {
 				if allowed, _ := p.Check(ctx, &facts, &clearance); allowed != c.allowed {

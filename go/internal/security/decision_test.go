@@ -18,6 +18,11 @@ func parsed(t testing.TB, text string) document.Value {
 	return d.Root()
 }
 
+func read(p *Policy, channelName string, data document.Value) (f Facts) {
+	p.Read(&f, channelName, data)
+	return f
+}
+
 func policy(t testing.TB, text string) *Policy {
 	t.Helper()
 	p, err := ParsePolicy([]byte(text))
@@ -48,7 +53,7 @@ func cleared(t testing.TB, p *Policy, ctx *Context) Clearance {
 
 // verdict is "allowed" or the name of the module that denied.
 func verdict(p *Policy, ctx *Context, channelName string, data document.Value) string {
-	facts := p.Read(channelName, data)
+	facts := read(p, channelName, data)
 	clearance, err := p.Clear(ctx, nil, nil, true)
 	if err != nil {
 		return "a refusal of a query that says and needs nothing"
@@ -280,7 +285,7 @@ func TestWhatCannotBeDecidedIsDenied(t *testing.T) {
 		t.Errorf("an anonymous context, public event: %s, want allowed", got)
 	}
 	strict := policy(t, "")
-	facts := strict.Read("orders", data)
+	facts := read(strict, "orders", data)
 	other := cleared(t, strict, &Context{User: Integer(1), Tenant: Text("a")})
 	for what, c := range map[string]*Clearance{"the zero clearance": {}, "that of another context": &other} {
 		if allowed, module := strict.Check(own, &facts, c); allowed || module != ScopeModule {

@@ -15,7 +15,7 @@ func TestWhoeverMayBeSeenHasTheKeyThatTheContextRequires(t *testing.T) {
 			ctx := context(t, `{"tenant_id":`+own+`,"user_id":`+own+`}`)
 			for _, carried := range ids {
 				for _, channel := range []string{"orders", "orders:tenant-5", "orders:tenant-a", "orders:tenant-0"} {
-					f := p.Read(channel, parsed(t, `{"tenant_id":`+carried+`,"user_id":`+carried+`}`))
+					f := read(p, channel, parsed(t, `{"tenant_id":`+carried+`,"user_id":`+carried+`}`))
 					if !p.tenantAllows(ctx, &f) {
 						refused++
 					} else {

@@ -173,7 +173,7 @@ func FuzzParsePolicy(f *testing.F) {
 			t.Fatalf("%q: %v, %v", text, ctx, err)
 		}
 		if p != nil {
-			facts := p.Read(string(text), parsed(t, `{"tenant_id":"a"}`))
+			facts := read(p, string(text), parsed(t, `{"tenant_id":"a"}`))
 			if allowed, _ := p.Check(&Context{}, &facts, &Clearance{}); allowed {
 				t.Fatalf("%q: an event passes without a clearance", text)
 			}

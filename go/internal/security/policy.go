@@ -86,14 +86,13 @@ type Facts struct {
 	federation, service carried
 }
 
-// Read takes from an event, given by its channel and its data, what Check needs.
+// Read takes from an event, given by its channel and its data, what Check needs, into f.
 // It allocates nothing.
-func (p *Policy) Read(channelName string, data document.Value) Facts {
-	var f Facts
-	p.readTenant(&f, channelName, data)
-	p.readRow(&f, data)
-	p.readFederation(&f, data)
-	return f
+func (p *Policy) Read(f *Facts, channelName string, data document.Value) {
+	*f = Facts{}
+	p.readTenant(f, channelName, data)
+	p.readRow(f, data)
+	p.readFederation(f, data)
 }
 
 // Check reports whether the subscriber ctx, whose query has been cleared, may see

@@ -69,7 +69,7 @@ func TestWhatASubscriptionNamesMustBeItsContexts(t *testing.T) {
 		if refusal, ok := err.(*Refusal); !ok || refusal.Module != ScopeModule || fault.CodeOf(err) != fault.ScopeViolation || !strings.Contains(err.Error(), c.refused+" ") {
 			t.Errorf("%s: %v, want a refusal that names the %s", what, err, c.refused)
 		}
-		if facts := p.Read("c", parsed(t, c.context)); clearance != (Clearance{}) {
+		if facts := read(p, "c", parsed(t, c.context)); clearance != (Clearance{}) {
 			t.Errorf("%s: refused with a clearance", what)
 		} else if allowed, _ := p.Check(ctx, &facts, &clearance); allowed {
 			t.Errorf("%s: an event passes after a refusal", what)

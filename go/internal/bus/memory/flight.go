@@ -30,12 +30,10 @@ func (f *flight) add(offset uint64) {
 }
 
 func (f *flight) remove(offset uint64) {
-	if i, found := slices.BinarySearch(f.offsets[f.head:], offset); found {
-		if i == 0 {
-			f.head++
-		} else {
-			f.offsets = slices.Delete(f.offsets, f.head+i, f.head+i+1)
-		}
+	if oldest, some := f.oldest(); some && oldest == offset { // as a rule
+		f.head++
+	} else if i, found := slices.BinarySearch(f.offsets[f.head:], offset); found {
+		f.offsets = slices.Delete(f.offsets, f.head+i, f.head+i+1)
 	}
 	if f.len() == 0 {
 		f.head, f.offsets = 0, f.offsets[:0]
@@ -48,6 +46,9 @@ func (f *flight) remove(offset uint64) {
 // below is a copy of the offsets below limit, without except; nil when there are
 // none.
 func (f *flight) below(limit, except uint64) []uint64 {
+	if oldest, some := f.oldest(); !some || oldest >= limit { // as a rule
+		return nil
+	}
 	end, _ := slices.BinarySearch(f.offsets[f.head:], limit)
 	part := f.offsets[f.head : f.head+end]
 	if len(part) == 0 || len(part) == 1 && part[0] == except {
