@@ -26,9 +26,10 @@ typedef struct {
 	uintptr_t value;
 } fsq_result;
 
-/* The event_type, channel, correlation_id and event_id of an event; all borrowed. */
+/* The event_type, channel, correlation_id and event_id of an event: the addresses of their UTF-8,
+ * borrowed. (With pointers, Go would look through all of them before each call.) */
 typedef struct {
-	const char *text[4];
+	uintptr_t text[4];
 	int64_t length[4];
 } fsq_event;
 

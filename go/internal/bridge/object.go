@@ -83,14 +83,15 @@ func (l List) Events(take func(i int, e *Event) error) error {
 
 func (e *Event) read(native *C.fsq_event) {
 	for i, text := range [...]*string{&e.Type, &e.Channel, &e.CorrelationID, &e.ID} {
-		if given := borrowed(native.text[i], native.length[i]); *text != string(given) {
+		if given := borrowed(&native.text[i], native.length[i]); *text != string(given) {
 			*text = string(given)
 		}
 	}
 }
 
-func borrowed(text *C.char, length C.int64_t) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(text)), int(length))
+// borrowed is the text of Python's at an address; none has the address 0 and no length.
+func borrowed(address *C.uintptr_t, length C.int64_t) []byte {
+	return unsafe.Slice(*(**byte)(unsafe.Pointer(address)), int(length))
 }
 
 // The entries of a batch cross to C as they are.

@@ -85,14 +85,15 @@ static int read_event(PyObject *item, fsq_event *event)
 	Py_ssize_t count = PyTuple_GET_SIZE(item);
 	if (count != 3 && count != 5)
 		return -1;
-	*event = (fsq_event){.text = {"", "", "", ""}};
+	*event = (fsq_event){{0}, {0}};
 	static const int places[] = {0, 1, 3, 4};
 	for (int i = 0; i < 4 && places[i] < count; i++) {
 		PyObject *part = PyTuple_GET_ITEM(item, places[i]);
 		Py_ssize_t length = 0;
-		event->text[i] = PyUnicode_Check(part) ? PyUnicode_AsUTF8AndSize(part, &length) : NULL;
+		const char *text = PyUnicode_Check(part) ? PyUnicode_AsUTF8AndSize(part, &length) : NULL;
+		event->text[i] = (uintptr_t)text;
 		event->length[i] = length;
-		if (event->text[i] == NULL) {
+		if (text == NULL) {
 			PyErr_Clear();
 			return -1;
 		}

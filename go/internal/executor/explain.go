@@ -26,7 +26,7 @@ func (x *Executor) Explain(t *bus.Thread, ev *event.Event, values bool) (found [
 	if err := x.checkOpen(); err != nil {
 		return nil, err
 	}
-	if err := x.checkEvent(ev); err != nil {
+	if err := x.checkEvent(ev, ""); err != nil {
 		return nil, err
 	}
 	t.Unlocked(func() { found = x.explain(ev, values) })
