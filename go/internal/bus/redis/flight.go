@@ -143,6 +143,13 @@ func (f *flights) take(begun time.Time, follows, must, ended bool) (wait time.Du
 	return 0
 }
 
+// reclaim gives the tail to the reader, whatever is under way.
+func (f *flights) reclaim() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.current, f.reading = nil, true
+}
+
 // release lets flights read again, from a server's run.
 func (f *flights) release(run string) {
 	f.mu.Lock()

@@ -429,6 +429,20 @@ func TestAFlightLandsUnlessTheReaderHasCeasedToWait(t *testing.T) {
 	}
 }
 
+// TestWhoOpensHasTheTail opens again as after a panic of what dispatches, with a flight under way.
+func TestWhoOpensHasTheTail(t *testing.T) {
+	emptied(t)
+	s := readerOf(t, Options{URL: server.URL()}, "a")
+	if s.flights.begin(crowd, s.flights.run) == nil {
+		t.Fatal("no flight begins")
+	}
+	_, err := s.Open(t.Context())
+	must(t, err)
+	if s.flights.current != nil || !s.flights.reading {
+		t.Error("a flight may land while the streams are put right")
+	}
+}
+
 // TestCrowdsOfSeveralNodesAreReadInOneOrder publishes by several nodes and another program at once, in requests of any
 // form, while connections are killed.
 func TestCrowdsOfSeveralNodesAreReadInOneOrder(t *testing.T) {

@@ -51,6 +51,7 @@ func (s *reading) woken() string { return s.wake.Load().String() }
 // Open implements remote.Server.
 func (s *Server) Open(ctx context.Context) (remote.Mark, error) {
 	r := &s.reading
+	s.flights.reclaim() // it is not the reader's, if what dispatches has panicked
 	r.link.drop()
 	// Nobody may have taken a number whose wake-up is not written yet.
 	giveBack, err := s.calls.take(ctx)
