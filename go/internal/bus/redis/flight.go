@@ -73,7 +73,7 @@ func (f *flights) begin(events int, run string) *flight {
 }
 
 // land ends a flight. What it has brought counts as read, unless the reader has ceased to wait; nil: it has read
-// nothing. epoch was in force before it.
+// nothing, so the reader is to. epoch was in force before it.
 func (f *flights) land(one *flight, epoch string, found *brought, attempts []attempt) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -81,7 +81,9 @@ func (f *flights) land(one *flight, epoch string, found *brought, attempts []att
 		return
 	}
 	f.current = nil
-	if found != nil && epoch == f.tail.epoch {
+	if found == nil || epoch != f.tail.epoch {
+		f.reading = true // the next one may read nothing either
+	} else {
 		given := f.tail.passTransaction(found, attempts)
 		f.landed = append(f.landed, given...)
 		for i := range given {
@@ -125,15 +127,15 @@ func (f *flights) take(begun time.Time, follows, must, ended bool) (wait time.Du
 	defer f.mu.Unlock()
 	clear(f.taken)
 	f.taken = f.taken[:0]
+	f.reading = f.reading || must
 	switch {
 	case len(f.landed) > 0:
 		f.taken, f.landed = f.landed, f.taken
 		return 0
 	case ended:
 	case f.current != nil:
-		f.reading = f.reading || must
 		wait = time.Until(f.current.begun.Add(landingPatience))
-	case follows && !must && !f.reading && f.tail.isCalm():
+	case follows && !f.reading && f.tail.isCalm():
 		wait = time.Until(begun.Add(flightPatience))
 	}
 	if wait > 0 {

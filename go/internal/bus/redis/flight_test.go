@@ -420,6 +420,16 @@ func TestAFlightLandsUnlessTheReaderHasCeasedToWait(t *testing.T) {
 	if f.current != nil || len(f.landed) > 0 {
 		t.Error("what has read nothing has landed")
 	}
+	if f.begin(crowd, "run") != nil {
+		t.Error("the reader is kept waiting by the next one")
+	}
+	f.release("run")
+	// Where the reader must read, it is given what has landed, and then the tail.
+	landing(f.begin(crowd, "run"))
+	if landed := f.await(t.Context(), true, true); len(landed) != 1 || f.begin(crowd, "run") != nil {
+		t.Errorf("%d entries have landed, and the reader does not read", len(landed))
+	}
+	f.release("run")
 	// That history was lost stops the next ones.
 	lost := f.begin(crowd, "run")
 	own := f.tail.add(channelsKey, "", streamID{})
