@@ -14,7 +14,7 @@ import (
 
 const (
 	// crowd is from how many events on a transaction reads, and after how many read at once the reader waits
-	// for another one.
+	// for another one, if this node has published one lately.
 	crowd = 128
 	// flightPatience is how long the reader waits for a flight to begin: publishers that have just been told of
 	// their events publish the next ones.
@@ -32,6 +32,7 @@ type flights struct {
 	// otherwise that of who holds mu.
 	tail    *tail
 	reading bool
+	crowds  bool    // are published, since the reader has taken the tail
 	run     string  // of the server that tail is read from
 	current *flight // whose answer is awaited; nil: none is
 	landed  []entry // what flights have brought
@@ -63,6 +64,7 @@ func (f *flights) begin(events int, run string) *flight {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.crowds = true
 	t := f.tail
 	if f.reading || f.current != nil || len(f.landed) >= mostLanded || run != f.run || !t.isCalm() || len(t.byKey) > events {
 		return nil
@@ -135,13 +137,13 @@ func (f *flights) take(begun time.Time, follows, must, ended bool) (wait time.Du
 	case ended:
 	case f.current != nil:
 		wait = time.Until(f.current.begun.Add(landingPatience))
-	case follows && !f.reading && f.tail.isCalm():
+	case follows && f.crowds && !f.reading && f.tail.isCalm():
 		wait = time.Until(begun.Add(flightPatience))
 	}
 	if wait > 0 {
 		return wait
 	}
-	f.current, f.reading = nil, true
+	f.current, f.reading, f.crowds = nil, true, false
 	return 0
 }
 

@@ -360,17 +360,25 @@ func TestTheReaderWaitsForFlights(t *testing.T) {
 	if got := took(f, nothing, false, false); got >= flightPatience {
 		t.Errorf("%v are waited for nothing", got)
 	}
-	if got := took(f, nothing, true, false); got < flightPatience {
+	if got := took(f, nothing, true, false); got >= flightPatience {
+		t.Errorf("after a crowd of others', one of this node's is waited for %v", got)
+	}
+	publish := func() {
+		f.reading = true
+		f.begin(crowd, "run")
+		f.release("run")
+	}
+	if got := took(f, publish, true, false); got < flightPatience {
 		t.Errorf("after a crowd, another one is waited for %v", got)
 	}
-	if got := took(f, nothing, true, true); got >= flightPatience {
+	if got := took(f, publish, true, true); got >= flightPatience {
 		t.Errorf("%v are waited for though the reader must read", got)
 	}
 	if got := took(f, fly, false, false); got < landingPatience*9/10 {
 		t.Errorf("a flight is waited for %v", got)
 	}
 	f.tail.skewed = true
-	if got := took(f, nothing, true, false); got >= flightPatience {
+	if got := took(f, publish, true, false); got >= flightPatience {
 		t.Errorf("%v are waited for though there is something to be put right", got)
 	}
 	f.tail.skewed = false
