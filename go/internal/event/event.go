@@ -33,7 +33,7 @@ type Event struct {
 	// delivered, otherwise nil.
 	Publication any
 
-	// Sent is the bus's: its account of an event that it was given, until that is dispatched.
+	// Sent is the bus's: its account of an event that it was given; nil once that is dispatched.
 	Sent any
 	// Echo is the bus's: by this it knows the event again where a server brings it back.
 	Echo atomic.Uint64

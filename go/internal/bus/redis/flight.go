@@ -31,7 +31,7 @@ type flights struct {
 	// tail is what reads the streams. It is the reader's while reading is set and no flight is current,
 	// otherwise that of who holds mu.
 	tail    *tail
-	reading bool
+	reading bool    // the reader reads, or will when no flight is current: none begins
 	crowds  bool    // are published, since the reader has taken the tail
 	run     string  // of the server that tail is read from
 	current *flight // whose answer is awaited; nil: none is
@@ -99,13 +99,13 @@ func (f *flights) land(one *flight, epoch string, found *brought, attempts []att
 }
 
 // await gives what flights have brought, until it is called again. Otherwise the reader is to read the tail, which is
-// its own until it calls release: because no flight is under way, and none begins soon where another crowd may follow;
+// its own until it calls release: because no flight is under way, and none begins soon where another crowd may come;
 // because one takes too long; or because the reader must.
-func (f *flights) await(ctx context.Context, follows, must bool) []entry {
+func (f *flights) await(ctx context.Context, another, mustRead bool) []entry {
 	begun := time.Now()
 	var timer *time.Timer
 	for {
-		wait := f.take(begun, follows, must, ctx.Err() != nil)
+		wait := f.take(begun, another, mustRead, ctx.Err() != nil)
 		if wait == 0 {
 			return f.taken
 		}
@@ -124,12 +124,12 @@ func (f *flights) await(ctx context.Context, follows, must bool) []entry {
 }
 
 // take takes what has landed, or else the tail, or tells how long to wait for them.
-func (f *flights) take(begun time.Time, follows, must, ended bool) (wait time.Duration) {
+func (f *flights) take(begun time.Time, another, mustRead, ended bool) (wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	clear(f.taken)
 	f.taken = f.taken[:0]
-	f.reading = f.reading || must
+	f.reading = f.reading || mustRead
 	switch {
 	case len(f.landed) > 0:
 		f.taken, f.landed = f.landed, f.taken
@@ -137,7 +137,7 @@ func (f *flights) take(begun time.Time, follows, must, ended bool) (wait time.Du
 	case ended:
 	case f.current != nil:
 		wait = time.Until(f.current.begun.Add(landingPatience))
-	case follows && f.crowds && !f.reading && f.tail.isCalm():
+	case another && f.crowds && !f.reading && f.tail.isCalm():
 		wait = time.Until(begun.Add(flightPatience))
 	}
 	if wait > 0 {

@@ -29,7 +29,7 @@ type channelWritten struct {
 	// transaction that is being written adds.
 	heard, asked bool
 	adding       int
-	// followed is its stream in the tail whose streams have changed as often; nil: it is not followed.
+	// The tail's: its stream where it has changed its streams so often; nil: it is not followed.
 	followed *stream
 	changes  uint64
 
