@@ -264,7 +264,14 @@ func (b *Bus) publish(ctx context.Context, requests []*Request) {
 // channel is not waited for.
 func (b *Bus) ask(batch []*request) {
 	lettings := b.outbox.lettings.Load()
+	events := 0
 	for _, one := range batch {
+		events += len(one.Events)
+	}
+	follows := make([]bool, events)
+	for _, one := range batch {
+		count := len(one.Events)
+		one.Follows, follows = follows[:count:count], follows[count:]
 		b.askFor(one)
 	}
 	b.mu.Lock()
@@ -286,7 +293,6 @@ func (b *Bus) ask(batch []*request) {
 // askFor asks the server, which may take a while where many patterns are followed: b.mu is better not held.
 func (b *Bus) askFor(r *request) {
 	channel, followed := "", false
-	r.Follows = make([]bool, len(r.Events))
 	for i, ev := range r.Events {
 		if ev.Channel != channel {
 			channel, followed = ev.Channel, b.server.Follows(ev.Channel)
