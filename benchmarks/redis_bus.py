@@ -6,8 +6,10 @@
   10, every response drained by the process that publishes.
 - Throughput: events sent through Redis and back as fast as they go, by the bus and by a program
   that pipelines the same XADDs and reads with the same XREADs through go-redis alone
-  (go/internal/bus/redis/benchmark_test.go), in turns. The bus also makes each event, and owes
-  listeners outside a PUBLISH of each: programs that do this with go-redis are beside it.
+  (go/internal/bus/redis/benchmark_test.go), in turns. Of a crowd the bus need not have its own
+  events sent back, as the program must, since the transaction that adds them reads what is before
+  them. It also makes each event, and owes listeners outside a PUBLISH of each: programs that do
+  this with go-redis are beside it.
 """
 
 from __future__ import annotations
