@@ -209,6 +209,7 @@ func (o *outgoing) exchange(epoch *string, refusal *error) (again bool, err erro
 	w.commands = appendArgument(appendCommand(w.commands, "GET", 1), epochKey)
 	for i := range o.attempts {
 		w.commands = o.announce(w.commands, &o.attempts[i])
+		w.spill()
 	}
 	if one != nil {
 		w.commands = one.takeOff(w.commands)
@@ -222,6 +223,7 @@ func (o *outgoing) exchange(epoch *string, refusal *error) (again bool, err erro
 	}
 	for i := range o.attempts {
 		w.commands = o.tend(w.commands, &o.attempts[i])
+		w.spill()
 	}
 	w.commands = o.audience.ask(w.commands, o.events)
 	w.send()
