@@ -17,8 +17,9 @@ const (
 	// for another one, if this node has published one lately.
 	crowd = 128
 	// flightPatience is how long the reader waits for a flight to begin: publishers that have just been told of
-	// their events publish the next ones.
-	flightPatience = time.Millisecond
+	// their events publish the next ones. Reading too soon, it has the next crowd sent back, too; and others' events
+	// wait no longer than during a flight.
+	flightPatience = 3 * time.Millisecond
 	// landingPatience is how long it waits for one to land, before it reads by itself what others have written.
 	landingPatience = 100 * time.Millisecond
 	// mostLanded is how many entries may wait for the reader before flights leave the next ones to Redis.
