@@ -170,7 +170,7 @@ func (o *outbox) takeFirst() (taken []*request) {
 	for i, one := range o.queue {
 		if events += len(one.Events); i > 0 && events > mostTaken {
 			taken = o.queue[:i:i]
-			o.queue = append([]*request(nil), o.queue[i:]...) // not behind what is taken: that is not to be kept
+			o.queue = slices.Clone(o.queue[i:]) // not behind what is taken: that is not to be kept
 			return taken
 		}
 	}

@@ -100,10 +100,11 @@ func (r *returning) takeOut(id string, gone func(one *ticket) bool) {
 		one = next
 	}
 	switch {
-	case left != first && left != nil:
-		r.byHash[hash] = left
-	case left == nil && first != nil:
+	case left == first:
+	case left == nil:
 		delete(r.byHash, hash)
+	default:
+		r.byHash[hash] = left
 	}
 }
 
