@@ -32,8 +32,8 @@ func formOf(r *remote.Request) form {
 }
 
 // announce appends what tells of the channels that are due, which comes before their events.
-func (o *outgoing) announce(dst []byte, a *attempt) []byte {
-	options := &o.server.options
+func (p *parcel) announce(dst []byte, a *attempt) []byte {
+	options := &p.outgoing.server.options
 	for _, one := range a.events {
 		if one.due {
 			c := call{}
@@ -45,26 +45,26 @@ func (o *outgoing) announce(dst []byte, a *attempt) []byte {
 	return dst
 }
 
-// add appends what lets the server accept a request, in a transaction that has been begun or by itself.
-func (o *outgoing) add(dst []byte, a *attempt, within bool) []byte {
+// add appends what lets the server accept a request, in a flight's transaction or by itself.
+func (p *parcel) add(dst []byte, a *attempt) []byte {
 	switch a.form {
 	case single:
-		dst = appendArgument(append(dst, a.events[0].channel.add...), o.encode(a.request.Events[0]))
+		dst = appendArgument(append(dst, a.events[0].channel.add...), p.encode(a.request.Events[0]))
 	case together:
-		if within {
-			return o.addTogether(dst, a)
+		if p.flying {
+			return p.addTogether(dst, a)
 		}
-		dst = o.addTogether(appendCommand(dst, "MULTI", 0), a)
+		dst = p.addTogether(appendCommand(dst, "MULTI", 0), a)
 		dst = appendCommand(dst, "EXEC", 0)
 	case known:
-		dst = o.addKnown(dst, a)
+		dst = p.addKnown(dst, a)
 	}
 	return dst
 }
 
 // tend appends what trims the channels that are due.
-func (o *outgoing) tend(dst []byte, a *attempt) []byte {
-	options := &o.server.options
+func (p *parcel) tend(dst []byte, a *attempt) []byte {
+	options := &p.outgoing.server.options
 	for _, one := range a.events {
 		if one.due {
 			c := call{}
@@ -77,25 +77,25 @@ func (o *outgoing) tend(dst []byte, a *attempt) []byte {
 }
 
 // encode is what an event is sent as, until the next one is encoded.
-func (o *outgoing) encode(ev *event.Event) []byte {
-	o.text = ev.AppendJSON(o.text[:0])
-	if o.flight == nil { // otherwise it is not read again
-		o.own.note(ev, o.text)
+func (p *parcel) encode(ev *event.Event) []byte {
+	p.text = ev.AppendJSON(p.text[:0])
+	if !p.flying { // otherwise it is not read again
+		p.outgoing.own.note(ev, p.text)
 	}
-	return o.text
+	return p.text
 }
 
 // addKnown appends the script that accepts of a request what had not been, or nothing.
-func (o *outgoing) addKnown(dst []byte, a *attempt) []byte {
+func (p *parcel) addKnown(dst []byte, a *attempt) []byte {
 	c := call{}
-	c.argument(o.server.options.Retention.Milliseconds())
+	c.argument(p.outgoing.server.options.Retention.Milliseconds())
 	attempted := ""
 	if first, ok := a.request.Note.(streamID); ok && a.request.Doubtful {
 		attempted = first.String()
 	}
 	for i, ev := range a.request.Events {
 		after := attempted
-		if first, ok := o.doubts.after[ev.ID]; ok && ev.ChosenID {
+		if first, ok := p.outgoing.doubts.after[ev.ID]; ok && ev.ChosenID {
 			a.events[i].doubted = true
 			after = first.String()
 		}
@@ -105,7 +105,7 @@ func (o *outgoing) addKnown(dst []byte, a *attempt) []byte {
 			noted = idPrefix + ev.ID
 		}
 		c.key(stream, noted)
-		text := bytes.Clone(o.encode(ev))
+		text := bytes.Clone(p.encode(ev))
 		c.argument(ev.Channel, text, text[:len(ev.AppendID(nil))], after)
 	}
 	return c.appendTo(dst, publishScript)

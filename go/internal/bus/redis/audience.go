@@ -21,21 +21,20 @@ type audience struct {
 	// replicated says that there have been replicas: one whose link is cut is not counted, and
 	// catches up.
 	replicated bool
-	channels   []*channelWritten // memory: those asked for
 	complaints occasional
 }
 
 // ask appends the questions, for the channels of what is being sent.
-func (a *audience) ask(dst []byte, events []sending) []byte {
-	a.channels = a.channels[:0]
-	for i := range events {
-		if one := events[i].channel; !one.asked {
+func (p *parcel) ask(dst []byte) []byte {
+	p.asked = p.asked[:0]
+	for i := range p.events {
+		if one := p.events[i].channel; !one.asked {
 			one.asked = true
-			a.channels = append(a.channels, one)
+			p.asked = append(p.asked, one)
 		}
 	}
-	dst = appendArgument(appendCommand(dst, "PUBSUB", 1+len(a.channels)), "NUMSUB")
-	for _, one := range a.channels {
+	dst = appendArgument(appendCommand(dst, "PUBSUB", 1+len(p.asked)), "NUMSUB")
+	for _, one := range p.asked {
 		one.asked = false
 		dst = append(dst, one.text...)
 	}
@@ -44,10 +43,10 @@ func (a *audience) ask(dst []byte, events []sending) []byte {
 }
 
 // read reads the answers. A user that may not ask publishes everything.
-func (a *audience) read(r *reply) {
+func (a *audience) read(r *reply, asked []*channelWritten) {
 	untold := r.refusal() != nil
-	if !untold && r.counted(2*len(a.channels)) {
-		for _, one := range a.channels {
+	if !untold && r.counted(2*len(asked)) {
+		for _, one := range asked {
 			r.text()
 			one.heard = r.number() > 0
 		}
@@ -77,8 +76,8 @@ func (a *audience) readRole(r *reply) (other bool) {
 // publishOutside lets the audience hear what the newest attempts have had accepted: not
 // before, since what is refused is not to be heard of. It is sent once, and may be lost with the
 // connection.
-func (o *outgoing) publishOutside(ctx context.Context) {
-	if !slices.ContainsFunc(o.events, o.isHeard) {
+func (o *outgoing) publishOutside(ctx context.Context, p *parcel) {
+	if !slices.ContainsFunc(p.events, o.isHeard) {
 		return
 	}
 	var refused error
@@ -86,12 +85,12 @@ func (o *outgoing) publishOutside(ctx context.Context) {
 		w := &o.link.wire
 		w.begin(answerPatience)
 		count := 0
-		for i := range o.attempts {
-			a := &o.attempts[i]
+		for i := range p.attempts {
+			a := &p.attempts[i]
 			for k := range a.events {
 				if one := a.events[k]; o.isHeard(one) {
-					o.text = a.request.Events[k].AppendJSON(o.text[:0])
-					w.commands = appendArgument(append(w.commands, one.channel.publish...), o.text)
+					p.text = a.request.Events[k].AppendJSON(p.text[:0])
+					w.commands = appendArgument(append(w.commands, one.channel.publish...), p.text)
 					w.spill()
 					count++
 				}

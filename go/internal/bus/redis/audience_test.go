@@ -160,15 +160,15 @@ func TestWhatTheServerTellsOfListenersIsReadToItsEnd(t *testing.T) {
 		none + nowhere + "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:9000\r\n$9\r\nconnected\r\n:7\r\n":           "anywhere",
 		none + nowhere + "*2\r\n$6\r\nmaster\r\n*0\r\n":                                                         "anywhere", // as no Redis answers
 	} {
-		a := &audience{channels: []*channelWritten{newChannelWritten("a")}}
+		a, asked := new(audience), []*channelWritten{newChannelWritten("a")}
 		from := strings.NewReader(answers)
 		r := reply{from: iotest.OneByteReader(from)}
-		a.read(&r)
+		a.read(&r, asked)
 		got := ""
 		switch {
 		case a.anywhere:
 			got = "anywhere"
-		case a.channels[0].heard:
+		case asked[0].heard:
 			got = "heard"
 		}
 		if got != want || r.bad != nil || len(r.rest)+from.Len() > 0 {

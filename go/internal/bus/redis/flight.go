@@ -169,7 +169,7 @@ func (one *flight) takeOff(dst []byte) []byte {
 
 // readFlight reads what answers a flight's transaction. Where one of its commands is refused before it is executed, none is:
 // refused says so, and nothing else has come of it.
-func (o *outgoing) readFlight(r *reply, one *flight) (found *brought, refused bool) {
+func (p *parcel) readFlight(r *reply) (found *brought, refused bool) {
 	denied := r.refusal() != nil // as in readTogether
 	if !denied {
 		r.line('+')
@@ -178,8 +178,8 @@ func (o *outgoing) readFlight(r *reply, one *flight) (found *brought, refused bo
 			r.line('+')
 		}
 		commands := 1
-		for i := range o.attempts {
-			a := &o.attempts[i]
+		for i := range p.attempts {
+			a := &p.attempts[i]
 			commands += a.commands()
 			a.readQueued(r)
 		}
@@ -188,11 +188,11 @@ func (o *outgoing) readFlight(r *reply, one *flight) (found *brought, refused bo
 		}
 		r.counted(commands)
 	}
-	read, err := r.streams(one.asked, one.batch, o.read[:0])
-	o.read = read.entries
+	read, err := r.streams(p.flight.asked, p.flight.batch, p.read[:0])
+	p.read = read.entries
 	complete := err == nil && !denied
-	for i := range o.attempts {
-		a := &o.attempts[i]
+	for i := range p.attempts {
+		a := &p.attempts[i]
 		a.denied = denied
 		a.read(r, true)
 		complete = complete && a.err == nil

@@ -1,11 +1,11 @@
 package redis
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"time"
+	"sync"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 
@@ -20,11 +20,10 @@ const (
 	maxPipelinedBytes = 4 << 20
 )
 
-// outgoing is what the publisher's goroutine has.
+// outgoing is what publishes, on one connection. It is used by whoever has the turn.
 type outgoing struct {
 	server *Server
 	link   link
-	flight *flight // under way; nil for none
 	own    own
 	// place is behind everything that this node has published: its positions tell its own
 	// events of one millisecond apart.
@@ -39,14 +38,10 @@ type outgoing struct {
 	written  written
 	audience audience
 
-	// Memory: of what is in hand, and of what the newest Publish has told.
-	attempts  []attempt
-	events    []sending
-	read      []entry // by a flight
-	text      []byte
-	firsts    []int // of each stream its first event, in the request that is being written
-	positions []event.Position
-	places    []place // made anew for each round trip, since positions refer to them
+	parcels [2]parcel
+	// packed is the next turn's parcel, if it may be sent before that turn has come.
+	packed  atomic.Pointer[parcel]
+	packing sync.Mutex // held by who packs
 }
 
 func (o *outgoing) open(s *Server) {
@@ -54,6 +49,9 @@ func (o *outgoing) open(s *Server) {
 	o.link.target = s.target
 	o.link.introduce = o.introduce
 	o.own = s.reading.tail.own
+	for i := range o.parcels {
+		o.parcels[i].outgoing = o
+	}
 	o.written.open(s)
 }
 
@@ -79,204 +77,123 @@ func (o *outgoing) introduce(ctx context.Context, client *redis.Client, p peer) 
 
 // Publish implements remote.Server.
 func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
-	s.outgoing.forgetPositions()
-	for len(requests) > 0 {
-		count, events, bytes := 0, 0, 0
-		for _, one := range requests {
-			if count > 0 && (events+len(one.Events) > maxPipelined || bytes > maxPipelinedBytes) {
-				break
+	s.Turn(nil).Publish(ctx, requests)
+}
+
+// publish lets requests be accepted when a turn comes, in as many round trips as they need. open says that some are to be
+// tried again.
+func (o *outgoing) publish(ctx context.Context, t *turn, requests []*remote.Request) (open bool) {
+	p := t.parcel
+	p.begin()
+	defer func() { p.requests = nil }()
+	rest := p.load(requests)
+	if t.waits() {
+		p.pack()
+	}
+	behind := t.await()
+	o.packed.CompareAndSwap(p, nil)
+	if behind && p.over == nil {
+		p.unpack()
+		giveUp(requests, errBehind)
+		return true
+	}
+	for {
+		sent, err := o.exchange(ctx, p)
+		if !sent {
+			p.unpack()
+			giveUp(p.requests, err)
+		} else {
+			plain := err == nil && p.isPlain()
+			if plain && !open && len(rest) == 0 {
+				o.sendNext(ctx)
 			}
-			count++
-			events += len(one.Events)
-			for _, ev := range one.Events {
-				bytes += 2 * len(ev.Data)
-			}
+			o.conclude(ctx, p, plain, err)
 		}
-		if err := s.outgoing.send(ctx, requests[:count], events); err != nil {
-			for _, one := range requests[count:] {
-				one.Err = err
-			}
-			return
+		if err != nil {
+			giveUp(rest, err)
+			return true
 		}
-		requests = requests[count:]
+		open = open || slices.ContainsFunc(p.requests, (*remote.Request).IsOpen)
+		if len(rest) == 0 {
+			return open
+		}
+		rest = p.load(rest)
 	}
 }
 
-// forgetPositions lets go of what the last Publish has told.
-func (o *outgoing) forgetPositions() {
-	if clear(o.positions); cap(o.positions) > 4*maxPipelined {
-		o.positions = nil
+func giveUp(requests []*remote.Request, err error) {
+	for _, one := range requests {
+		one.Err = err
 	}
-	o.positions = o.positions[:0]
 }
 
-// attempt is a request on its way.
-type attempt struct {
-	request *remote.Request
-	events  []sending // one an event
-	form    form
-	err     error
-	refused *channelWritten // whose event err is about; nil where that is not told
-	guarded bool            // a script ends the transaction
-	denied  bool            // MULTI was refused: the commands were executed one by one
-}
-
-// sending is an event on its way.
-type sending struct {
-	channel *channelWritten
-	due     bool     // its channel is announced and trimmed with it
-	untold  error    // why that failed
-	id      streamID // once it has been accepted
-	hash    uint64   // of the channel on which that was
-	doubted bool     // an earlier request of this node may have had it accepted
-	again   bool     // it was before, and
-	before  bool     // not by an earlier attempt of this request
-	fresh   bool     // it has been now, for all who listen
-}
-
-// send lets the server accept requests, of so many events, in one round trip. The error
-// says that no more need be tried now.
-func (o *outgoing) send(ctx context.Context, requests []*remote.Request, events int) error {
-	var epoch string
-	var refusal error
-	var began uint64 // the newest time that was known before
-	sent, err := o.link.do(ctx, func(*redis.Client) error {
-		o.prepare(requests, events) // not before: what is due counts as done, unless it is refused
-		began = o.clock
-		if o.flies() {
-			o.flight = o.server.flights.begin(events, o.link.peer.run)
-		}
-		again, err := o.exchange(&epoch, &refusal)
-		if again { // in which each request is accepted or refused by itself
-			_, err = o.exchange(&epoch, &refusal)
-		}
-		return err
-	})
-	if !sent {
-		for _, one := range requests {
-			one.Err = err
-		}
-		return err
+// exchange sends a parcel, if it has not been, and reads the answers. The error says that no more need be tried now; without
+// sent, nothing has come of it.
+func (o *outgoing) exchange(ctx context.Context, p *parcel) (sent bool, err error) {
+	if p.over != nil && p.over != o.link.client {
+		sent, err = true, o.link.target.refusal(errGone, "")
+		p.lose(err)
+	} else {
+		sent, err = o.link.do(ctx, func(client *redis.Client) error {
+			if p.over == nil {
+				p.dispatch(client)
+			}
+			again, err := p.receive()
+			if again { // in which each request is accepted or refused by itself
+				p.write()
+				_, err = p.receive()
+			}
+			return err
+		})
 	}
-	if err != nil {
+	if sent && err != nil {
 		doubt := o.link.peer
 		o.doubt = &doubt
-		if epoch != "" {
-			o.epoch = epoch
+		if p.epoch != "" {
+			o.epoch = p.epoch
 		}
-	} else if err := o.learn(ctx, epoch, refusal); err != nil {
-		// The requests were accepted; only which epoch their positions are of is unknown.
-		o.server.options.Log.Warn("the epoch of Redis cannot be read", "cause", err.Error())
+	} else if sent {
+		if err := o.learn(ctx, p.epoch, p.refusal); err != nil {
+			// The requests were accepted; only which epoch their positions are of is unknown.
+			o.server.options.Log.Warn("the epoch of Redis cannot be read", "cause", err.Error())
+		}
 	}
+	return sent, err
+}
+
+// conclude sets the outcome of what has been answered. plain: nobody outside is to hear of it, and the next parcel may be
+// on its way. err: the connection broke meanwhile.
+func (o *outgoing) conclude(ctx context.Context, p *parcel, plain bool, err error) {
 	denied := false
-	for i := range o.attempts {
-		o.settle(&o.attempts[i], began)
-		denied = denied || o.attempts[i].denied
+	for i := range p.attempts {
+		o.settle(p, &p.attempts[i])
+		denied = denied || p.attempts[i].denied
 	}
-	if err != nil { // what was accepted before the connection broke is to be heard all the same
+	if err != nil { // what was accepted before is to be heard all the same
 		soon, cancel := remote.Soon(ctx)
 		defer cancel()
 		ctx = soon
 	}
-	o.publishOutside(ctx)
-	o.written.note(o.events)
-	clear(o.attempts)
-	clear(o.events)
+	if !plain {
+		o.publishOutside(ctx, p)
+	}
+	o.written.note(p.events)
+	p.empty()
 	if denied {
 		o.link.drop() // one without transactions is not used
 	}
-	return err
 }
 
-// flies reports whether what is prepared may be sent in one transaction.
-func (o *outgoing) flies() bool {
-	return !slices.ContainsFunc(o.attempts, func(a attempt) bool { return a.form == known })
-}
-
-// exchange sends the attempts and reads the answers. again says that a flight was refused, and nothing accepted.
-func (o *outgoing) exchange(epoch *string, refusal *error) (again bool, err error) {
-	one := o.flight
-	var found *brought
-	defer func() {
-		o.flight = nil
-		if one != nil {
-			o.server.flights.land(one, *epoch, found, o.attempts)
-			clear(o.read)
-		}
-	}()
-	w := &o.link.wire
-	w.begin(blockPatience + answerPatience)
-	w.commands = appendArgument(appendCommand(w.commands, "GET", 1), epochKey)
-	for i := range o.attempts {
-		w.commands = o.announce(w.commands, &o.attempts[i])
-		w.spill()
+// sendNext sends the next turn's parcel, if it has been packed. It is answered in its turn, which tells what went wrong.
+func (o *outgoing) sendNext(ctx context.Context) {
+	if o.link.client == nil || ctx.Err() != nil {
+		return
 	}
-	if one != nil {
-		w.commands = one.takeOff(w.commands)
-	}
-	for i := range o.attempts {
-		w.commands = o.add(w.commands, &o.attempts[i], one != nil)
-		w.spill()
-	}
-	if one != nil {
-		w.commands = appendCommand(w.commands, "EXEC", 0)
-	}
-	for i := range o.attempts {
-		w.commands = o.tend(w.commands, &o.attempts[i])
-		w.spill()
-	}
-	w.commands = o.audience.ask(w.commands, o.events)
-	w.send()
-
-	r := w.answer()
-	if *refusal = r.refusal(); *refusal == nil {
-		*epoch = string(r.optional())
-	}
-	for i := range o.attempts {
-		o.attempts[i].tended(&r)
-	}
-	if one != nil {
-		found, again = o.readFlight(&r, one)
-	} else {
-		for i := range o.attempts {
-			o.attempts[i].read(&r, false)
-		}
-	}
-	for i := range o.attempts {
-		o.attempts[i].tended(&r)
-	}
-	o.audience.read(&r)
-	kept := false
-	if found != nil {
-		o.own.recognise(found.entries)
-		kept = readEvents(found.entries)
-	}
-	w.done(&r, kept)
-	if !again {
-		return false, r.bad
-	}
-	for i := range o.attempts {
-		a := &o.attempts[i]
-		if r.bad == nil {
-			a.err, a.refused = nil, nil
-		} else {
-			a.err = cmp.Or(a.err, r.bad)
-		}
-	}
-	return r.bad == nil, r.bad
-}
-
-// prepare makes attempts of requests.
-func (o *outgoing) prepare(requests []*remote.Request, events int) {
-	o.positions = slices.Grow(o.positions, events)
-	o.places = make([]place, 0, events)
-	o.events = o.written.visit(o.events[:0], requests, time.Now())
-	o.attempts = o.attempts[:0]
-	left := o.events
-	for _, one := range requests {
-		count := len(one.Events)
-		o.attempts = append(o.attempts, attempt{request: one, events: left[:count:count], form: formOf(one)})
-		left = left[count:]
+	if next := o.packed.Swap(nil); next != nil {
+		_, _ = o.link.do(ctx, func(client *redis.Client) error {
+			next.dispatch(client)
+			return nil
+		})
 	}
 }
 
@@ -299,12 +216,12 @@ func (o *outgoing) learn(ctx context.Context, epoch string, err error) error {
 // milliseconds.
 const clockSlack = 1000
 
-// settle sets a request's outcome. before is a time of the server's before the attempt.
-func (o *outgoing) settle(a *attempt, before uint64) {
+// settle sets a request's outcome.
+func (o *outgoing) settle(p *parcel, a *attempt) {
 	r := a.request
 	switch {
 	case a.err == nil:
-		o.accept(a)
+		o.accept(p, a)
 		r.Err = nil
 	case isReply(a.err):
 		key := ""
@@ -316,7 +233,7 @@ func (o *outgoing) settle(a *attempt, before uint64) {
 		r.Err = fmt.Errorf("%w: %w", remote.ErrDoubtful, a.err)
 		after, noted := r.Note.(streamID)
 		if !noted {
-			after = streamID{ms: before - min(before, clockSlack)}
+			after = streamID{ms: p.began - min(p.began, clockSlack)}
 			r.Note = after
 		}
 		for _, ev := range r.Events {
@@ -326,8 +243,8 @@ func (o *outgoing) settle(a *attempt, before uint64) {
 }
 
 // accept gives the events of a request their positions.
-func (o *outgoing) accept(a *attempt) {
-	first := len(o.positions)
+func (o *outgoing) accept(p *parcel, a *attempt) {
+	first := len(p.positions)
 	a.request.Repeated = nil
 	for i := range a.events {
 		one := &a.events[i]
@@ -349,8 +266,8 @@ func (o *outgoing) accept(a *attempt) {
 			o.clock = max(o.clock, one.id.ms)
 			at = o.place
 		}
-		o.places = append(o.places, at)
-		o.positions = append(o.positions, event.Position{Epoch: o.epoch, Place: &o.places[len(o.places)-1]})
+		p.places = append(p.places, at)
+		p.positions = append(p.positions, event.Position{Epoch: o.epoch, Place: &p.places[len(p.places)-1]})
 	}
-	a.request.Positions = o.positions[first:len(o.positions):len(o.positions)]
+	a.request.Positions = p.positions[first:len(p.positions):len(p.positions)]
 }

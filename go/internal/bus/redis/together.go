@@ -14,28 +14,28 @@ import (
 // https://redis.io/docs/latest/develop/using-commands/transactions/
 
 // addTogether appends what, within a transaction, accepts all of a request or nothing.
-func (o *outgoing) addTogether(dst []byte, a *attempt) []byte {
+func (p *parcel) addTogether(dst []byte, a *attempt) []byte {
 	for _, one := range a.events {
 		one.channel.adding = 0
 	}
-	o.firsts = o.firsts[:0]
+	p.firsts = p.firsts[:0]
 	for i, ev := range a.request.Events {
 		one := a.events[i].channel
-		dst = appendArgument(append(dst, one.add...), o.encode(ev))
+		dst = appendArgument(append(dst, one.add...), p.encode(ev))
 		if one.adding++; one.adding == 1 {
-			o.firsts = append(o.firsts, i)
+			p.firsts = append(p.firsts, i)
 		}
 	}
-	if a.guarded = len(o.firsts) > 1; a.guarded {
-		dst = appendScript(dst, guardScript, len(o.firsts), 1+2*len(o.firsts))
-		for _, i := range o.firsts {
+	if a.guarded = len(p.firsts) > 1; a.guarded {
+		dst = appendScript(dst, guardScript, len(p.firsts), 1+2*len(p.firsts))
+		for _, i := range p.firsts {
 			dst = append(dst, a.events[i].channel.stream...)
 		}
 		dst = appendArgument(dst, undoScript)
-		for _, i := range o.firsts {
+		for _, i := range p.firsts {
 			dst = appendArgument(dst, strconv.Itoa(a.events[i].channel.adding))
-			o.text = a.request.Events[i].AppendID(o.text[:0])
-			dst = appendArgument(dst, o.text)
+			p.text = a.request.Events[i].AppendID(p.text[:0])
+			dst = appendArgument(dst, p.text)
 		}
 	}
 	return dst

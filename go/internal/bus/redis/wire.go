@@ -35,17 +35,22 @@ func (w *wire) begin(patience time.Duration) {
 
 // send sends w.commands. Their answer tells what went wrong.
 func (w *wire) send() {
-	if w.unsent == nil {
-		_, w.unsent = w.conn.Write(w.commands)
-	}
+	w.pass(w.commands)
 	if w.commands = w.commands[:0]; cap(w.commands) > maxIdle {
 		w.commands = nil
 	}
 }
 
-// spill sends w.commands if they are many.
+// pass sends what has been written elsewhere, behind what has been sent.
+func (w *wire) pass(commands []byte) {
+	if w.unsent == nil {
+		_, w.unsent = w.conn.Write(commands)
+	}
+}
+
+// spill sends w.commands if they are many, and there is a connection.
 func (w *wire) spill() {
-	if len(w.commands) > maxUnsent {
+	if len(w.commands) > maxUnsent && w.conn != nil {
 		w.send()
 	}
 }

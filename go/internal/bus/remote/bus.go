@@ -74,7 +74,11 @@ func New(dispatcher bus.Dispatcher, server Server, options Options) *Bus {
 	if o, ok := server.(Overlapper); ok {
 		publishers, b.leads = o.Publishers(), true
 	}
-	b.outbox.open(publishers)
+	var turn func(before Turn) Turn
+	if p, ok := server.(Pipeliner); ok {
+		publishers, turn = 2, p.Turn
+	}
+	b.outbox.open(publishers, turn)
 	b.lanes.open(&b.mu)
 	if r, ok := server.(Recogniser); ok {
 		r.Recognise(b.own)

@@ -409,7 +409,7 @@ func TestWhatIsHeldUpHoldsUpNobodyElseAndIsTriedAgainSoon(t *testing.T) {
 
 func TestAnEventIsRecognisedOnceWhileItIsToComeBack(t *testing.T) {
 	var o outbox
-	o.open(1)
+	o.open(1, nil)
 	plain, chosen, again := bustest.NewEvent(t, "plain", "a", ""), bustest.NewEvent(t, "plain", "a", "mine"), bustest.NewEvent(t, "plain", "a", "mine")
 	for _, ev := range []*event.Event{plain, chosen, again} {
 		o.expect(&o.add([]*event.Event{ev}, true, true, nil, time.Now()).tickets[0])

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"sync/atomic"
@@ -23,11 +24,15 @@ type outbox struct {
 	accepted   uint64 // events, since the bus was opened
 	tickets    tickets
 	returning  returning
-	queue      []*request   // to be accepted, oldest first
-	underWay   [][]*request // in the hands of publishers,
-	publishers int          // of which there may be so many
-	calm       int          // batches since there were more requests at once
-	forsaken   int          // of them and of the queue: events whose publisher has ceased to wait
+	queue      []*request             // to be accepted, oldest first
+	waiting    int                    // events in it
+	added      uint64                 // requests, since the bus was opened
+	taken      uint64                 // the number of the newest that was
+	underWay   []*batch               // in the hands of publishers,
+	publishers int                    // of which there may be so many
+	turn       func(before Turn) Turn // the server's, if it is a Pipeliner
+	calm       int                    // batches since there were more requests at once
+	forsaken   int                    // of them and of the queue: events whose publisher has ceased to wait
 	wake       chan struct{}
 	ended      error         // nothing more will be accepted, or come back
 	lettings   atomic.Uint64 // how often letGo was called
@@ -35,9 +40,16 @@ type outbox struct {
 	gaps []func(channel string, at event.Position) bool
 }
 
+// batch is requests in the hands of a publisher.
+type batch struct {
+	requests []*request
+	turn     Turn // nil: the server is no Pipeliner
+}
+
 // request is a publish on its way to the server.
 type request struct {
 	Request
+	number  uint64   // in the order in which they came
 	tickets []ticket // one an event
 	// ordered requests do not overtake each other: their publishers may have published others
 	// before without having waited, or their ids may be others', too.
@@ -89,8 +101,8 @@ func (f finishes) tell() {
 	}
 }
 
-func (o *outbox) open(publishers int) {
-	o.publishers, o.calm = publishers, calm
+func (o *outbox) open(publishers int, turn func(before Turn) Turn) {
+	o.publishers, o.turn, o.calm = publishers, turn, calm
 	o.returning.open()
 	o.wake = make(chan struct{}, 1)
 }
@@ -101,7 +113,8 @@ func (o *outbox) isEmpty() bool {
 
 // add makes a request of events.
 func (o *outbox) add(events []*event.Event, waits, ordered bool, finish func(uint64), deadline time.Time) *request {
-	r := &request{Request: Request{Events: events}, ordered: ordered, deadline: deadline, tickets: make([]ticket, len(events))}
+	o.added++
+	r := &request{Request: Request{Events: events}, number: o.added, ordered: ordered, deadline: deadline, tickets: make([]ticket, len(events))}
 	for i, ev := range events {
 		one := &r.tickets[i]
 		one.event, one.waits, one.finish = ev, waits, finish
@@ -109,9 +122,10 @@ func (o *outbox) add(events []*event.Event, waits, ordered bool, finish func(uin
 		r.ordered = r.ordered || ev.ChosenID // otherwise nobody has it
 	}
 	o.queue = append(o.queue, r)
+	o.waiting += len(events)
 	count := len(o.queue)
-	for _, batch := range o.underWay {
-		count += len(batch)
+	for _, one := range o.underWay {
+		count += len(one.requests)
 	}
 	if count > o.publishers {
 		o.calm = 0
@@ -137,22 +151,37 @@ func (o *outbox) expect(one *ticket) {
 	o.returning.add(one)
 }
 
-// take is what a publisher may send now: what waits, and need not be behind anything that
-// another one has under way. In a crowd one batch follows the other: with that, each is of more
-// requests, and one transaction for all gains more than overlapping.
-func (o *outbox) take() (taken []*request) {
-	if len(o.underWay) == 0 {
+// mayTake reports whether a publisher may have something to send.
+func (o *outbox) mayTake() bool {
+	switch {
+	case len(o.queue) == 0 || len(o.underWay) == o.publishers:
+		return false
+	case o.turn == nil || len(o.underWay) == 0:
+		return true
+	default: // what is to be tried again comes first
+		return o.waiting >= mostTaken && o.queue[0].number > o.taken
+	}
+}
+
+// take is what a publisher may send now, nil for nothing. A Pipeliner is given a whole batch ahead. Otherwise it is
+// what waits, and need not be behind anything that another one has under way. In a crowd one batch follows the other: with
+// that, each is of more requests, and one transaction for all gains more than overlapping.
+func (o *outbox) take() *batch {
+	if !o.mayTake() {
+		return nil
+	}
+	if o.turn != nil || len(o.underWay) == 0 {
 		return o.send(o.takeFirst())
 	}
 	// Who forsakes an event may publish the next one.
-	if len(o.underWay) == o.publishers || o.forsaken > 0 || o.crowded() {
+	if o.forsaken > 0 || o.crowded() {
 		return nil
 	}
 	ordered := false
-	for _, batch := range o.underWay {
-		ordered = ordered || slices.ContainsFunc(batch, func(r *request) bool { return r.ordered })
+	for _, one := range o.underWay {
+		ordered = ordered || slices.ContainsFunc(one.requests, func(r *request) bool { return r.ordered })
 	}
-	var left []*request
+	var taken, left []*request
 	for _, one := range o.queue {
 		if ordered && one.ordered {
 			left = append(left, one)
@@ -195,17 +224,33 @@ func (o *outbox) isLight() bool {
 	return bytes <= mostLedBytes
 }
 
-func (o *outbox) send(batch []*request) []*request {
-	if len(batch) > 0 {
-		o.underWay = append(o.underWay, batch)
-		o.calm++
+func (o *outbox) send(taken []*request) *batch {
+	if len(taken) == 0 {
+		return nil
 	}
-	return batch
+	one := &batch{requests: taken}
+	if o.turn != nil {
+		var before Turn
+		if len(o.underWay) > 0 {
+			before = o.underWay[0].turn
+		}
+		one.turn = o.turn(before)
+	}
+	for _, r := range taken {
+		o.waiting -= len(r.Events)
+	}
+	o.taken = max(o.taken, taken[len(taken)-1].number)
+	o.underWay = append(o.underWay, one)
+	o.calm++
+	if o.mayTake() {
+		o.rouse()
+	}
+	return one
 }
 
 // putBack ends a publisher's batch, once: what is left of it is to be tried again first.
-func (o *outbox) putBack(batch, left []*request) bool {
-	i := slices.IndexFunc(o.underWay, func(one []*request) bool { return &one[0] == &batch[0] })
+func (o *outbox) putBack(ended *batch, left []*request) bool {
+	i := slices.Index(o.underWay, ended)
 	if i < 0 {
 		return false
 	}
@@ -213,7 +258,14 @@ func (o *outbox) putBack(batch, left []*request) bool {
 	if len(o.underWay) == 0 && len(left) == 0 {
 		o.gaps = nil
 	}
-	if o.queue = append(left, o.queue...); len(o.queue) > 0 {
+	if len(left) > 0 {
+		for _, r := range left {
+			o.waiting += len(r.Events)
+		}
+		o.queue = append(left, o.queue...)
+		slices.SortFunc(o.queue, func(a, b *request) int { return cmp.Compare(a.number, b.number) })
+	}
+	if o.mayTake() {
 		o.rouse()
 	}
 	return true
@@ -399,7 +451,7 @@ func (o *outbox) lose(epoch string) (told finishes) {
 
 // fail ends everything.
 func (o *outbox) fail(err error) (told finishes) {
-	o.queue, o.ended = nil, err
+	o.queue, o.waiting, o.ended = nil, 0, err
 	for one := range o.tickets.all() {
 		if !one.isDone {
 			one.err = err

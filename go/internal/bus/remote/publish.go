@@ -33,19 +33,19 @@ func (b *Bus) PublishWithExecutor(t *bus.Thread, events []*event.Event, wait bus
 	if len(events) == 0 {
 		return []bus.Receipt{}, nil
 	}
-	r, batch, err := b.enter(t, events, wait)
+	r, led, err := b.enter(t, events, wait)
 	if err != nil {
 		return nil, err
 	}
-	if len(batch) > 0 {
-		t.Unlocked(func() { b.lead(batch) })
+	if led != nil {
+		t.Unlocked(func() { b.lead(led) })
 	}
 	return b.receipts(t, r), nil
 }
 
-// enter takes events in. The batch is what t is to publish itself, if anything: events and
+// enter takes events in. led is what t is to publish itself, if anything: events and
 // whatever else waits.
-func (b *Bus) enter(t *bus.Thread, events []*event.Event, wait bus.Wait) (r *request, batch []*request, err error) {
+func (b *Bus) enter(t *bus.Thread, events []*event.Event, wait bus.Wait) (r *request, led *batch, err error) {
 	// Who cannot wait for a dispatch, or would wait for itself, waits for acceptance.
 	waits := wait == bus.WaitDispatched && !t.Nested() && !t.Engine && (!t.Loop || t.Finish != nil)
 	deadline := time.Now().Add(b.options.PublishTimeout)
@@ -60,9 +60,9 @@ func (b *Bus) enter(t *bus.Thread, events []*event.Event, wait bus.Wait) (r *req
 	r = b.outbox.add(events, waits, !t.Awaits, t.Finish, deadline)
 	r.atOnce = t.Awaits && t.Finish == nil && !slices.ContainsFunc(events, func(ev *event.Event) bool { return ev.Publication != nil })
 	if b.leads && !b.slow && !b.outbox.crowded() && t.Awaits && t.Finish == nil && b.outbox.isLight() {
-		batch = b.outbox.take()
+		led = b.outbox.take()
 	}
-	if len(batch) == 0 {
+	if led == nil && b.outbox.mayTake() {
 		b.outbox.rouse()
 	}
 	if !r.atOnce {
@@ -70,7 +70,7 @@ func (b *Bus) enter(t *bus.Thread, events []*event.Event, wait bus.Wait) (r *req
 			b.outbox.give(&r.tickets[i])
 		}
 	}
-	return r, batch, nil
+	return r, led, nil
 }
 
 // receipts are those of a request: positions of what is done already and has nobody else
@@ -153,7 +153,7 @@ func (b *Bus) publishAll() {
 		b.mu.Lock()
 		batch := b.outbox.take()
 		b.mu.Unlock()
-		if len(batch) == 0 {
+		if batch == nil {
 			select {
 			case <-b.outbox.wake:
 			case <-b.context.Done():
@@ -173,18 +173,18 @@ func (b *Bus) publishAll() {
 // lead publishes a batch on the thread of a publisher, which has to wait for it: handing it to
 // another one, and being woken by that, takes a good part of the time that the server needs.
 // A signal cannot reach that thread meanwhile, so its patience is short.
-func (b *Bus) lead(batch []*request) {
+func (b *Bus) lead(batch *batch) {
 	b.send(b.context, batch, leadPatience)
 }
 
 // send tries to have a batch accepted. again: some of it is to be tried again; away:
 // because the server is.
-func (b *Bus) send(ctx context.Context, batch []*request, patience time.Duration) (again, away bool) {
+func (b *Bus) send(ctx context.Context, batch *batch, patience time.Duration) (again, away bool) {
 	defer b.abandon(batch)
 	begin := time.Now()
 	earliest := begin.Add(patience)
-	requests := make([]*Request, len(batch))
-	for i, one := range batch {
+	requests := make([]*Request, len(batch.requests))
+	for i, one := range batch.requests {
 		requests[i] = &one.Request
 		one.Err = errNeverSent
 		if one.deadline.Before(earliest) {
@@ -193,14 +193,14 @@ func (b *Bus) send(ctx context.Context, batch []*request, patience time.Duration
 	}
 	// What is followed before it is accepted comes back. Asked afterwards, a channel could
 	// be followed from a moment on that is later than the event.
-	b.ask(batch)
+	b.ask(batch.requests)
 	ctx, cancel := context.WithDeadline(ctx, earliest)
 	defer cancel()
-	b.publish(ctx, requests)
+	b.publish(ctx, batch.turn, requests)
 
 	now, cut := time.Now(), ctx.Err() != nil
 	accepted := 0
-	for _, one := range batch {
+	for _, one := range batch.requests {
 		if one.Err == nil {
 			accepted += len(one.Events)
 		}
@@ -208,7 +208,7 @@ func (b *Bus) send(ctx context.Context, batch []*request, patience time.Duration
 	var left []*request
 	var told finishes
 	b.mu.Lock()
-	for _, one := range batch {
+	for _, one := range batch.requests {
 		if one.Err == nil || one.returned() {
 			told = append(told, b.outbox.accept(one)...)
 		} else if err := b.verdict(one, now, cut); err != nil {
@@ -230,12 +230,15 @@ func (b *Bus) send(ctx context.Context, batch []*request, patience time.Duration
 }
 
 // abandon ends a batch that has panicked: others are published, and nobody waits for ever.
-func (b *Bus) abandon(batch []*request) {
+func (b *Bus) abandon(batch *batch) {
+	if batch.turn != nil {
+		batch.turn.Leave()
+	}
 	b.mu.Lock()
 	var told finishes
 	if b.outbox.putBack(batch, nil) {
 		err := fault.New(fault.Engine, "publishing through the %s bus panicked", b.server.Name())
-		for _, one := range batch {
+		for _, one := range batch.requests {
 			told = append(told, b.outbox.refuse(one, err)...)
 		}
 	}
@@ -244,7 +247,7 @@ func (b *Bus) abandon(batch []*request) {
 }
 
 // publish asks the server. A panic there must not leave publishers waiting for ever.
-func (b *Bus) publish(ctx context.Context, requests []*Request) {
+func (b *Bus) publish(ctx context.Context, turn Turn, requests []*Request) {
 	defer func() {
 		cause := recover()
 		if cause == nil {
@@ -257,7 +260,11 @@ func (b *Bus) publish(ctx context.Context, requests []*Request) {
 			b.options.Panicked(cause)
 		}
 	}()
-	b.server.Publish(ctx, requests)
+	if turn != nil {
+		turn.Publish(ctx, requests)
+	} else {
+		b.server.Publish(ctx, requests)
+	}
 }
 
 // ask notes which events come back. An event that may have been accepted when nobody followed its
@@ -304,11 +311,10 @@ func (b *Bus) askFor(r *request) {
 // verdict is the error with which a request that was not accepted ends, nil when it is
 // to be tried again. cut: a deadline ended the attempt, which says less than the one before.
 func (b *Bus) verdict(r *request, now time.Time, cut bool) error {
-	var final *fault.Error
-	switch isFinal := errors.As(r.Err, &final); {
-	case isFinal && r.Doubtful: // what is refused now may have been accepted before
+	switch final := r.Refusal(); {
+	case final != nil && r.Doubtful: // what is refused now may have been accepted before
 		return b.unknown(r, final)
-	case isFinal:
+	case final != nil:
 		return final
 	}
 	r.Doubtful = r.Doubtful || errors.Is(r.Err, ErrDoubtful)

@@ -12,7 +12,7 @@ import (
 // TestIdsOfOneHashAreToldApart puts an event where another one's hash leads to.
 func TestIdsOfOneHashAreToldApart(t *testing.T) {
 	var o outbox
-	o.open(1)
+	o.open(1, nil)
 	made := func(id string) *ticket {
 		one := &o.add([]*event.Event{bustest.NewEvent(t, "plain", "a", id)}, true, true, nil, time.Time{}).tickets[0]
 		one.event.Publication = id
@@ -44,7 +44,7 @@ func TestIdsOfOneHashAreToldApart(t *testing.T) {
 // TestATicketIsAtHandWhileNobodyElseMayHaveItsID has the event itself come back, and one of its id that was read.
 func TestATicketIsAtHandWhileNobodyElseMayHaveItsID(t *testing.T) {
 	var o outbox
-	o.open(1)
+	o.open(1, nil)
 	sent := func(id string) *event.Event {
 		ev := bustest.NewEvent(t, "plain", "a", id)
 		o.expect(&o.add([]*event.Event{ev}, true, true, nil, time.Time{}).tickets[0])

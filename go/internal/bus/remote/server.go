@@ -6,6 +6,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/channel"
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
+	"github.com/fraiseql/fraiseql-subscriptions/go/internal/fault"
 )
 
 // Server is the part of a bus that differs from one kind of server to another. Open
@@ -83,6 +84,22 @@ type Overlapper interface {
 	Publishers() int
 }
 
+// Pipeliner is a Server that prepares requests while others are still being published.
+type Pipeliner interface {
+	// Turn is the next turn to publish. Two may be under way at once: before is the other one, or nil. It is
+	// short, and called with a lock held.
+	Turn(before Turn) Turn
+}
+
+// Turn is a call of Publish behind another one.
+type Turn interface {
+	// Publish is Server.Publish, to be called once, from any goroutine. Its requests are accepted behind those of the turn
+	// before, and not at all, with ErrBusy, if one of those is to be tried again.
+	Publish(ctx context.Context, requests []*Request)
+	// Leave ends the turn. Nothing comes of it if Publish has been called.
+	Leave()
+}
+
 // Mark is a place in the order in which a server is read. It is the server's own.
 type Mark any
 
@@ -121,6 +138,16 @@ type Request struct {
 	Repeated []bool
 	Err      error
 }
+
+// Refusal is the outcome if it is final, otherwise nil.
+func (r *Request) Refusal() *fault.Error {
+	var final *fault.Error
+	errors.As(r.Err, &final)
+	return final
+}
+
+// IsOpen reports whether the request may be tried again.
+func (r *Request) IsOpen() bool { return r.Err != nil && r.Refusal() == nil }
 
 var (
 	// ErrDoubtful is the outcome of a request that may have been accepted: the
