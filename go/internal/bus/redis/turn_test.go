@@ -195,9 +195,10 @@ func TestALinkThatBreaksBehindWhatIsSentAhead(t *testing.T) {
 	first, second := crowdOn(t, "a"), crowdOn(t, "a")
 	p := packed(s, turn, second)
 	turn.Publish(t.Context(), first)
+	over := s.outgoing.link.peer
 	s.outgoing.link.drop()
-	if err := deliver(t, s, p); err == nil {
-		t.Error("the answers were not lost")
+	if err := deliver(t, s, p); err == nil || s.outgoing.doubt == nil || s.outgoing.doubt.number != over.number {
+		t.Errorf("%v; in doubt is %v, not %v", err, s.outgoing.doubt, over)
 	}
 	for _, r := range second {
 		if !errors.Is(r.Err, remote.ErrDoubtful) {
