@@ -147,9 +147,9 @@ func TestAWholeBatchIsTakenAhead(t *testing.T) {
 	}
 	e := add(mostTaken)
 	take() // two are under way
-	o.putBack(two, []*request{d})
-	take()
 	o.putBack(one, []*request{b})
+	take()
+	o.putBack(two, []*request{d})
 	three := take(b, d)
 	if three.turn.(*numbered).before != nil {
 		t.Error("it is behind one that has ended")
