@@ -10,8 +10,8 @@ import (
 )
 
 // Server is the part of a bus that differs from one kind of server to another. Open
-// and Read are called by one goroutine, Publish by another, or by several if it is an Overlapper;
-// everything else by any, at the same time. No method is called with the GIL or a lock held, but Follows,
+// and Read are called by one goroutine, Publish by another, by several if it is an Overlapper, and in its place turns
+// if it is a Pipeliner; everything else by any, at the same time. No method is called with the GIL or a lock held, but Follows,
 // Reached, After and Covers, which must be short and not wait.
 //
 // Errors are of three kinds. A *fault.Error is final: the server answered, and will
@@ -130,8 +130,8 @@ type Request struct {
 	// Note is the server's own: what it knew at the first attempt.
 	Note any
 	// Positions, one an event, and Err are the outcome. An event with a chosen id that
-	// was accepted before has its old position. Positions are good until the goroutine that called Publish
-	// calls it again.
+	// was accepted before has its old position. Positions are good until Publish is called again; those of a turn
+	// as long as it counts as under way.
 	Positions []event.Position
 	// Repeated, one an event or nil, says which had certainly been accepted before this
 	// request, and not by an attempt of it whose answer was lost.
