@@ -70,6 +70,10 @@ format: ## format Go and Python
 bench: ## run benchmarks/ and print one table (BRIEF=1: short)
 	@$(call develop,bench,servers) && "$$python" benchmarks/run.py $(if $(BRIEF),--brief) $(ARGS)
 
+.PHONY: profile
+profile: ## renew go/engine.pgo, what the compiler knows of the engine's busiest paths
+	@./scripts/prerequisites.sh servers && ./scripts/profile.sh
+
 .PHONY: soak
 soak: ## ten million events with subscriptions coming and going, watched; then the buses under faults, FAULT_SECONDS (300) each
 	@$(call develop,bench test,servers) && "$$python" benchmarks/soak.py $(ARGS) && \
