@@ -130,18 +130,19 @@ func giveUp(requests []*remote.Request, err error) {
 // exchange sends a parcel, if it has not been, and reads the answers. The error says that no more need be tried now; without
 // sent, nothing has come of it.
 func (o *outgoing) exchange(ctx context.Context, p *parcel) (sent bool, err error) {
-	if p.over != nil && p.over != o.link.client {
-		sent, err = true, o.link.target.refusal(errGone, "")
-		p.lose(err)
+	if p.over != nil && p.over != o.link.client { // the answers are lost with that connection
+		_, err = p.receive(reply{bad: errGone})
+		sent, err = true, o.link.target.refusal(err, "")
 	} else {
 		sent, err = o.link.do(ctx, func(client *redis.Client) error {
 			if p.over == nil {
 				p.dispatch(client)
 			}
-			again, err := p.receive()
+			w := &o.link.wire
+			again, err := p.receive(w.answer())
 			if again { // in which each request is accepted or refused by itself
 				p.write()
-				_, err = p.receive()
+				_, err = p.receive(w.answer())
 			}
 			return err
 		})

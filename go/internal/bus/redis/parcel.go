@@ -210,12 +210,10 @@ func (p *parcel) writeBody(w *wire) {
 }
 
 // receive reads the answers. again says that a flight was refused, and nothing accepted.
-func (p *parcel) receive() (again bool, err error) {
+func (p *parcel) receive(r reply) (again bool, err error) {
 	o := p.outgoing
 	var found *brought
 	defer func() { p.land(found) }()
-	w := &o.link.wire
-	r := w.answer()
 	if p.refusal = r.refusal(); p.refusal == nil {
 		p.epoch = string(r.optional())
 	}
@@ -238,7 +236,7 @@ func (p *parcel) receive() (again bool, err error) {
 		o.own.recognise(found.entries)
 		kept = readEvents(found.entries)
 	}
-	w.done(&r, kept)
+	o.link.wire.done(&r, kept)
 	if !again {
 		return false, r.bad
 	}
@@ -251,14 +249,6 @@ func (p *parcel) receive() (again bool, err error) {
 		}
 	}
 	return r.bad == nil, r.bad
-}
-
-// lose has the answers be lost with the connection.
-func (p *parcel) lose(err error) {
-	for i := range p.attempts {
-		p.attempts[i].err = err
-	}
-	p.land(nil)
 }
 
 // land ends the flight, if it is one.
