@@ -36,8 +36,13 @@ type outbox struct {
 	wake       chan struct{}
 	ended      error         // nothing more will be accepted, or come back
 	lettings   atomic.Uint64 // how often letGo was called
-	// gaps are Item.Skipped, for what is accepted and has gone before its answer is read.
-	gaps []func(channel string, at event.Position) bool
+	gaps       []gap
+}
+
+// gap is an Item.Skipped, for what is accepted and has gone before its answer is read.
+type gap struct {
+	taken uint64 // the number of the newest request that it may concern
+	gone  func(channel string, at event.Position) bool
 }
 
 // batch is requests in the hands of a publisher.
@@ -255,9 +260,6 @@ func (o *outbox) putBack(ended *batch, left []*request) bool {
 		return false
 	}
 	o.underWay = slices.Delete(o.underWay, i, i+1)
-	if len(o.underWay) == 0 && len(left) == 0 {
-		o.gaps = nil
-	}
 	if len(left) > 0 {
 		for _, r := range left {
 			o.waiting += len(r.Events)
@@ -265,10 +267,23 @@ func (o *outbox) putBack(ended *batch, left []*request) bool {
 		o.queue = append(left, o.queue...)
 		slices.SortFunc(o.queue, func(a, b *request) int { return cmp.Compare(a.number, b.number) })
 	}
+	o.forgetGaps()
 	if o.mayTake() {
 		o.rouse()
 	}
 	return true
+}
+
+// forgetGaps forgets those that are older than all that is still to be accepted.
+func (o *outbox) forgetGaps() {
+	oldest := o.added + 1
+	if len(o.queue) > 0 {
+		oldest = o.queue[0].number
+	}
+	for _, one := range o.underWay {
+		oldest = min(oldest, one.requests[0].number)
+	}
+	o.gaps = slices.DeleteFunc(o.gaps, func(one gap) bool { return one.taken < oldest })
 }
 
 // rouse wakes a goroutine that publishes.
@@ -421,7 +436,7 @@ func (o *outbox) letGo(follows func(channel string) bool) (told finishes) {
 // judged when it is.
 func (o *outbox) skip(gone func(channel string, at event.Position) bool) (told finishes) {
 	if len(o.underWay) > 0 || len(o.queue) > 0 {
-		o.gaps = append(o.gaps, gone)
+		o.gaps = append(o.gaps, gap{o.taken, gone})
 	}
 	for _, one := range o.returning.which(func(one *ticket) bool {
 		return one.accepted && !one.read && gone(one.event.Channel, one.at)
@@ -435,7 +450,7 @@ func (o *outbox) skip(gone func(channel string, at event.Position) bool) (told f
 
 // isSkipped reports whether an event that has been accepted now was in a gap.
 func (o *outbox) isSkipped(one *ticket) bool {
-	return !one.read && slices.ContainsFunc(o.gaps, func(gone func(string, event.Position) bool) bool { return gone(one.event.Channel, one.at) })
+	return !one.read && slices.ContainsFunc(o.gaps, func(gap gap) bool { return gap.gone(one.event.Channel, one.at) })
 }
 
 // lose gives up on what was accepted and will not come back: all but what was accepted

@@ -43,6 +43,32 @@ func TestOnlyWhatWasNotReadIsGivenUpForAGap(t *testing.T) {
 	}
 }
 
+// TestAGapIsForgottenWhenWhatItConcernsHasEnded finds gaps while one batch is always under way: they do not add up.
+func TestAGapIsForgottenWhenWhatItConcernsHasEnded(t *testing.T) {
+	var o outbox
+	o.open(2, func(Turn) Turn { return nil })
+	take := func() *batch {
+		o.add(slices.Repeat([]*event.Event{bustest.NewEvent(t, "x", "a", "")}, mostTaken), true, true, nil, time.Time{})
+		return o.take()
+	}
+	before := take()
+	for range 5 {
+		after := take()
+		o.skip(func(string, event.Position) bool { return true })
+		if len(o.gaps) != 1 {
+			t.Fatalf("%d gaps are kept, want one", len(o.gaps))
+		}
+		o.putBack(before, before.requests)
+		o.putBack(after, nil)
+		again := o.take()
+		if len(o.gaps) != 1 {
+			t.Fatalf("%d gaps are kept of what is tried again, want one", len(o.gaps))
+		}
+		before = take()
+		o.putBack(again, nil)
+	}
+}
+
 // TestAnIDThatIsReadTwiceIsItsPublishersOnce has an event twice in a server's log, as after a lost
 // answer where what had been sent could not be found: while the second is read, the first is
 // its dispatch's, which takes the account of the publisher off it.
