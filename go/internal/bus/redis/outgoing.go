@@ -80,9 +80,9 @@ func (s *Server) Publish(ctx context.Context, requests []*remote.Request) {
 	s.Turn(nil).Publish(ctx, requests)
 }
 
-// publish lets requests be accepted when a turn comes, in as many round trips as they need. open says that some are to be
+// publish lets requests be accepted when a turn comes, in as many round trips as they need. open is why some are to be
 // tried again.
-func (o *outgoing) publish(ctx context.Context, t *turn, requests []*remote.Request) (open bool) {
+func (o *outgoing) publish(ctx context.Context, t *turn, requests []*remote.Request) (open error) {
 	p := t.parcel
 	p.begin()
 	defer func() { p.requests = nil }()
@@ -92,10 +92,10 @@ func (o *outgoing) publish(ctx context.Context, t *turn, requests []*remote.Requ
 	}
 	behind := t.await()
 	o.packed.CompareAndSwap(p, nil)
-	if behind && p.over == nil {
+	if behind != nil && p.over == nil {
 		p.unpack()
-		giveUp(requests, errBehind)
-		return true
+		giveUp(requests, fmt.Errorf("%w: what was published before is to be tried again first: %v", remote.ErrBusy, behind))
+		return behind
 	}
 	for {
 		sent, err := o.exchange(ctx, p)
@@ -104,16 +104,18 @@ func (o *outgoing) publish(ctx context.Context, t *turn, requests []*remote.Requ
 			giveUp(p.requests, err)
 		} else {
 			plain := err == nil && p.isPlain()
-			if plain && !open && len(rest) == 0 {
+			if plain && open == nil && len(rest) == 0 {
 				o.sendNext(ctx)
 			}
 			o.conclude(ctx, p, plain, err)
 		}
 		if err != nil {
 			giveUp(rest, err)
-			return true
+			return err
 		}
-		open = open || slices.ContainsFunc(p.requests, (*remote.Request).IsOpen)
+		if i := slices.IndexFunc(p.requests, (*remote.Request).IsOpen); i >= 0 {
+			open = p.requests[i].Err
+		}
 		if len(rest) == 0 {
 			return open
 		}

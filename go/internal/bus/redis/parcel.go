@@ -2,6 +2,7 @@ package redis
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 
@@ -120,11 +121,13 @@ func (p *parcel) pack() {
 	o.packed.Store(p)
 }
 
+var errUnsent = errors.New("it has not been sent")
+
 // unpack has nothing come of what has been prepared.
 func (p *parcel) unpack() {
 	for i := range p.events {
 		if p.events[i].due {
-			p.events[i].untold = errBehind
+			p.events[i].untold = errUnsent
 		}
 	}
 	p.outgoing.written.note(p.events)

@@ -2,7 +2,7 @@ package redis
 
 import (
 	"context"
-	"fmt"
+	"errors"
 
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/bus/remote"
 )
@@ -14,11 +14,11 @@ type turn struct {
 	parcel   *parcel
 	before   *turn // nil: nobody's, or its end has been seen
 	ended    chan struct{}
-	// failed says, once it has ended, that something is to be tried again before what was published later.
-	failed bool
+	// open is, once it has ended, why something is to be tried again before what was published later; nil: nothing is.
+	open error
 }
 
-var errBehind = fmt.Errorf("%w: what was published before is to be tried again first", remote.ErrBusy)
+var errPanicked = errors.New("publishing it panicked")
 
 // Turn implements remote.Pipeliner.
 func (s *Server) Turn(before remote.Turn) remote.Turn {
@@ -35,8 +35,8 @@ func (s *Server) Turn(before remote.Turn) remote.Turn {
 // Publish implements remote.Turn.
 func (t *turn) Publish(ctx context.Context, requests []*remote.Request) {
 	defer t.Leave()
-	t.failed = true // if it panics
-	t.failed = t.outgoing.publish(ctx, t, requests)
+	t.open = errPanicked
+	t.open = t.outgoing.publish(ctx, t, requests)
 }
 
 // waits reports whether another one has the connection.
@@ -52,11 +52,11 @@ func (t *turn) waits() bool {
 	}
 }
 
-// await waits for the connection. behind: something else is to be tried again first.
-func (t *turn) await() (behind bool) {
+// await waits for the connection. behind is why something else is to be tried again first.
+func (t *turn) await() (behind error) {
 	if t.before != nil {
 		<-t.before.ended
-		behind = t.before.failed
+		behind = t.before.open
 		t.before = nil
 	}
 	return behind

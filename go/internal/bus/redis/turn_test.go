@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -168,6 +169,22 @@ func TestNothingOvertakesWhatIsTriedAgain(t *testing.T) {
 	// Its channels have been announced by whoever accepted its events.
 	if got := client.ZCard(t.Context(), usedKey).Val(); got != 2 {
 		t.Errorf("%d channels are announced, want 2", got)
+	}
+}
+
+// TestWhatIsGivenBackSaysWhy has two turns wait for one that cannot reach the server.
+func TestWhatIsGivenBackSaysWhy(t *testing.T) {
+	s := sender(t, "redis://127.0.0.1:1")
+	first, second, third := crowdOn(t, "a"), crowdOn(t, "a"), crowdOn(t, "a")
+	one := s.Turn(nil)
+	two := s.Turn(one)
+	one.Publish(t.Context(), first)
+	two.Publish(t.Context(), second)
+	s.Turn(two).Publish(t.Context(), third)
+	for _, r := range append(second, third...) {
+		if text := r.Err.Error(); !errors.Is(r.Err, remote.ErrBusy) || !strings.Contains(text, first[0].Err.Error()) || strings.Count(text, remote.ErrBusy.Error()) != 1 {
+			t.Fatalf("%v, want it to be held up by %v", r.Err, first[0].Err)
+		}
 	}
 }
 
