@@ -12,7 +12,7 @@ const mostDoubts = 10_000
 // doubts are events that may have been accepted: their answers were lost, and their ids are
 // noted nowhere at the server, since the publisher had not chosen them. It may publish them
 // again by those ids, and then their streams are looked through, from the time that was known
-// before. The publisher's goroutine's alone.
+// before. Of who has the turn alone.
 type doubts struct {
 	after map[string]streamID
 	ids   []string // in the order in which they came

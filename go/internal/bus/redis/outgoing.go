@@ -20,7 +20,7 @@ const (
 	maxPipelinedBytes = 4 << 20
 )
 
-// outgoing is what publishes, on one connection. It is used by whoever has the turn.
+// outgoing is what publishes, on one connection. It is used by whoever has the turn, but for what is said to be others', too.
 type outgoing struct {
 	server *Server
 	link   link
@@ -35,13 +35,13 @@ type outgoing struct {
 	// doubt is the connection that may still hold what was sent over it; nil for none.
 	doubt    *peer
 	doubts   doubts
-	written  written
+	written  written // others', too
 	audience audience
 
-	parcels [2]parcel
+	parcels [2]parcel // each turn's own
 	// packed is the next turn's parcel, if it may be sent before that turn has come.
 	packed  atomic.Pointer[parcel]
-	packing sync.Mutex // held by who packs
+	packing sync.Mutex // held by who writes: what is noted of a channel meanwhile is one parcel's
 }
 
 func (o *outgoing) open(s *Server) {

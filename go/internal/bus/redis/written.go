@@ -25,10 +25,11 @@ type channelWritten struct {
 	// As sent: its name, its stream's key, and XADD and PUBLISH up to the event.
 	text, stream, add, publish []byte
 
-	// The publisher's alone: somebody outside listens; that is being asked; how many events the
-	// transaction that is being written adds.
-	heard, asked bool
-	adding       int
+	// Of who has the turn: somebody outside listens.
+	heard bool
+	// Guarded by outgoing.packing: that is being asked; how many events the transaction that is being written adds.
+	asked  bool
+	adding int
 	// The tail's: its stream where it has changed its streams so often; nil: it is not followed.
 	followed *stream
 	changes  uint64

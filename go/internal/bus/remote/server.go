@@ -94,7 +94,8 @@ type Pipeliner interface {
 // Turn is a call of Publish behind another one.
 type Turn interface {
 	// Publish is Server.Publish, to be called once, from any goroutine. Its requests are accepted behind those of the turn
-	// before, and not at all, with ErrBusy, if one of those is to be tried again.
+	// before, and not at all, with ErrBusy, if one of those is to be tried again. It waits for that turn to end whatever
+	// ctx says.
 	Publish(ctx context.Context, requests []*Request)
 	// Leave ends the turn. Nothing comes of it if Publish has been called.
 	Leave()
