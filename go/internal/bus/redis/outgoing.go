@@ -94,7 +94,7 @@ func (o *outgoing) publish(ctx context.Context, t *turn, requests []*remote.Requ
 	o.packed.CompareAndSwap(p, nil)
 	if behind != nil && p.over == nil {
 		p.unpack()
-		giveUp(requests, fmt.Errorf("%w: what was published before is to be tried again first: %v", remote.ErrBusy, behind))
+		giveUp(requests, heldUp(behind))
 		return behind
 	}
 	for {
@@ -104,7 +104,7 @@ func (o *outgoing) publish(ctx context.Context, t *turn, requests []*remote.Requ
 			giveUp(p.requests, err)
 		} else {
 			plain := err == nil && p.isPlain()
-			if plain && open == nil && len(rest) == 0 {
+			if plain && len(rest) == 0 {
 				o.sendNext(ctx)
 			}
 			o.conclude(ctx, p, plain, err)
@@ -115,12 +115,19 @@ func (o *outgoing) publish(ctx context.Context, t *turn, requests []*remote.Requ
 		}
 		if i := slices.IndexFunc(p.requests, (*remote.Request).IsOpen); i >= 0 {
 			open = p.requests[i].Err
+			giveUp(rest, heldUp(open))
+			return open
 		}
 		if len(rest) == 0 {
-			return open
+			return nil
 		}
 		rest = p.load(rest)
 	}
+}
+
+// heldUp is the outcome of what is behind something that is to be tried again for a cause.
+func heldUp(cause error) error {
+	return fmt.Errorf("%w: what was published before is to be tried again first: %v", remote.ErrBusy, cause)
 }
 
 func giveUp(requests []*remote.Request, err error) {

@@ -172,6 +172,24 @@ func TestNothingOvertakesWhatIsTriedAgain(t *testing.T) {
 	}
 }
 
+// TestNothingIsSentBehindWhatIsTriedAgain has more to send than is sent at once, and Redis refuse the first of it for a while.
+func TestNothingIsSentBehindWhatIsTriedAgain(t *testing.T) {
+	own := startOwn(t)
+	client := clientOf(t, own)
+	s := sender(t, own.URL())
+	must(t, client.ConfigSet(t.Context(), "min-replicas-to-write", "1").Err())
+	var requests []*remote.Request
+	for range maxPipelined + 1 {
+		requests = append(requests, asked(t, "a"))
+	}
+	s.Publish(t.Context(), requests)
+	for i, r := range requests {
+		if !r.IsOpen() || i >= maxPipelined && !errors.Is(r.Err, remote.ErrBusy) {
+			t.Fatalf("request %d: %v", i, r.Err)
+		}
+	}
+}
+
 // TestWhatIsGivenBackSaysWhy has two turns wait for one that cannot reach the server.
 func TestWhatIsGivenBackSaysWhy(t *testing.T) {
 	s := sender(t, "redis://127.0.0.1:1")
