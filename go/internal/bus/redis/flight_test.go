@@ -78,6 +78,26 @@ func crowdOn(t *testing.T, channels ...string) (requests []*remote.Request) {
 	return requests
 }
 
+// TestAPanicOverWhatAFlightHasBroughtLosesNoneOfIt has a bug met by what another program has written: the reader reads it by itself.
+func TestAPanicOverWhatAFlightHasBroughtLosesNoneOfIt(t *testing.T) {
+	client := emptied(t)
+	s := readerOf(t, Options{URL: server.URL()}, "a")
+	add(t.Context(), t, client, "a", "*", 0)
+	s.outgoing.own.find = func([][]byte, []*event.Event) { panic("bug") }
+	requests := crowdOn(t, "a")
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("nothing was brought")
+			}
+		}()
+		s.Publish(t.Context(), requests)
+	}()
+	if items := read(t, s, 1+len(requests)); string(items[0].Event.Data) != `{"n":0}` {
+		t.Errorf("the first event is %s", items[0].Event.Data)
+	}
+}
+
 func TestWhatAddsACrowdReadsForTheReader(t *testing.T) {
 	client := emptied(t)
 	s := readerOf(t, Options{URL: server.URL()}, "a", "b")

@@ -215,8 +215,8 @@ func (p *parcel) writeBody(w *wire) {
 // receive reads the answers. again says that a flight was refused, and nothing accepted.
 func (p *parcel) receive(r reply) (again bool, err error) {
 	o := p.outgoing
-	var found *brought
-	defer func() { p.land(found) }()
+	var found, landed *brought
+	defer func() { p.land(landed) }()
 	if p.refusal = r.refusal(); p.refusal == nil {
 		p.epoch = string(r.optional())
 	}
@@ -239,6 +239,7 @@ func (p *parcel) receive(r reply) (again bool, err error) {
 		o.own.recognise(found.entries)
 		kept = readEvents(found.entries)
 	}
+	landed = found // not before: after a panic the reader is to read it
 	o.link.wire.done(&r, kept)
 	if !again {
 		return false, r.bad
