@@ -22,7 +22,7 @@ from servers import NAMES
 
 #: Sockets; turns; seconds of each; events a second where the pace is fixed; seconds of that.
 SIZES = {
-    1: (5, 0.8, 200.0, 3.0),
+    1: (15, 0.5, 200.0, 3.0),
     100: (5, 0.8, 20.0, 3.0),
     1000: (5, 0.8, 2.0, 4.0),
     10_000: (2, 1.0, 0.25, 4.0),
