@@ -19,8 +19,8 @@ from servers.served import Served
 
 #: Clients that may wait to be accepted.
 BACKLOG = 4096
-#: How TCP sends, for every server. Where BBR is the system's default, it paces what goes through the
-#: loopback, too: by a timer, so that a message costs the kernel 3 to 5.5 µs as chance has it.
+#: How TCP sends, for every server. Where BBR is the system's default, it paces the loopback, too:
+#: by a timer, so that a message costs the kernel 3 to 5.5 µs as chance has it.
 CONGESTION = b"reno"
 
 
