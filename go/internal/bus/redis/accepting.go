@@ -15,8 +15,10 @@ const (
 	single form = iota
 	// together are several, in a transaction: all or none.
 	together
-	// known are some that may be there already, by a script that looks for them.
+	// known are some that may be there already, by a script that adds the others.
 	known
+	// decided has been found to be there, or has been refused: nothing is sent.
+	decided
 )
 
 func formOf(r *remote.Request) form {
@@ -25,6 +27,11 @@ func formOf(r *remote.Request) form {
 			return known
 		}
 	}
+	return formOfNew(r)
+}
+
+// formOfNew is the form of what is certainly not there.
+func formOfNew(r *remote.Request) form {
 	if len(r.Events) == 1 {
 		return single
 	}
@@ -85,19 +92,18 @@ func (p *parcel) encode(ev *event.Event) []byte {
 	return p.text
 }
 
-// addKnown appends the script that accepts of a request what had not been, or nothing.
+// addKnown appends the script that accepts of a request what had not been and has not been found, or nothing.
 func (p *parcel) addKnown(dst []byte, a *attempt) []byte {
 	c := call{}
-	c.argument(p.outgoing.server.options.Retention.Milliseconds())
-	attempted := ""
-	if first, ok := a.request.Note.(streamID); ok && a.request.Doubtful {
-		attempted = first.String()
+	again := ""
+	if a.request.Doubtful {
+		again = "1"
 	}
+	c.argument(p.outgoing.server.options.Retention.Milliseconds(), again)
 	for i, ev := range a.request.Events {
-		after := attempted
-		if first, ok := p.outgoing.doubts.after[ev.ID]; ok && ev.ChosenID {
-			a.events[i].doubted = true
-			after = first.String()
+		there := ""
+		if one := &a.events[i]; one.again {
+			there = one.id.String()
 		}
 		stream := streamPrefix + ev.Channel
 		noted := stream
@@ -105,8 +111,7 @@ func (p *parcel) addKnown(dst []byte, a *attempt) []byte {
 			noted = idPrefix + ev.ID
 		}
 		c.key(stream, noted)
-		text := bytes.Clone(p.encode(ev))
-		c.argument(ev.Channel, text, text[:len(ev.AppendID(nil))], after)
+		c.argument(ev.Channel, bytes.Clone(p.encode(ev)), there)
 	}
 	return c.appendTo(dst, publishScript)
 }
@@ -124,7 +129,7 @@ func (a *attempt) read(r *reply, within bool) {
 		a.readTogether(r)
 	case a.form == together:
 		a.readTransaction(r)
-	default:
+	case a.form == known:
 		if a.err = r.refusal(); a.err == nil { // the script's own refusals name the key
 			a.readKnown(r)
 		}

@@ -217,6 +217,51 @@ func throughputBus(b *testing.B, channels []string, batch int, heard bool) {
 	}
 }
 
+// BenchmarkTriedAgain tries 1,000 events again which may be in a stream that others have added 100,000 to since: an
+// operation is all of them.
+func BenchmarkTriedAgain(b *testing.B) {
+	const since = 100_000
+	client := emptied(b)
+	filled := 0
+	for filled < since {
+		pipe := client.Pipeline()
+		for range 10_000 {
+			pipe.XAdd(b.Context(), &redis.XAddArgs{Stream: streamPrefix + "a", Values: []any{dataField, sample(b, "a").AppendJSON(nil)}})
+			filled++
+		}
+		if _, err := pipe.Exec(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	s := sender(b, server.URL())
+	var requests []*remote.Request
+	for range maxPipelined {
+		requests = append(requests, asked(b, "a"))
+	}
+	s.Publish(b.Context(), requests)
+	for name, there := range map[string]bool{"there": true, "not": false} {
+		b.Run(name, func(b *testing.B) {
+			before := redisCPU(b)
+			for b.Loop() {
+				for i, r := range requests {
+					if !there {
+						requests[i] = asked(b, "a")
+						r = requests[i]
+					}
+					r.Doubtful, r.Note = true, streamID{ms: 1}
+				}
+				s.Publish(b.Context(), requests)
+				for _, r := range requests {
+					if r.Err != nil {
+						b.Fatal(r.Err)
+					}
+				}
+			}
+			b.ReportMetric(float64(redisCPU(b)-before)/float64(b.N), "redis-ns/op")
+		})
+	}
+}
+
 // cpu is the processor time that this process has used.
 func cpu(b *testing.B) time.Duration {
 	var usage syscall.Rusage

@@ -139,6 +139,14 @@ func giveUp(requests []*remote.Request, err error) {
 // exchange sends a parcel, if it has not been, and reads the answers. The error says that no more need be tried now; without
 // sent, nothing has come of it.
 func (o *outgoing) exchange(ctx context.Context, p *parcel) (sent bool, err error) {
+	if p.over == nil {
+		if len(p.attempts) == 0 {
+			p.prepare()
+		}
+		if err := o.seek(ctx, p); err != nil {
+			return false, err
+		}
+	}
 	if p.over != nil && p.over != o.link.client { // the answers are lost with that connection
 		_, err = p.receive(reply{bad: errGone})
 		sent, err = true, o.link.target.refusal(err, "")

@@ -147,15 +147,12 @@ func (p *parcel) empty() {
 
 // mayFly reports whether what has been prepared may be sent in one transaction.
 func (p *parcel) mayFly() bool {
-	return !slices.ContainsFunc(p.attempts, func(a attempt) bool { return a.form == known })
+	return !slices.ContainsFunc(p.attempts, func(a attempt) bool { return a.form != single && a.form != together })
 }
 
 // dispatch sends the requests, on a connection.
 func (p *parcel) dispatch(over *redis.Client) {
 	o := p.outgoing
-	if len(p.attempts) == 0 {
-		p.prepare() // not before: what is due counts as done, unless it is refused
-	}
 	p.over, p.began = over, o.clock
 	if p.mayFly() {
 		p.flight = o.server.flights.begin(p.size, o.link.peer.run)

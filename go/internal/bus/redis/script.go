@@ -36,6 +36,8 @@ var (
 	undoScript string
 	//go:embed script/publish.lua
 	publishScript string
+	//go:embed script/seek.lua
+	seekScript string
 	//go:embed script/inspect.lua
 	inspectScript string
 )

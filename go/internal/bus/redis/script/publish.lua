@@ -1,11 +1,10 @@
 -- Accepts events together or not at all.
 -- KEYS: of each event its stream, and where its chosen id is noted (its stream again where
 --       it has none)
--- ARGV: milliseconds for which chosen ids are noted; of each event its channel, its JSON,
---       the beginning of that which holds its id, and the id after which an earlier attempt
---       may have written it ("" if there was none)
+-- ARGV: milliseconds for which chosen ids are noted, "1" if this is another attempt; of each
+--       event its channel, its JSON, and the id of its entry where that was found ("" otherwise)
 -- Returns of each event its id, its channel, and 1 if it had been accepted before, 2 if that
--- was by the earlier attempt.
+-- was by an earlier attempt.
 local events = #KEYS / 2
 local looked = {}
 local function look(key, wanted)
@@ -25,29 +24,10 @@ for i = 1, events do
     end
 end
 
--- The entry that an earlier attempt wrote.
-local function earlier(stream, head, after)
-    local from = '(' .. after
-    while true do
-        local page = redis.call('XRANGE', stream, from, '+', 'COUNT', 500)
-        for _, entry in ipairs(page) do
-            for field = 1, #entry[2], 2 do
-                if entry[2][field] == 'data' and string.sub(entry[2][field + 1], 1, #head) == head then
-                    return entry[1]
-                end
-            end
-        end
-        if #page < 500 then
-            return nil
-        end
-        from = '(' .. page[#page][1]
-    end
-end
-
 local result = {}
 for i = 1, events do
     local stream, noted = KEYS[2 * i - 1], KEYS[2 * i]
-    local channel, data, head, after = ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i], ARGV[4 * i + 1]
+    local channel, data, there = ARGV[3 * i], ARGV[3 * i + 1], ARGV[3 * i + 2]
     local id, repeated = nil, 0
     local notes = noted ~= stream
     if notes then
@@ -56,15 +36,14 @@ for i = 1, events do
         if before then
             notes = false
             id, channel, repeated = before, on, 1
-            local entry = after ~= '' and redis.call('XRANGE', stream, id, id)[1]
+            local entry = ARGV[2] ~= '' and redis.call('XRANGE', stream, id, id)[1]
             if entry and entry[2][2] == data then
                 repeated = 2
             end
         end
     end
-    if not id and after ~= '' then
-        id = earlier(stream, head, after)
-        repeated = id and 2 or 0
+    if not id and there ~= '' then
+        id, repeated = there, 2
     end
     if not id then
         id = redis.call('XADD', stream, '*', 'data', data)
