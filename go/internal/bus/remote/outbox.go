@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"cmp"
 	"errors"
 	"slices"
 	"sync/atomic"
@@ -10,60 +9,15 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
 
-const (
-	// calm is after how many batches a crowd counts as gone.
-	calm = 8
-	// mostTaken bounds the events of a batch of several requests: those behind them are told no later
-	// than it takes, and meanwhile their publishers make the next ones.
-	mostTaken = 1000
-)
-
 // outbox is what this node has published and somebody still waits for, or that has not
 // come back through the reader yet. Guarded by Bus.mu.
 type outbox struct {
-	accepted   uint64 // events, since the bus was opened
-	tickets    tickets
-	returning  returning
-	queue      []*request             // to be accepted, oldest first
-	waiting    int                    // events in it
-	added      uint64                 // requests, since the bus was opened
-	taken      uint64                 // the number of the newest that was
-	underWay   []*batch               // in the hands of publishers,
-	publishers int                    // of which there may be so many
-	turn       func(before Turn) Turn // the server's, if it is a Pipeliner
-	calm       int                    // batches since there were more requests at once
-	forsaken   int                    // of them and of the queue: events whose publisher has ceased to wait
-	wake       chan struct{}
-	ended      error         // nothing more will be accepted, or come back
-	lettings   atomic.Uint64 // how often letGo was called
-	gaps       []gap
-}
-
-// gap is an Item.Skipped, for what is accepted and has gone before its answer is read.
-type gap struct {
-	taken uint64 // the number of the newest request that it may concern
-	gone  func(channel string, at event.Position) bool
-}
-
-// batch is requests in the hands of a publisher.
-type batch struct {
-	requests []*request
-	turn     Turn // nil: the server is no Pipeliner
-}
-
-// request is a publish on its way to the server.
-type request struct {
-	Request
-	number  uint64   // in the order in which they came
-	tickets []ticket // one an event
-	// ordered requests do not overtake each other: their publishers may have published others
-	// before without having waited, or their ids may be others', too.
-	ordered bool
-	// atOnce: whoever published has no need of tickets for what is done already. Once they are sent,
-	// the events themselves are their dispatch's, which may take the publisher's account off them.
-	atOnce   bool
-	deadline time.Time
-	failure  error // of the newest attempt
+	accepted  uint64 // events, since the bus was opened
+	tickets   tickets
+	returning returning
+	line
+	ended    error         // nothing more will be accepted, or come back
+	lettings atomic.Uint64 // how often letGo was called
 }
 
 // ticket is one published event.
@@ -107,9 +61,8 @@ func (f finishes) tell() {
 }
 
 func (o *outbox) open(publishers int, turn func(before Turn) Turn) {
-	o.publishers, o.turn, o.calm = publishers, turn, calm
+	o.line.open(publishers, turn)
 	o.returning.open()
-	o.wake = make(chan struct{}, 1)
 }
 
 func (o *outbox) isEmpty() bool {
@@ -118,23 +71,14 @@ func (o *outbox) isEmpty() bool {
 
 // add makes a request of events.
 func (o *outbox) add(events []*event.Event, waits, ordered bool, finish func(uint64), deadline time.Time) *request {
-	o.added++
-	r := &request{Request: Request{Events: events}, number: o.added, ordered: ordered, deadline: deadline, tickets: make([]ticket, len(events))}
+	r := &request{Request: Request{Events: events}, ordered: ordered, deadline: deadline, tickets: make([]ticket, len(events))}
 	for i, ev := range events {
 		one := &r.tickets[i]
 		one.event, one.waits, one.finish = ev, waits, finish
 		ev.Sent = one
 		r.ordered = r.ordered || ev.ChosenID // otherwise nobody has it
 	}
-	o.queue = append(o.queue, r)
-	o.waiting += len(events)
-	count := len(o.queue)
-	for _, one := range o.underWay {
-		count += len(one.requests)
-	}
-	if count > o.publishers {
-		o.calm = 0
-	}
+	o.join(r)
 	return r
 }
 
@@ -154,144 +98,6 @@ func (o *outbox) expect(one *ticket) {
 	}
 	one.returns = true
 	o.returning.add(one)
-}
-
-// mayTake reports whether a publisher may have something to send.
-func (o *outbox) mayTake() bool {
-	switch {
-	case len(o.queue) == 0 || len(o.underWay) == o.publishers:
-		return false
-	case o.turn == nil || len(o.underWay) == 0:
-		return true
-	default: // what is to be tried again comes first
-		return o.waiting >= mostTaken && o.queue[0].number > o.taken
-	}
-}
-
-// take is what a publisher may send now, nil for nothing. A Pipeliner is given a whole batch ahead. Otherwise it is
-// what waits, and need not be behind anything that another one has under way. In a crowd one batch follows the other: with
-// that, each is of more requests, and one transaction for all gains more than overlapping.
-func (o *outbox) take() *batch {
-	if !o.mayTake() {
-		return nil
-	}
-	if o.turn != nil || len(o.underWay) == 0 {
-		return o.send(o.takeFirst())
-	}
-	// Who forsakes an event may publish the next one.
-	if o.forsaken > 0 || o.crowded() {
-		return nil
-	}
-	ordered := false
-	for _, one := range o.underWay {
-		ordered = ordered || slices.ContainsFunc(one.requests, func(r *request) bool { return r.ordered })
-	}
-	var taken, left []*request
-	for _, one := range o.queue {
-		if ordered && one.ordered {
-			left = append(left, one)
-		} else {
-			taken = append(taken, one)
-		}
-	}
-	o.queue = left
-	return o.send(taken)
-}
-
-// takeFirst takes as many requests off the queue as make a batch.
-func (o *outbox) takeFirst() (taken []*request) {
-	events := 0
-	for i, one := range o.queue {
-		if events += len(one.Events); i > 0 && events > mostTaken {
-			taken = o.queue[:i:i]
-			o.queue = slices.Clone(o.queue[i:]) // not behind what is taken: that is not to be kept
-			return taken
-		}
-	}
-	taken, o.queue = o.queue, nil
-	return taken
-}
-
-// crowded tells that there have been more requests at once than can be under way, lately.
-func (o *outbox) crowded() bool { return o.calm < calm }
-
-// isLight tells that what waits will not take long.
-func (o *outbox) isLight() bool {
-	events, bytes := 0, 0
-	for _, r := range o.queue {
-		if events += len(r.Events); events > mostLed {
-			return false
-		}
-		for _, ev := range r.Events {
-			bytes += len(ev.Data)
-		}
-	}
-	return bytes <= mostLedBytes
-}
-
-func (o *outbox) send(taken []*request) *batch {
-	if len(taken) == 0 {
-		return nil
-	}
-	one := &batch{requests: taken}
-	if o.turn != nil {
-		var before Turn
-		if len(o.underWay) > 0 {
-			before = o.underWay[0].turn
-		}
-		one.turn = o.turn(before)
-	}
-	for _, r := range taken {
-		o.waiting -= len(r.Events)
-	}
-	o.taken = max(o.taken, taken[len(taken)-1].number)
-	o.underWay = append(o.underWay, one)
-	o.calm++
-	if o.mayTake() {
-		o.rouse()
-	}
-	return one
-}
-
-// putBack ends a publisher's batch, once: what is left of it is to be tried again first.
-func (o *outbox) putBack(ended *batch, left []*request) bool {
-	i := slices.Index(o.underWay, ended)
-	if i < 0 {
-		return false
-	}
-	o.underWay = slices.Delete(o.underWay, i, i+1)
-	if len(left) > 0 {
-		for _, r := range left {
-			o.waiting += len(r.Events)
-		}
-		o.queue = append(left, o.queue...)
-		slices.SortFunc(o.queue, func(a, b *request) int { return cmp.Compare(a.number, b.number) })
-	}
-	o.forgetGaps()
-	if o.mayTake() {
-		o.rouse()
-	}
-	return true
-}
-
-// forgetGaps forgets those that are older than all that is still to be accepted.
-func (o *outbox) forgetGaps() {
-	oldest := o.added + 1
-	if len(o.queue) > 0 {
-		oldest = o.queue[0].number
-	}
-	for _, one := range o.underWay {
-		oldest = min(oldest, one.requests[0].number)
-	}
-	o.gaps = slices.DeleteFunc(o.gaps, func(one gap) bool { return one.taken < oldest })
-}
-
-// rouse wakes a goroutine that publishes.
-func (o *outbox) rouse() {
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
 }
 
 // forsake notes that nobody waits for a ticket any more.
@@ -436,7 +242,7 @@ func (o *outbox) letGo(follows func(channel string) bool) (told finishes) {
 // judged when it is.
 func (o *outbox) skip(gone func(channel string, at event.Position) bool) (told finishes) {
 	if len(o.underWay) > 0 || len(o.queue) > 0 {
-		o.gaps = append(o.gaps, gap{o.taken, gone})
+		o.gaps = append(o.gaps, gap{o.newestTaken, gone})
 	}
 	for _, one := range o.returning.which(func(one *ticket) bool {
 		return one.accepted && !one.read && gone(one.event.Channel, one.at)
