@@ -140,9 +140,6 @@ func giveUp(requests []*remote.Request, err error) {
 // sent, nothing has come of it.
 func (o *outgoing) exchange(ctx context.Context, p *parcel) (sent bool, err error) {
 	if p.over == nil {
-		if len(p.attempts) == 0 {
-			p.prepare()
-		}
 		if err := o.seek(ctx, p); err != nil {
 			return false, err
 		}
@@ -164,19 +161,20 @@ func (o *outgoing) exchange(ctx context.Context, p *parcel) (sent bool, err erro
 			return err
 		})
 	}
-	if sent && err != nil {
+	if !sent {
+		return false, err
+	}
+	if err != nil {
 		doubt := o.link.peer
 		o.doubt = &doubt
 		if p.epoch != "" {
 			o.epoch = p.epoch
 		}
-	} else if sent {
-		if err := o.learn(ctx, p.epoch, p.refusal); err != nil {
-			// The requests were accepted; only which epoch their positions are of is unknown.
-			o.server.options.Log.Warn("the epoch of Redis cannot be read", "cause", err.Error())
-		}
+	} else if err := o.learn(ctx, p.epoch, p.refusal); err != nil {
+		// The requests were accepted; only which epoch their positions are of is unknown.
+		o.server.options.Log.Warn("the epoch of Redis cannot be read", "cause", err.Error())
 	}
-	return sent, err
+	return true, err
 }
 
 // conclude sets the outcome of what has been answered. plain: nobody outside is to hear of it, and the next parcel may be

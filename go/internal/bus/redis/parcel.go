@@ -12,13 +12,13 @@ import (
 	"github.com/fraiseql/fraiseql-subscriptions/go/internal/event"
 )
 
-// parcel is requests that are accepted in one round trip. It is packed, which the next turn may do while another one has
+// parcel is requests that are accepted in one round trip. It is loaded, perhaps packed while another one has
 // the connection, dispatched and answered. Its memory is used again.
 type parcel struct {
 	outgoing *outgoing
 	requests []*remote.Request
 	size     int       // their events
-	attempts []attempt // one a request, once they are prepared
+	attempts []attempt // one a request
 	events   []sending
 
 	draft   []byte // what a flight sends, if it has been packed; the XREAD is to come after so many bytes
@@ -48,7 +48,7 @@ func (p *parcel) begin() {
 	p.positions = p.positions[:0]
 }
 
-// load takes as many requests as are sent at once, and returns the rest.
+// load prepares as many requests as are sent at once, and returns the rest.
 func (p *parcel) load(requests []*remote.Request) (rest []*remote.Request) {
 	count, bytes := 0, 0
 	p.size = 0
@@ -63,6 +63,7 @@ func (p *parcel) load(requests []*remote.Request) (rest []*remote.Request) {
 		}
 	}
 	p.requests = requests[:count]
+	p.prepare()
 	return requests[count:]
 }
 
@@ -90,7 +91,7 @@ type sending struct {
 	fresh   bool     // it has been now, for all who listen
 }
 
-// prepare makes attempts of the requests.
+// prepare makes attempts of the requests. What is due counts as done now, unless it is refused, or unpacked.
 func (p *parcel) prepare() {
 	p.positions = slices.Grow(p.positions, p.size)
 	p.places = make([]place, 0, p.size)
@@ -103,9 +104,8 @@ func (p *parcel) prepare() {
 	}
 }
 
-// pack prepares the requests and writes what is sent if they fly, so that it may be before their turn has come.
+// pack writes what is sent if the requests fly, so that it may be before their turn has come.
 func (p *parcel) pack() {
-	p.prepare()
 	if p.size < crowd || !p.mayFly() {
 		return
 	}
@@ -123,7 +123,7 @@ func (p *parcel) pack() {
 
 var errUnsent = errors.New("it has not been sent")
 
-// unpack has nothing come of what has been prepared.
+// unpack has nothing come of what has been loaded.
 func (p *parcel) unpack() {
 	for i := range p.events {
 		if p.events[i].due {

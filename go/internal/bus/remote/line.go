@@ -139,11 +139,11 @@ func (l *line) crowded() bool { return l.calm < calm }
 
 // isLight tells that what waits will not take long.
 func (l *line) isLight() bool {
-	events, bytes := 0, 0
+	if l.waiting > mostLed {
+		return false
+	}
+	bytes := 0
 	for _, r := range l.queue {
-		if events += len(r.Events); events > mostLed {
-			return false
-		}
 		for _, ev := range r.Events {
 			bytes += len(ev.Data)
 		}
