@@ -53,14 +53,6 @@ func hear(t *testing.T, listener *redis.PubSub, count int) string {
 	return strings.Join(kinds, " ")
 }
 
-// published is how many PUBLISHes a server has had.
-func published(t *testing.T, client *redis.Client) (calls int) {
-	t.Helper()
-	_, found, _ := strings.Cut(client.Info(t.Context(), "commandstats").Val(), "cmdstat_publish:calls=")
-	_, _ = fmt.Sscan(found, &calls) // not there: none
-	return calls
-}
-
 func TestWhoeverListensOutsideHearsWhatWasAcceptedAndNothingElse(t *testing.T) {
 	own := startOwn(t)
 	client := clientOf(t, own)
@@ -72,14 +64,14 @@ func TestWhoeverListensOutsideHearsWhatWasAcceptedAndNothingElse(t *testing.T) {
 	one := func(kind, channel string) *event.Event { return bustest.NewEvent(t, kind, channel, "") }
 	must(t, publish(one("before", "a")))
 	must(t, publish(one("before", "a"), one("before", "b")))
-	if got := published(t, client); got != 0 {
+	if got := executed(t, client, "publish"); got != 0 {
 		t.Errorf("%d PUBLISHes that nobody hears", got)
 	}
 
 	named := listen(t, client, "a")
 	must(t, publish(one("one", "a")))
 	must(t, publish(one("other", "b"), one("two", "a"), one("three", "a")))
-	eventually(t, "a PUBLISH of each of the three that somebody hears", func() bool { return published(t, client) == 3 })
+	eventually(t, "a PUBLISH of each of the three that somebody hears", func() bool { return executed(t, client, "publish") == 3 })
 	must(t, client.Set(t.Context(), streamPrefix+"wrong", "a text", 0).Err())
 	wide := listen(t, client, "*")
 	for _, events := range [][]*event.Event{{one("refused", "wrong")}, {one("refused", "a"), one("refused", "wrong")}} {
@@ -101,9 +93,9 @@ func TestWhoeverListensOutsideHearsWhatWasAcceptedAndNothingElse(t *testing.T) {
 	must(t, named.Close())
 	must(t, wide.Close())
 	eventually(t, "nobody to listen any more", func() bool {
-		before := published(t, client)
+		before := executed(t, client, "publish")
 		must(t, publish(one("unheard", "x"), one("unheard", "y"))) // accepted, and not read here
-		return published(t, client) == before
+		return executed(t, client, "publish") == before
 	})
 }
 
@@ -115,9 +107,9 @@ func TestWhereTheServerDoesNotTellWhoListensEverybodyHears(t *testing.T) {
 	for user, lacks := range map[string]string{"unasked": "-pubsub", "blind": "-role"} {
 		must(t, client.Do(t.Context(), "acl", "setuser", user, "on", ">hunter2", "~*", "&*", "+@all", lacks).Err())
 		n := openNode(t, Options{URL: own.Login(user, "hunter2")}, "a")
-		before := published(t, client)
+		before := executed(t, client, "publish")
 		n.say(t, "a", "one")
-		eventually(t, "a PUBLISH without "+lacks, func() bool { return published(t, client) == before+1 })
+		eventually(t, "a PUBLISH without "+lacks, func() bool { return executed(t, client, "publish") == before+1 })
 	}
 
 	replica := startOwn(t, "--replicaof", "127.0.0.1 "+fmt.Sprint(own.Port))
@@ -220,7 +212,7 @@ func TestWhatWasAcceptedBeforeALinkBrokeIsHeard(t *testing.T) {
 		must(t, one.Err)
 	}
 	hear(t, listener, len(doubtful))
-	if got := published(t, client); got != len(requests) {
+	if got := executed(t, client, "publish"); got != len(requests) {
 		t.Errorf("%d PUBLISHes of %d events", got, len(requests))
 	}
 }

@@ -3,6 +3,7 @@ package redis
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -183,6 +184,18 @@ func eventually(t testing.TB, what string, reached func() bool) {
 			t.Fatalf("waited %v for %s", patience, what)
 		}
 	}
+}
+
+// executed is how often the server has executed a command.
+func executed(t *testing.T, client *redis.Client, command string) (count int) {
+	t.Helper()
+	for line := range strings.Lines(client.Info(t.Context(), "commandstats").Val()) {
+		if text, ok := strings.CutPrefix(line, "cmdstat_"+command+":calls="); ok {
+			_, err := fmt.Sscanf(text, "%d", &count)
+			must(t, err)
+		}
+	}
+	return count
 }
 
 // logBook is what a node has logged.

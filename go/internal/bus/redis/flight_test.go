@@ -58,18 +58,6 @@ func read(t *testing.T, s *Server, count int) (items []remote.Item) {
 	return items
 }
 
-// reads is how many XREADs the server has executed.
-func reads(t *testing.T, client *redis.Client) (count int) {
-	t.Helper()
-	for line := range strings.Lines(client.Info(t.Context(), "commandstats").Val()) {
-		if text, ok := strings.CutPrefix(line, "cmdstat_xread:calls="); ok {
-			_, err := fmt.Sscanf(text, "%d", &count)
-			must(t, err)
-		}
-	}
-	return count
-}
-
 // crowdOn is a crowd of requests of one event, on these channels in turn.
 func crowdOn(t *testing.T, channels ...string) (requests []*remote.Request) {
 	for n := range crowd + len(channels) {
@@ -106,7 +94,7 @@ func TestWhatAddsACrowdReadsForTheReader(t *testing.T) {
 		written := client.Time(t.Context()).Val()
 		eventually(t, "the next millisecond", func() bool { return client.Time(t.Context()).Val().Sub(written) > time.Millisecond })
 	}
-	before := reads(t, client)
+	before := executed(t, client, "xread")
 	requests := append(crowdOn(t, "a", "b", "elsewhere"), asked(t, "a", "b", "a"))
 	s.Publish(t.Context(), requests)
 	var own []*event.Event
@@ -119,7 +107,7 @@ func TestWhatAddsACrowdReadsForTheReader(t *testing.T) {
 		}
 	}
 	items := read(t, s, 4+len(own))
-	if got := reads(t, client) - before; got != 1 {
+	if got := executed(t, client, "xread") - before; got != 1 {
 		t.Errorf("%d XREADs, want one", got)
 	}
 	for i, one := range items[:4] {
@@ -183,9 +171,9 @@ func TestWhoDoesNotFlyIsReadAsAlways(t *testing.T) {
 		if c.prepare != nil {
 			c.prepare(s)
 		}
-		before := reads(t, client)
+		before := executed(t, client, "xread")
 		s.Publish(t.Context(), c.requests)
-		if got := reads(t, client) - before; got != 0 {
+		if got := executed(t, client, "xread") - before; got != 0 {
 			t.Errorf("%s: publishing has asked for %d XREADs", name, got)
 		}
 		for i, one := range read(t, s, len(c.requests)) {

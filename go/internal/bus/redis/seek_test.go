@@ -63,18 +63,6 @@ func checkAccepted(t *testing.T, client *redis.Client, requests ...*remote.Reque
 	}
 }
 
-// scripts is how many the server has executed.
-func scripts(t *testing.T, client *redis.Client) (count int) {
-	t.Helper()
-	for line := range strings.Lines(client.Info(t.Context(), "commandstats").Val()) {
-		if text, ok := strings.CutPrefix(line, "cmdstat_eval:calls="); ok {
-			_, err := fmt.Sscanf(text, "%d", &count)
-			must(t, err)
-		}
-	}
-	return count
-}
-
 // TestWhatIsTriedAgainIsAcceptedOnce tries requests again of which Redis has all, none or a part, with new ones and such
 // with chosen ids among them.
 func TestWhatIsTriedAgainIsAcceptedOnce(t *testing.T) {
@@ -93,10 +81,10 @@ func TestWhatIsTriedAgainIsAcceptedOnce(t *testing.T) {
 	tried := inDoubt(streamID{ms: 1}, slices.Concat(there, []*remote.Request{part}, missing)...)
 	tried = append(inDoubt(streamID{ms: math.MaxInt64}, asked(t, "a")), tried...) // another attempt has failed later
 	requests := slices.Concat(tried, []*remote.Request{asked(t, "a"), asked(t, "b", "a")})
-	from := scripts(t, client)
+	from := executed(t, client, "eval")
 	s.Publish(t.Context(), requests)
 	// One looks into each stream, three requests have chosen ids or are there in part, and two are new, on two streams.
-	if got := scripts(t, client) - from; got != 2+3+2 {
+	if got := executed(t, client, "eval") - from; got != 2+3+2 {
 		t.Errorf("%d scripts, want 7", got)
 	}
 	checkAccepted(t, client, requests...)
@@ -152,20 +140,20 @@ func TestWhatIsThereIsFoundPageByPage(t *testing.T) {
 	addRaw(t.Context(), t, client, "a", "*", "text", `{"id":"`+requests[0].Events[0].ID+`",`)
 	requests = append(requests, asked(t, "b"), asked(t, "a"))
 	length := client.XLen(t.Context(), streamPrefix+"a").Val()
-	from := scripts(t, client)
+	from := executed(t, client, "eval")
 	s.Publish(t.Context(), inDoubt(streamID{ms: 1}, requests...))
 	checkAccepted(t, client, requests...)
 	if got := client.XLen(t.Context(), streamPrefix+"a").Val(); got != length+1 {
 		t.Errorf("%d entries, want %d", got, length+1)
 	}
 	// Two streams get half of the first round each; what is left of one of them takes two more.
-	if got := scripts(t, client) - from; got != 4 {
+	if got := executed(t, client, "eval") - from; got != 4 {
 		t.Errorf("%d scripts, want 4", got)
 	}
-	from = scripts(t, client)
+	from = executed(t, client, "eval")
 	s.Publish(t.Context(), inDoubt(streamID{ms: 1}, requests[:2]...))
 	checkAccepted(t, client, requests[:2]...)
-	if got := scripts(t, client) - from; got != 1 {
+	if got := executed(t, client, "eval") - from; got != 1 {
 		t.Errorf("%d scripts where everything is found by the first, want 1", got)
 	}
 }
@@ -399,10 +387,10 @@ func TestACrowdThatIsTriedAgainReachesTheReader(t *testing.T) {
 			s := readerOf(t, Options{URL: server.URL()}, "a", "b")
 			requests := crowdOn(t, "a", "b")
 			s.Publish(t.Context(), requests[:there])
-			before := reads(t, client)
+			before := executed(t, client, "xread")
 			s.Publish(t.Context(), inDoubt(streamID{ms: 1}, requests...))
 			checkAccepted(t, client, requests...)
-			if flew := reads(t, client)-before == 1; flew != (there == 0) {
+			if flew := executed(t, client, "xread")-before == 1; flew != (there == 0) {
 				t.Errorf("its transaction reads for the reader: %v", flew)
 			}
 			got := idsOf(read(t, s, len(requests)))

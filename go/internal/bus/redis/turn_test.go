@@ -71,7 +71,7 @@ func TestWhatWaitsForItsTurnIsSentWhenItComes(t *testing.T) {
 	client := emptied(t)
 	s := readerOf(t, Options{URL: server.URL()}, "a", "b")
 	first, second := crowdOn(t, "a", "b"), append(crowdOn(t, "b", "a"), asked(t, "a", "b"))
-	before := reads(t, client)
+	before := executed(t, client, "xread")
 	turn := s.Turn(nil)
 	p := packed(s, turn, second)
 	turn.Publish(t.Context(), first)
@@ -87,7 +87,7 @@ func TestWhatWaitsForItsTurnIsSentWhenItComes(t *testing.T) {
 	if got, want := idsOf(read(t, s, len(first)+len(second)+1)), append(eventsOf(first), eventsOf(second)...); !slices.Equal(got, want) {
 		t.Error("not in their order")
 	}
-	if got := reads(t, client) - before; got != 2 {
+	if got := executed(t, client, "xread") - before; got != 2 {
 		t.Errorf("%d XREADs, want one a crowd", got)
 	}
 }

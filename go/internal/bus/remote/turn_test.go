@@ -90,10 +90,13 @@ func TestAPanicEndsItsTurn(t *testing.T) {
 	first := say(1)
 	bustest.Receive(t, server.met, "the first batch")
 	second := say(mostTaken)
-	for taken := 0; taken < 2; {
+	for end, taken := time.Now().Add(patience), 0; taken < 2; {
 		b.mu.Lock()
 		taken = len(b.outbox.underWay)
 		b.mu.Unlock()
+		if time.Now().After(end) {
+			t.Fatal("nothing is taken behind a batch that is under way")
+		}
 	}
 	close(server.bug)
 	if !b.Await(thread, first[0].Ticket, patience) {
