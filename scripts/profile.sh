@@ -2,8 +2,8 @@
 # usage: profile.sh
 # Renews go/engine.pgo, by which the compiler knows what the engine does most: whatever is called
 # there is inlined, and laid out for that path. The benchmarks are the profile's program: an event to one
-# client weighs most, then the ways of dispatch, then each bus. An old profile is never wrong, it only
-# gains less. https://go.dev/doc/pgo
+# client, the ways of dispatch, each bus. An old profile is never wrong, it only gains less.
+# https://go.dev/doc/pgo
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)
