@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from websocket_server import dial, greet, hear, listening, say, subscribed, unti
 
 from fraiseql_subscriptions import SecurityContext, SubscriptionExecutor
 from fraiseql_subscriptions.asgi import GraphQLSubscriptions
+from fraiseql_subscriptions.process import load
 
 pytestmark = pytest.mark.asyncio
 
@@ -222,3 +224,45 @@ async def test_what_a_send_takes_from_another_client_is_not_sent_to_it(change: s
         else:
             assert (await hear(sockets[other]))["type"] == "complete"
         assert await hear(sockets[other]) == {"type": "pong"}
+
+
+async def test_the_engine_is_asked_once_a_frame_and_once_a_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent = 0
+
+    async def count(message: Message) -> None:
+        nonlocal sent
+        sent += 1
+
+    async with serving(count) as (executor, url), dial(url) as socket:
+        await greet(socket)
+        for number in range(2):
+            await subscribed(socket, QUERY, id=str(number))
+        native = load()
+        called: list[str] = []
+
+        def spied(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+            def spy(*arguments: Any) -> Any:
+                called.append(name)
+                return function(*arguments)
+
+            return spy
+
+        for name, function in list(vars(native).items()):
+            if callable(function) and not name.startswith("_"):
+                monkeypatch.setattr(native, name, spied(name, function))
+        for number in range(10):
+            await say(socket, type="ping", payload={"number": number})
+            assert await hear(socket) == {"type": "pong", "payload": {"number": number}}
+        assert called == ["socket_frame"] * 10
+        called.clear()
+        executor.publish_events([("made", "numbers", {"id": number}) for number in range(50)])
+        for _ in range(100):
+            assert (await hear(socket))["type"] == "next"
+        assert sent == 100
+        wanted = ["publish_events", "drain"]
+        if sys.version_info < (3, 11):  # the connection's task sends, and looks for more
+            wanted += ["hold", "next_events", "next_events"]
+        assert [name for name in called if name != "process_turn"] == wanted
+        monkeypatch.undo()

@@ -3,6 +3,7 @@ package redis
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -199,6 +200,9 @@ func TestOutsidersAreRead(t *testing.T) {
 	n.awaitKinds(t, "written said")
 	if got := n.server.State()["malformed"]; got != uint64(2) {
 		t.Errorf("%v malformed", got)
+	}
+	if told := strings.Count(n.log.String(), "is no event and is skipped"); told != 1 {
+		t.Errorf("the log tells of them %d times in a moment", told)
 	}
 	heard, err := listener.ReceiveMessage(t.Context())
 	if err != nil || heard.Payload == "" || heard.Channel != "a" {
